@@ -1,0 +1,59 @@
+"""Notebook magics and calls for interpretability on a lab's shared pool of models.
+
+    import interp_magics as im
+    pool = im.connect()
+    run = pool.lens("The capital of France is")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "connect": "api",
+    "Pool": "api",
+    "Job": "client.job",
+    "load": "data.results",
+    "LensRun": "data.lens_run",
+    "Activations": "data.activations",
+    "Completion": "data.completions",
+    "SteeringVector": "data.vectors",
+    "InterpError": "errors",
+    "RequestError": "errors",
+    "RemoteError": "errors",
+    "PoolUnavailable": "errors",
+    "Cancelled": "errors",
+    "TimedOut": "errors",
+    "program": "program.language",
+    "load_ipython_extension": "magics",
+    "unload_ipython_extension": "magics",
+}
+
+__all__ = ["__version__", *_WHERE]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f".{_WHERE[name]}", __name__)
+    value = module if name == "program" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if TYPE_CHECKING:
+    from .api import Pool, connect
+    from .client.job import Job
+    from .data.activations import Activations
+    from .data.completions import Completion
+    from .data.lens_run import LensRun
+    from .data.results import load
+    from .data.vectors import SteeringVector
+    from .errors import Cancelled, InterpError, PoolUnavailable, RemoteError, RequestError, TimedOut
+    from .magics import load_ipython_extension, unload_ipython_extension
+    from .program import language as program

@@ -1,0 +1,433 @@
+"""The calls that a notebook makes. A magic parses, then makes one of these."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from . import building
+from .building import Texts, UserText
+from .client import embedded
+from .client.connection import Connection
+from .client.job import Job, Progress
+from .client.waiting import wait as wait_for
+from .data import results
+from .data.activations import Activations
+from .data.completions import Completion
+from .data.lens_run import LensRun
+from .data.readings import Readings
+from .data.tokenized import Tokenized
+from .demo import MODEL_DIR, MODEL_NAME
+from .errors import PoolUnavailable, RemoteError, RequestError, nearest
+from .launch.config import ModelSpec
+from .methods import plans
+from .methods.program.request import ProgramRequest
+from .methods.requests import Request
+from .methods.tokenize.request import TokenizeRequest
+from .program.cards import ModelCard
+from .program.language import Program, Positions, digests
+from .program.layers import LayerSpec
+from .status import PoolStatus
+from .wire.keys import Address
+from .wire.messages import JobInfo, Limits
+
+_LOAD_SECONDS = 600.0
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """What a request would cost, all of it estimated: tokens read, seconds of work, bytes of result, jobs before it."""
+
+    method: str
+    model: str
+    texts: int
+    tokens: int
+    seconds: float
+    result_bytes: int
+    held_bytes: int
+    ahead: int
+
+    def __str__(self) -> str:
+        size = f"{self.result_bytes / 1e6:.1f} MB" if self.result_bytes > 1e5 else f"{self.result_bytes / 1e3:.1f} kB"
+        place = f"{self.ahead} jobs before it" if self.ahead else "nothing before it"
+        what = f"{self.method} of {self.texts} text{'s' * (self.texts != 1)}, {self.tokens} tokens on {self.model}"
+        return f"{what}: about {self.seconds:.2g} s of work, {size} of result, {place} (estimates)"
+
+
+def connect(
+    url: str | Path | None = None,
+    *,
+    model: str | None = None,
+    tp: int = 1,
+    dtype: str | None = None,
+    threads: int | None = None,
+) -> "Pool":
+    """Connect to a pool.
+
+    `url` is a pool's address (tcp://host:port#key=…) or its connection file; without it $INTERP_POOL_URL counts, and without
+    that an embedded pool starts for `model` (a directory or hub id; by default the demo model) and ends with this process.
+    Raises PoolUnavailable, RequestError.
+    """
+    target = url or os.environ.get("INTERP_POOL_URL")
+    if target is None:
+        return _embedded(model, tp, dtype, threads)
+    connection = Connection(_address(target))
+    connection.connect()
+    pool = Pool(connection)
+    if model:
+        pool.use(model)
+    return pool
+
+
+def _address(target: str | Path) -> Address:
+    text = str(target)
+    if "://" in text:
+        return Address.parse(text)
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise RequestError(f"{text!r} is neither a pool's address (tcp://host:port#key=…) nor a connection file")
+    return Address.parse(path.read_text().strip())
+
+
+def _embedded(model: str | None, tp: int, dtype: str | None, threads: int | None) -> "Pool":
+    if tp != 1:
+        raise RequestError(f"tp={tp}: this version runs a model on one rank; leave tp at 1")
+    if model is None or model == MODEL_NAME:
+        spec = ModelSpec(MODEL_NAME, str(MODEL_DIR), dtype=dtype or "float32")
+    else:
+        local = Path(model).expanduser()
+        path = str(local.resolve()) if local.is_dir() else model
+        spec = ModelSpec(local.name if local.is_dir() else model, path, dtype=dtype)
+    child = embedded.start([spec], threads)
+
+    def trouble() -> str | None:
+        return None if child.alive else f"the embedded pool has ended; connect again. It said:\n{child.trouble()}"
+
+    connection = Connection(child.address, trouble)
+    connection.connect()
+    return Pool(connection, child.stop, spec.name)
+
+
+class Pool:
+    """A connection to a pool of models. Also a context manager.
+
+    Every call takes `model=`, `priority=` ("interactive" or "batch"), `timeout=` in seconds, and `wait=False` for a Job.
+    A text is a string (the tokenizer's special tokens are added), chat messages (the model's template), or token ids; a
+    list of texts gives a list of results in the same order.
+    """
+
+    def __init__(self, connection: Connection, close: Callable[[], None] = lambda: None, model: str | None = None) -> None:
+        self._connection, self._close = connection, close
+        self._model = model
+        self._cards: dict[str, ModelCard] = {}
+        self._lock = threading.Lock()
+        #: Called while a blocking call waits longer than a second; notebooks set it to draw progress.
+        self.show_progress: Callable[[Progress], Any] | None = None
+
+    # What the pool is
+
+    @property
+    def limits(self) -> Limits:
+        """What the pool allows one user."""
+        welcome = self._connection.welcome
+        return welcome.limits if welcome else Limits()
+
+    @property
+    def model(self) -> str:
+        """The model that calls use unless they name another."""
+        if self._model is None:
+            names = self.models()
+            if not names:
+                raise PoolUnavailable("the pool serves no model")
+            self._model = names[0]
+        return self._model
+
+    def models(self) -> list[str]:
+        """Names of the models that the pool serves."""
+        return [info.name for info in self._connection.state().models]
+
+    def use(self, name: str) -> None:
+        """Make `name` the model of calls that name none. Raises RequestError when the pool does not serve it."""
+        names = self.models()
+        if name not in names:
+            raise RequestError(f"the pool does not serve {name!r}{nearest(name, names)}")
+        self._model = name
+
+    def card(self, model: str | None = None) -> ModelCard:
+        """The card of a model: its sites with shapes, and why others are missing. Waits until a worker has loaded it."""
+        name = model or self.model
+        deadline = time.monotonic() + _LOAD_SECONDS
+        while name not in self._cards:
+            info = next((i for i in self._connection.state().models if i.name == name), None)
+            if info is None:
+                raise RequestError(f"the pool does not serve {name!r}{nearest(name, self.models())}")
+            if info.state == "failed":
+                raise RemoteError(info.trouble or f"{name} could not be loaded", "model_failed")
+            if info.card:
+                self._cards[name] = info.card
+            elif time.monotonic() > deadline:
+                raise PoolUnavailable(f"no worker has loaded {name} within {_LOAD_SECONDS:.0f} s")
+            else:
+                time.sleep(0.05)
+        return self._cards[name]
+
+    def status(self) -> PoolStatus:
+        """Models, queue and my jobs."""
+        return PoolStatus(self._connection.state())
+
+    def jobs(self) -> tuple[JobInfo, ...]:
+        """My jobs that the pool still knows."""
+        return self._connection.state().jobs
+
+    def job(self, job_id: str) -> Job[Any]:
+        """A job submitted before, also by another kernel of mine."""
+        info = next((j for j in self.jobs() if j.job == job_id), None)
+        if info is None:
+            raise RequestError(f"you have no job {job_id!r}{nearest(job_id, [j.job for j in self.jobs()])}")
+        return self._connection.follow(job_id, info.method, lambda data: _unpack(data, True))
+
+    def close(self) -> None:
+        """End the connection; an embedded pool ends with it."""
+        self._connection.close()
+        self._close()
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # What one asks of it
+
+    def request(self, method: str, *arguments: Any, **options: Any) -> Request:
+        """The request that the call of that name would send, for `estimate`."""
+        makers: dict[str, Callable[..., tuple[Request, Any, Any]]] = {
+            "lens": self._lens_request,
+            "capture": self._capture_request,
+            "generate": self._generate_request,
+        }
+        if method not in makers:
+            raise RequestError(f"unknown method {method!r}{nearest(method, makers)}")
+        return makers[method](*arguments, **options)[0]
+
+    def estimate(self, request: Request, model: str | None = None) -> Estimate:
+        """What a request would cost, without running it. Raises RequestError for whatever can be told to be wrong."""
+        name = model or self.model
+        card = self.card(name)
+        plans.validate(request, card)
+        counted = [len(t) for t in self._tokens(plans.texts(request), name)]
+        cost = plans.cost(request, card, counted)
+        plans.check_size(cost, self.limits.result_bytes)
+        state = self._connection.state()
+        ahead = next((m.queued for m in state.models if m.name == name), 0)
+        seconds = cost.seconds(card)
+        return Estimate(
+            plans.method(request), name, len(counted), cost.tokens, seconds, cost.result_bytes, cost.held_bytes, ahead
+        )
+
+    def tokenize(self, text: Any, model: str | None = None) -> Any:
+        """Token ids of a text and how each reads."""
+        chosen = building.texts(text)
+        made = self._tokens(chosen.texts, model or self.model)
+        return made if chosen.many else made[0]
+
+    def lens(
+        self,
+        text: UserText | Sequence[UserText],
+        kind: str = "logit",
+        top_k: int = 5,
+        layers: LayerSpec = None,
+        sites: str | Sequence[str] = "resid_post",
+        positions: str | int | Sequence[int] | Positions = "all",
+        track: str | int | Sequence[str | int] = (),
+        generate: int = 0,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+        steer: object = (),
+        **call: Any,
+    ) -> Any:
+        """What the model was about to say at every layer and position.
+
+        Returns a LensRun (a list for several texts), or a Job with `wait=False`. `track` names tokens, as ids or texts that
+        are one token each, whose log-probability and rank are given everywhere. `generate` continues the text by so many
+        tokens; `steer` takes vectors and edits. Raises RequestError before anything runs.
+        """
+        request, chosen, objects = self._lens_request(
+            text, kind, top_k, layers, sites, positions, track, generate, temperature, top_p, stop, seed, steer, call.get("model")
+        )
+        return self._run(request, chosen, objects, **call)
+
+    def capture(
+        self,
+        texts: UserText | Sequence[UserText],
+        layers: LayerSpec = None,
+        sites: str | Sequence[str] = "resid_post",
+        positions: str | int | Sequence[int] | Positions = "all",
+        generate: int = 0,
+        dtype: str | None = None,
+        reduce: str | None = None,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+        steer: object = (),
+        **call: Any,
+    ) -> Any:
+        """The values at `sites` and `layers` of every text, in one pass: Activations, or a Job with `wait=False`.
+
+        `dtype` None keeps the model's own; `reduce="moments"` keeps mean, variance and mean norm over positions instead.
+        """
+        request, chosen, objects = self._capture_request(
+            texts, layers, sites, positions, generate, dtype, reduce, temperature, top_p, stop, seed, steer, call.get("model")
+        )
+        return self._run(request, Texts(chosen.texts, True), objects, **call)
+
+    def generate(
+        self,
+        prompts: UserText | Sequence[UserText],
+        max_new_tokens: int = 40,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+        steer: object = (),
+        **call: Any,
+    ) -> Any:
+        """Completions: a Completion (a list for several prompts), or a Job with `wait=False`. Temperature 0 is greedy."""
+        request, chosen, objects = self._generate_request(
+            prompts, max_new_tokens, temperature, top_p, stop, seed, steer, call.get("model")
+        )
+        return self._run(request, chosen, objects, **call)
+
+    def run(self, program: Program, objects: dict[str, bytes] | None = None, **call: Any) -> Any:
+        """A program written by hand: Readings, or a Job with `wait=False`. `objects` are stored vectors by digest."""
+        return self._run(ProgramRequest(program), Texts((), True), objects or {}, **call)
+
+    # How it is asked
+
+    def _lens_request(
+        self,
+        text: Any,
+        kind: str = "logit",
+        top_k: int = 5,
+        layers: LayerSpec = None,
+        sites: str | Sequence[str] = "resid_post",
+        positions: Any = "all",
+        track: Any = (),
+        generate: int = 0,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+        steer: object = (),
+        model: str | None = None,
+    ) -> tuple[Request, Texts, dict[str, bytes]]:
+        chosen, steering = building.texts(text), building.steering(steer)
+        request = building.lens(
+            chosen,
+            self._card_for(layers, model),
+            steering,
+            kind=kind,
+            top_k=top_k,
+            layers_=layers,
+            sites_=sites,
+            positions_=positions,
+            track=track,
+            sampled=building.sampling(generate, temperature, top_p, stop, seed),
+        )
+        return request, chosen, steering.objects
+
+    def _capture_request(
+        self,
+        text: Any,
+        layers: LayerSpec = None,
+        sites: str | Sequence[str] = "resid_post",
+        positions: Any = "all",
+        generate: int = 0,
+        dtype: str | None = None,
+        reduce: str | None = None,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+        steer: object = (),
+        model: str | None = None,
+    ) -> tuple[Request, Texts, dict[str, bytes]]:
+        chosen, steering = building.texts(text), building.steering(steer)
+        request = building.capture(
+            chosen,
+            self._card_for(layers, model),
+            steering,
+            layers_=layers,
+            sites_=sites,
+            positions_=positions,
+            sampled=building.sampling(generate, temperature, top_p, stop, seed),
+            dtype=dtype,
+            reduce=reduce,
+        )
+        return request, chosen, steering.objects
+
+    def _generate_request(
+        self,
+        prompts: Any,
+        max_new_tokens: int = 40,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+        steer: object = (),
+        model: str | None = None,
+    ) -> tuple[Request, Texts, dict[str, bytes]]:
+        chosen, steering = building.texts(prompts), building.steering(steer)
+        sampled = building.sampling(max_new_tokens, temperature, top_p, stop, seed)
+        return building.generate(chosen, steering, sampled), chosen, steering.objects
+
+    def _card_for(self, layers: LayerSpec, model: str | None) -> ModelCard | None:
+        """The card if it is known already, or must be because layers are named."""
+        name = model or self.model
+        return self._cards.get(name) if layers is None else self.card(name)
+
+    def _tokens(self, given: Sequence[Any], model: str) -> list[Tokenized]:
+        job = self._submit(TokenizeRequest(tuple(given)), model, {}, "interactive", True)
+        made: list[Tokenized] = job.result()
+        return made
+
+    def _run(
+        self,
+        request: Request,
+        chosen: Texts,
+        objects: dict[str, bytes],
+        *,
+        model: str | None = None,
+        priority: str = "interactive",
+        timeout: float | None = None,
+        wait: bool = True,
+        **unknown: Any,
+    ) -> Any:
+        if unknown:
+            name = next(iter(unknown))
+            raise TypeError(f"unknown argument {name!r}{nearest(name, ('model', 'priority', 'timeout', 'wait'))}")
+        job = self._submit(request, model or self.model, objects, priority, chosen.many)
+        return wait_for(job, timeout, self.show_progress) if wait else job
+
+    def _submit(self, request: Request, model: str, objects: dict[str, bytes], priority: str, many: bool) -> Job[Any]:
+        card = self._cards.get(model)
+        if card:
+            plans.validate(request, card)
+        missing = digests(request) - set(objects)
+        if missing and not objects:
+            raise RequestError(f"the request names object {min(missing)}, which it does not bring; give objects=")
+        return self._connection.submit(
+            model, request, plans.method(request), lambda data: _unpack(data, many), objects, priority
+        )
+
+
+def _unpack(data: Any, many: bool) -> LensRun | Activations | Completion | Readings | list[Any]:
+    made = results.decode(data)
+    return made if many or not isinstance(made, list) else made[0]

@@ -1,0 +1,1 @@
+"""The broker: who may speak, what waits, what runs where, and where results lie. No torch."""

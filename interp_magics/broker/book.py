@@ -1,0 +1,221 @@
+"""The book of jobs and groups: every change of state, with time and sockets left outside.
+
+A job is (user, id). Each attempt has a number, and what an old attempt sends is not believed. When a group dies, every job of
+its batch is suspect and is run again alone; only a job that was alone when its group died gains a strike.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ..methods.plans import method
+from ..methods.requests import Request
+from ..program.cards import ModelCard
+from ..wire.messages import Failure, JobInfo, JobState
+from .schedule import Free, JobKey, Waiting, assign, order
+
+STRIKES = 3
+
+
+@dataclass
+class Job:
+    """One job. `suspect` ones run alone; `started` says whether its group has it in a batch."""
+
+    key: JobKey
+    model: str
+    request: Request
+    priority: str
+    objects: tuple[str, ...]
+    number: int
+    submitted: float
+    state: JobState = "queued"
+    attempt: int = 0
+    strikes: int = 0
+    suspect: bool = False
+    started: bool = False
+    cancelling: bool = False
+    group: str = ""
+    ended: float = 0.0
+    seconds: float = 0.0
+    failure: Failure | None = None
+    followers: set[bytes] = field(default_factory=set)
+
+    @property
+    def ended_state(self) -> bool:
+        return self.state in ("done", "failed", "cancelled")
+
+
+@dataclass
+class Group:
+    """A worker group: the process that runs (its routing id and epoch) and the nanny that watches it."""
+
+    name: str
+    model: str
+    route: bytes = b""
+    epoch: str = ""
+    slots: int = 0
+    state: str = "loading"
+    trouble: str = ""
+    card: ModelCard | None = None
+    heard: float = 0.0
+    running: set[JobKey] = field(default_factory=set)
+
+
+class Book:
+    """Jobs and groups of a pool."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[JobKey, Job] = {}
+        self.groups: dict[str, Group] = {}
+        self._waiting: dict[JobKey, Job] = {}
+        self._numbers = 0
+        self._last_user = ""
+
+    def submit(self, key: JobKey, model: str, request: Request, priority: str, objects: tuple[str, ...], now: float) -> Job:
+        """A new job at the end of its user's queue."""
+        self._numbers += 1
+        job = Job(key, model, request, priority, objects, self._numbers, now)
+        self.jobs[key] = self._waiting[key] = job
+        return job
+
+    def queued_of(self, user: str) -> int:
+        return sum(key[0] == user for key in self._waiting)
+
+    def ahead(self, key: JobKey) -> int:
+        """How many waiting jobs would be handed out before this one."""
+        turns = order(self._views(), self._last_user)
+        return turns.index(key) if key in self._waiting else 0
+
+    def hand_out(self) -> list[Job]:
+        """Take jobs from the queue for groups with room; each is a new attempt."""
+        if not self._waiting:
+            return []
+        groups = [
+            Free(g.name, g.model, len(g.running), g.slots, any(self.jobs[k].suspect for k in g.running))
+            for g in self.groups.values()
+            if g.state == "up"
+        ]
+        taken = []
+        for key, group in assign(self._views(), groups, self._last_user):
+            job = self._waiting.pop(key)
+            job.state, job.group, job.started = "running", group, False
+            job.attempt += 1
+            self.groups[group].running.add(key)
+            self._last_user = key[0]
+            taken.append(job)
+        return taken
+
+    def started(self, key: JobKey, group: str) -> Job | None:
+        job = self._running(key, group)
+        if job:
+            job.started = True
+        return job
+
+    def end(self, key: JobKey, group: str, attempt: int, state: JobState, now: float) -> Job | None:
+        """The end of an attempt as its group tells it; None when it is not the one that counts."""
+        job = self._running(key, group)
+        if job is None or job.attempt != attempt:
+            return None
+        self._finish(job, state, now)
+        return job
+
+    def cancel(self, key: JobKey, now: float) -> Job | None:
+        """A queued job ends at once; a running one is marked, and its group must be told."""
+        job = self.jobs.get(key)
+        if job is None or job.ended_state:
+            return job
+        if job.state == "queued":
+            self._waiting.pop(key)
+            self._finish(job, "cancelled", now)
+        else:
+            job.cancelling = True
+        return job
+
+    def fail(self, job: Job, now: float) -> None:
+        """End a job whatever its state."""
+        self._waiting.pop(job.key, None)
+        self._finish(job, "failed", now)
+
+    def beat(self, name: str, model: str, state: str, trouble: str, now: float) -> list[Job]:
+        """A nanny's word about its group; jobs that were lost with a process that died."""
+        group = self.groups.setdefault(name, Group(name, model))
+        group.heard = now
+        if state == "alive":
+            group.state = group.state if group.state in ("up", "loading") else "loading"
+            return []
+        lost = self.lose(name, now) if group.state == "up" else []
+        group.state, group.trouble = state, trouble or group.trouble
+        return lost
+
+    def ready(self, name: str, route: bytes, epoch: str, card: ModelCard, slots: int, now: float) -> list[Job]:
+        """A process of a group serves; jobs that its predecessor had are lost with it."""
+        group = self.groups.setdefault(name, Group(name, card.name))
+        lost = self.lose(name, now) if group.epoch != epoch else []
+        group.route, group.epoch, group.card, group.slots = route, epoch, card, slots
+        group.state, group.heard, group.trouble = "up", now, ""
+        return lost
+
+    def lose(self, name: str, now: float) -> list[Job]:
+        """The process of a group is gone: its jobs go back to the queue, or end as poison after `STRIKES`."""
+        group = self.groups[name]
+        group.state, group.route = "down", b""
+        jobs = [self.jobs[key] for key in group.running]
+        group.running = set()
+        batch = [job for job in jobs if job.started]
+        for job in jobs:
+            job.group = ""
+            if job.started:
+                job.suspect = True
+                job.strikes += len(batch) == 1
+            if job.cancelling:
+                self._finish(job, "cancelled", now)
+            elif job.strikes >= STRIKES:
+                self._finish(job, "failed", now)
+            else:
+                job.state = "queued"
+                self._waiting[job.key] = job
+        return jobs
+
+    def silent(self, now: float, patience: float) -> list[str]:
+        """Groups whose nanny has said nothing for `patience` seconds."""
+        return [g.name for g in self.groups.values() if g.state != "gone" and now - g.heard > patience]
+
+    def forget(self, key: JobKey) -> None:
+        self.jobs.pop(key, None)
+        self._waiting.pop(key, None)
+
+    def info(self, job: Job) -> JobInfo:
+        return JobInfo(
+            job=job.key[1],
+            user=job.key[0],
+            model=job.model,
+            method=method(job.request),
+            state=job.state,
+            ahead=self.ahead(job.key) if job.state == "queued" else 0,
+            attempt=job.attempt,
+            worker=job.group,
+            seconds=job.seconds,
+        )
+
+    def of_user(self, user: str) -> Iterator[Job]:
+        return (job for key, job in self.jobs.items() if key[0] == user)
+
+    @property
+    def queued(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        return sum(len(group.running) for group in self.groups.values())
+
+    def _views(self) -> list[Waiting]:
+        return [Waiting(j.key, j.model, j.number, j.priority, j.suspect) for j in self._waiting.values()]
+
+    def _running(self, key: JobKey, group: str) -> Job | None:
+        job = self.jobs.get(key)
+        return job if job and job.state == "running" and job.group == group else None
+
+    def _finish(self, job: Job, state: JobState, now: float) -> None:
+        if job.group:
+            self.groups[job.group].running.discard(job.key)
+        job.state, job.ended = state, now
+        job.seconds = now - job.submitted

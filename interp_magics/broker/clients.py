@@ -1,0 +1,239 @@
+"""The clients' side of the broker. The user is what ZAP says of the connection, never what a message says."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import uuid4
+
+from ..errors import RequestError, nearest
+from ..methods import plans
+from ..program.language import digests
+from ..wire.messages import (
+    MAJOR,
+    MINOR,
+    Accepted,
+    CancelJob,
+    Chunk,
+    Credit,
+    Done,
+    Event,
+    Failure,
+    Fetch,
+    Follow,
+    FromClient,
+    Hello,
+    Limits,
+    ModelInfo,
+    PoolState,
+    Put,
+    Release,
+    Stat,
+    Submit,
+    Welcome,
+)
+from .book import Book, Job
+from .outbox import Outbox
+from .schedule import JobKey
+from .store import ObjectStore, Spool, StoreError
+from .workers import Workers
+
+CHUNK = 1 << 20
+FIRST_CHUNKS = 8
+
+
+class Clients:
+    """Answers clients. A job that is not the asker's is a job that does not exist."""
+
+    def __init__(
+        self,
+        book: Book,
+        store: ObjectStore,
+        spool: Spool,
+        outbox: Outbox,
+        limits: Limits,
+        models: Sequence[str],
+        workers: Workers,
+    ) -> None:
+        self._book, self._store, self._spool, self._out = book, store, spool, outbox
+        self._limits, self._models, self._workers = limits, tuple(models), workers
+        self._epoch, self._started = uuid4().hex, time.monotonic()
+        self._reading: dict[tuple[bytes, JobKey], int] = {}
+        self._handlers: dict[type, Callable[[bytes, str, Any, list[bytes]], None]] = {
+            Hello: self._hello,
+            Put: self._put,
+            Stat: self._stat,
+            Submit: self._submit,
+            CancelJob: self._cancel,
+            Fetch: self._fetch,
+            Credit: self._credit,
+            Follow: self._follow,
+            Release: self._release,
+        }
+
+    def handle(self, route: bytes, user: str, message: FromClient, buffers: list[bytes]) -> None:
+        self._handlers[type(message)](route, user, message, buffers)
+
+    def refuse(self, route: bytes, why: str) -> None:
+        """Answer to a known client for what is not a message."""
+        self._out.client(route, Failure(code="protocol", message=f"{why}; client and pool may be of different versions"))
+
+    def expire(self, now: float) -> None:
+        """Forget results whose time is over."""
+        for key, job in list(self._book.jobs.items()):
+            if job.ended_state and now - job.ended > self._limits.result_ttl:
+                self._spool.release(key)
+                self._book.forget(key)
+
+    def _hello(self, route: bytes, user: str, hello: Hello, buffers: list[bytes]) -> None:
+        if hello.major != MAJOR:
+            side = "the client" if hello.major < MAJOR else "the pool"
+            text = f"the client speaks IMP/{hello.major}, the pool IMP/{MAJOR}: upgrade {side}"
+            self._out.client(route, Failure(code="version", message=text))
+            return
+        minor = min(hello.minor, MINOR)
+        self._out.client(route, Welcome(major=MAJOR, minor=minor, epoch=self._epoch, user=user, limits=self._limits))
+
+    def _put(self, route: bytes, user: str, put: Put, buffers: list[bytes]) -> None:
+        try:
+            if len(buffers) != 1:
+                raise StoreError("bad_request", "an object is one buffer")
+            self._store.put(user, put.digest, buffers[0], put.ttl, time.monotonic())
+        except StoreError as error:
+            self._out.client(route, Failure(code=error.code, message=str(error), digest=put.digest))
+            return
+        self._out.client(route, Accepted(digest=put.digest))
+
+    def _stat(self, route: bytes, user: str, stat: Stat, buffers: list[bytes]) -> None:
+        jobs = tuple(self._book.info(job) for job in self._book.of_user(user))
+        models = tuple(self._model_info(name) for name in self._models)
+        uptime = time.monotonic() - self._started
+        state = PoolState(
+            number=stat.number,
+            models=models,
+            jobs=jobs[-200:],
+            running=self._book.running,
+            queued=self._book.queued,
+            uptime=uptime,
+        )
+        self._out.client(route, state)
+
+    def _model_info(self, name: str) -> ModelInfo:
+        groups = [g for g in self._book.groups.values() if g.model == name]
+        up = [g for g in groups if g.state == "up"]
+        failed = [g for g in groups if g.state == "failed"]
+        state = "serving" if up else "failed" if failed and len(failed) == len(groups) else "loading" if groups else "waiting"
+        return ModelInfo(
+            name=name,
+            state=state,  # type: ignore[arg-type]
+            workers=len(up),
+            queued=sum(j.state == "queued" and j.model == name for j in self._book.jobs.values()),
+            card=next((g.card for g in up if g.card), None),
+            trouble=next((g.trouble for g in failed), ""),
+        )
+
+    def _submit(self, route: bytes, user: str, submit: Submit, buffers: list[bytes]) -> None:
+        key = (user, submit.job)
+        known = self._book.jobs.get(key)
+        if known:
+            known.followers.add(route)
+            self._out.client(route, Accepted(job=submit.job, ahead=self._book.ahead(key)))
+            self._tell_end(route, known)
+            return
+        trouble = self._trouble(user, submit)
+        if trouble:
+            self._out.client(route, trouble)
+            return
+        objects = tuple(sorted(digests(submit.request)))
+        job = self._book.submit(key, submit.model, submit.request, submit.priority, objects, time.monotonic())
+        job.followers.add(route)
+        self._out.client(route, Accepted(job=submit.job, ahead=self._book.ahead(key)))
+        if not any(g.state == "up" for g in self._book.groups.values() if g.model == submit.model):
+            self._out.client(route, Event(job=submit.job, attempt=1, seq=0, part="loading"))
+
+    def _trouble(self, user: str, submit: Submit) -> Failure | None:
+        def failure(code: str, message: str, missing: tuple[str, ...] = ()) -> Failure:
+            return Failure(code=code, message=message, job=submit.job, missing=missing)
+
+        if submit.model not in self._models:
+            return failure("bad_request", f"the pool does not serve {submit.model!r}{nearest(submit.model, self._models)}")
+        info = self._model_info(submit.model)
+        if info.state == "failed":
+            return failure("model_failed", info.trouble or f"{submit.model} could not be loaded")
+        if self._book.queued_of(user) >= self._limits.queued_jobs:
+            return failure("busy", f"you have {self._limits.queued_jobs} jobs waiting already; submit more when some are done")
+        missing = self._store.missing(user, tuple(sorted(digests(submit.request))))
+        if missing:
+            return failure("missing", "objects must be put first", missing)
+        try:
+            if info.card:
+                plans.validate(submit.request, info.card)
+        except RequestError as error:
+            return failure("bad_request", str(error))
+        return None
+
+    def _cancel(self, route: bytes, user: str, cancel: CancelJob, buffers: list[bytes]) -> None:
+        job = self._book.cancel((user, cancel.job), time.monotonic())
+        if job is None:
+            self._unknown(route, cancel.job)
+        elif job.state == "running":
+            self._workers.cancel(job)
+        elif job.state == "cancelled":
+            self._out.clients({route, *job.followers}, _cancelled(job))
+
+    def _follow(self, route: bytes, user: str, follow: Follow, buffers: list[bytes]) -> None:
+        job = self._book.jobs.get((user, follow.job))
+        if job is None:
+            self._unknown(route, follow.job)
+            return
+        job.followers.add(route)
+        self._out.client(route, Accepted(job=follow.job, ahead=self._book.ahead(job.key)))
+        self._tell_end(route, job)
+
+    def _tell_end(self, route: bytes, job: Job) -> None:
+        result = self._spool.find(job.key)
+        if job.state == "done" and result:
+            done = Done(job=job.key[1], attempt=job.attempt, size=result.size, seconds=job.seconds, worker=job.group)
+            self._out.client(route, done, result.data)
+        elif job.state == "cancelled":
+            self._out.client(route, _cancelled(job))
+        elif job.state == "failed":
+            self._out.client(route, job.failure or Failure(code="failed", message="the job failed", job=job.key[1]))
+
+    def _fetch(self, route: bytes, user: str, fetch: Fetch, buffers: list[bytes]) -> None:
+        key = (user, fetch.job)
+        if self._spool.find(key) is None:
+            self._unknown(route, fetch.job)
+            return
+        self._reading[route, key] = fetch.offset
+        self._send_chunks(route, key, FIRST_CHUNKS)
+
+    def _credit(self, route: bytes, user: str, credit: Credit, buffers: list[bytes]) -> None:
+        self._send_chunks(route, (user, credit.job), credit.chunks)
+
+    def _send_chunks(self, route: bytes, key: JobKey, count: int) -> None:
+        """Up to `count` chunks of a result that the connection reads, as its credit allows."""
+        result = self._spool.find(key)
+        for _ in range(count):
+            offset = self._reading.get((route, key))
+            if offset is None or result is None or offset >= result.size:
+                self._reading.pop((route, key), None)
+                return
+            data = self._spool.read(key, offset, CHUNK)
+            if not self._out.client(route, Chunk(job=key[1], offset=offset, size=result.size), data):
+                self._reading.pop((route, key), None)
+                return
+            self._reading[route, key] = offset + len(data)
+
+    def _release(self, route: bytes, user: str, release: Release, buffers: list[bytes]) -> None:
+        job = self._book.jobs.get((user, release.job))
+        if job and job.ended_state:
+            self._spool.release(job.key)
+            self._book.forget(job.key)
+
+    def _unknown(self, route: bytes, job: str) -> None:
+        self._out.client(route, Failure(code="unknown_job", message=f"you have no job {job}", job=job))
+
+
+def _cancelled(job: Job) -> Failure:
+    return Failure(code="cancelled", message="the job was cancelled", job=job.key[1])
+

@@ -1,0 +1,38 @@
+"""Sending from the broker: a peer that is gone or full never raises into the loop."""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import zmq
+
+from ..wire.frames import Buffer, write, write_bytes
+
+log = logging.getLogger(__name__)
+
+
+class Outbox:
+    """Both sockets as places to send to."""
+
+    def __init__(self, clients: "zmq.Socket[bytes]", workers: "zmq.Socket[bytes]") -> None:
+        self._clients, self._workers = clients, workers
+
+    def client(self, route: bytes, message: Any, payload: Buffer | None = None) -> bool:
+        """Whether the message could be handed to the connection of `route`."""
+        return self._send(self._clients, route, message, payload)
+
+    def clients(self, routes: Iterable[bytes], message: Any, payload: Buffer | None = None) -> None:
+        for route in list(routes):
+            self.client(route, message, payload)
+
+    def worker(self, route: bytes, message: Any, payload: Buffer | None = None) -> bool:
+        return self._send(self._workers, route, message, payload)
+
+    def _send(self, socket: "zmq.Socket[bytes]", route: bytes, message: Any, payload: Buffer | None) -> bool:
+        frames = write(message) if payload is None else write_bytes(message, payload)
+        try:
+            socket.send_multipart([route, *frames], zmq.NOBLOCK)
+        except (zmq.Again, zmq.ZMQError) as error:
+            log.info("a message to a peer was dropped: %s", error)
+            return False
+        return True

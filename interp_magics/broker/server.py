@@ -1,0 +1,142 @@
+"""The broker's process: two endpoints, one loop. One bad peer never ends it."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import zmq
+
+from ..wire.frames import Reader, WireError
+from ..wire.keys import KeyPair, use_server_keys
+from ..wire.messages import FromClient, FromWorker, Limits
+from .admission import CLIENT, WORKER, Admission, Key
+from .book import Book
+from .clients import Clients
+from .outbox import Outbox
+from .store import ObjectStore, Spool
+from .workers import Workers
+
+log = logging.getLogger(__name__)
+
+_TICK = 0.25
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """How a pool is set up. Ports of 0 are chosen by the system."""
+
+    spool: Path
+    models: tuple[str, ...]
+    host: str = "127.0.0.1"
+    client_port: int = 0
+    worker_port: int = 0
+    limits: Limits = Limits()
+    patience: float = 5.0
+
+
+@dataclass
+class Keys:
+    """The pool's own pair, and what other public keys (z85) stand for."""
+
+    server: KeyPair
+    admitted: dict[bytes, Key] = field(default_factory=dict)
+
+
+class Server:
+    """A broker that is bound and ready to run."""
+
+    def __init__(self, settings: Settings, keys: Keys) -> None:
+        self.settings = settings
+        self._context = zmq.Context()
+        self.admission = Admission(self._context, keys.admitted)
+        self._clients_socket = self._bind(CLIENT, settings.client_port, keys.server)
+        self._workers_socket = self._bind(WORKER, settings.worker_port, keys.server)
+        book, store, spool = Book(), ObjectStore(settings.limits), Spool(settings.spool, settings.limits)
+        outbox = Outbox(self._clients_socket, self._workers_socket)
+        self.workers = Workers(book, store, spool, outbox, settings.limits)
+        self.clients = Clients(book, store, spool, outbox, settings.limits, settings.models, self.workers)
+        self._book, self._store = book, store
+        self._read_client, self._read_worker = Reader(FromClient), Reader(FromWorker)
+        self._next_tick = 0.0
+
+    @property
+    def client_endpoint(self) -> str:
+        return str(self._clients_socket.last_endpoint.decode().rstrip("\0"))
+
+    @property
+    def worker_endpoint(self) -> str:
+        return str(self._workers_socket.last_endpoint.decode().rstrip("\0"))
+
+    def run(self, going: Callable[[], bool], wake: int | None = None) -> None:
+        """Serve until `going()` is false; it is asked at every tick and when `wake` (a file descriptor) is readable."""
+        poller = zmq.Poller()
+        for socket in (self.admission.socket, self._clients_socket, self._workers_socket):
+            poller.register(socket, zmq.POLLIN)
+        if wake is not None:
+            poller.register(wake, zmq.POLLIN)
+        while going():
+            ready = dict(poller.poll(_TICK * 1000))
+            if self.admission.socket in ready:
+                self.admission.answer()
+            if self._workers_socket in ready:
+                self._drain(self._workers_socket, self._from_worker)
+            if self._clients_socket in ready:
+                self._drain(self._clients_socket, self._from_client)
+            self.workers.hand_out()
+            self._tick(time.monotonic())
+
+    def close(self) -> None:
+        for socket in (self._clients_socket, self._workers_socket):
+            socket.close(linger=200)
+        self.admission.close()
+        self._context.term()
+
+    def _bind(self, domain: bytes, port: int, keys: KeyPair) -> "zmq.Socket[bytes]":
+        socket = self._context.socket(zmq.ROUTER)
+        use_server_keys(socket, keys, domain)
+        socket.router_mandatory = True
+        socket.maxmsgsize = self.settings.limits.message_bytes
+        socket.heartbeat_ivl, socket.heartbeat_timeout = 2000, 10000
+        socket.sndhwm = 1000
+        socket.bind(f"tcp://{self.settings.host}:{port or '*'}")
+        return socket
+
+    def _drain(self, socket: "zmq.Socket[bytes]", handle: Callable[[bytes, str, list[bytes]], None]) -> None:
+        """Handle what has come, at most so many messages that the other socket is not kept waiting."""
+        for _ in range(200):
+            try:
+                frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            try:
+                user = str(frames[-1].get("User-Id"))
+                handle(frames[0].bytes, user, [frame.bytes for frame in frames[1:]])
+            except Exception:
+                log.exception("a message could not be handled")
+
+    def _from_client(self, route: bytes, user: str, frames: list[bytes]) -> None:
+        try:
+            message, buffers = self._read_client.read(frames)
+        except WireError as error:
+            self.clients.refuse(route, str(error))
+            return
+        self.clients.handle(route, user, message, buffers)
+
+    def _from_worker(self, route: bytes, user: str, frames: list[bytes]) -> None:
+        try:
+            message, buffers = self._read_worker.read(frames)
+        except WireError as error:
+            log.warning("a worker sent what is not a message: %s", error)
+            return
+        self.workers.handle(route, message, buffers)
+
+    def _tick(self, now: float) -> None:
+        if now < self._next_tick:
+            return
+        self._next_tick = now + _TICK
+        self._store.expire(now)
+        self.clients.expire(now)
+        for name in self._book.silent(now, self.settings.patience):
+            self.workers.lost(name, "nothing was heard of it")

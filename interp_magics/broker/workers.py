@@ -1,0 +1,168 @@
+"""The workers' side of the broker."""
+
+import logging
+import time
+
+import msgspec
+
+from ..wire.messages import (
+    Assign,
+    Beat,
+    CancelJob,
+    Chunk,
+    Done,
+    Event,
+    Failed,
+    Failure,
+    FromWorker,
+    Get,
+    Limits,
+    Ready,
+    Started,
+)
+from .book import Book, Group, Job
+from .outbox import Outbox
+from .store import ObjectStore, Spool, StoreError
+
+log = logging.getLogger(__name__)
+
+
+class Workers:
+    """Hands jobs to worker groups, and passes on what they say to those who follow the jobs."""
+
+    def __init__(self, book: Book, store: ObjectStore, spool: Spool, outbox: Outbox, limits: Limits) -> None:
+        self._book, self._store, self._spool, self._out, self._limits = book, store, spool, outbox, limits
+        self._routes: dict[bytes, str] = {}
+        self._incoming: dict[tuple[str, str, int], str] = {}
+
+    def handle(self, route: bytes, message: FromWorker, buffers: list[bytes]) -> None:
+        """One message from a worker group; from a process that has not said `ready` only `ready` and `beat` count."""
+        now = time.monotonic()
+        if isinstance(message, Beat):
+            self._beat(message, now)
+        elif isinstance(message, Ready):
+            self._ready(route, message, now)
+        elif group := self._group(route):
+            self._of_group(group, route, message, buffers, now)
+
+    def hand_out(self) -> None:
+        """Send what waits to whoever has room."""
+        for job in self._book.hand_out():
+            group = self._book.groups[job.group]
+            name = self._spool.incoming()
+            self._incoming[(*job.key, job.attempt)] = name
+            sent = self._out.worker(group.route, Assign(job=_wire_id(job), attempt=job.attempt, request=job.request, spool=name))
+            if not sent:
+                self.lost(group.name, "it is not connected")
+
+    def cancel(self, job: Job) -> None:
+        """Tell a running job's group."""
+        group = self._book.groups.get(job.group)
+        if group:
+            self._out.worker(group.route, CancelJob(job=_wire_id(job)))
+
+    def lost(self, name: str, why: str) -> None:
+        """A group is gone; its jobs go back to the queue."""
+        log.warning("group %s is lost: %s", name, why)
+        self._tell_lost(self._book.lose(name, time.monotonic()))
+        self._book.groups[name].state = "gone"
+
+    def _group(self, route: bytes) -> Group | None:
+        group = self._book.groups.get(self._routes.get(route, ""))
+        return group if group and group.route == route else None
+
+    def _beat(self, beat: Beat, now: float) -> None:
+        self._tell_lost(self._book.beat(beat.group, beat.model, beat.state, beat.trouble, now))
+        if beat.state == "failed":
+            self._fail_waiting(beat.model, self._book.groups[beat.group].trouble)
+
+    def _ready(self, route: bytes, ready: Ready, now: float) -> None:
+        self._routes[route] = ready.group
+        self._tell_lost(self._book.ready(ready.group, route, ready.epoch, ready.card, ready.slots, now))
+
+    def _of_group(self, group: Group, route: bytes, message: FromWorker, buffers: list[bytes], now: float) -> None:
+        if isinstance(message, Started):
+            for job_id in message.jobs:
+                job = self._find(group, job_id)
+                if job:
+                    self._book.started(job.key, group.name)
+                    self._tell(job, Event(job=job.key[1], attempt=job.attempt, seq=0, part="started", worker=group.name))
+        elif isinstance(message, Get):
+            self._get(group, route, message)
+        elif isinstance(message, Event):
+            job = self._find(group, message.job)
+            if job and job.attempt == message.attempt:
+                self._tell(job, msgspec.structs.replace(message, job=job.key[1]))
+        elif isinstance(message, Done):
+            self._done(group, message, buffers, now)
+        elif isinstance(message, Failed):
+            self._failed(group, message, now)
+
+    def _done(self, group: Group, done: Done, buffers: list[bytes], now: float) -> None:
+        running = self._find(group, done.job)
+        job = self._book.end(running.key, group.name, done.attempt, "done", now) if running else None
+        if job is None:
+            return
+        incoming = self._incoming.pop((*job.key, job.attempt), "")
+        try:
+            if self._spool.used(job.key[0]) + done.size > self._limits.result_bytes:
+                raise StoreError("quota", "your results would pass the pool's limit; release some, or capture less")
+            result = self._spool.keep(job.key, buffers[0]) if buffers else self._spool.commit(job.key, incoming)
+        except StoreError as error:
+            self._spool.discard(incoming)
+            job.state = "failed"
+            self._tell(job, Failure(code=error.code, message=str(error), job=job.key[1], worker=group.name))
+            return
+        answer = Done(job=job.key[1], attempt=job.attempt, size=result.size, seconds=job.seconds, worker=group.name)
+        self._tell(job, answer, result.data)
+
+    def _failed(self, group: Group, failed: Failed, now: float) -> None:
+        running = self._find(group, failed.job)
+        state = "cancelled" if failed.code == "cancelled" else "failed"
+        job = self._book.end(running.key, group.name, failed.attempt, state, now) if running else None  # type: ignore[arg-type]
+        if job:
+            self._spool.discard(self._incoming.pop((*job.key, job.attempt), "incoming/none"))
+            self._tell(job, Failure(code=failed.code, message=failed.message, job=job.key[1], worker=group.name))
+
+    def _get(self, group: Group, route: bytes, get: Get) -> None:
+        job = self._find(group, get.job)
+        data = self._store.get(job.key[0], get.digest) if job and get.digest in job.objects else None
+        if data is None:
+            self._out.worker(route, Failure(code="missing", message="there is no such object", digest=get.digest))
+        else:
+            self._out.worker(route, Chunk(digest=get.digest, size=len(data)), data)
+
+    def _find(self, group: Group, wire_id: str) -> Job | None:
+        for key in group.running:
+            if _wire_id(self._book.jobs[key]) == wire_id:
+                return self._book.jobs[key]
+        return None
+
+    def _tell(self, job: Job, message: Event | Done | Failure, payload: bytes | None = None) -> None:
+        if isinstance(message, Failure):
+            job.failure = message
+        self._out.clients(job.followers, message, payload)
+
+    def _tell_lost(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            self._spool.discard(self._incoming.pop((*job.key, job.attempt), "incoming/none"))
+            if job.state == "queued":
+                self._tell(job, Event(job=job.key[1], attempt=job.attempt + 1, seq=0, part="restart"))
+            elif job.state == "cancelled":
+                self._tell(job, Failure(code="cancelled", message="the job was cancelled", job=job.key[1]))
+            else:
+                text = f"the worker died {job.strikes} times while it ran this job alone; it will not be tried again"
+                self._tell(job, Failure(code="poison", message=text, job=job.key[1]))
+
+    def _fail_waiting(self, model: str, trouble: str) -> None:
+        if any(g.state in ("up", "loading", "down") for g in self._book.groups.values() if g.model == model):
+            return
+        for job in list(self._book.jobs.values()):
+            if job.model == model and job.state == "queued":
+                self._book.fail(job, time.monotonic())
+                self._tell(job, Failure(code="model_failed", message=trouble, job=job.key[1]))
+
+
+def _wire_id(job: Job) -> str:
+    """Workers see the number of a job, so that ids of different users never meet."""
+    return f"{job.number:012d}"

@@ -1,0 +1,228 @@
+"""From what a user writes to what is sent: texts, positions, layers, sampling and steering as plain data."""
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .data.vectors import SteeringVector, VectorEdit
+from .errors import RequestError, nearest
+from .methods.capture.request import CaptureRequest
+from .methods.generate.request import GenerateRequest
+from .methods.lens.request import LensRequest
+from .program.cards import ModelCard
+from .program.language import (
+    All,
+    At,
+    Chat,
+    Edit,
+    First,
+    Generated,
+    Ids,
+    Last,
+    Message,
+    Plain,
+    Positions,
+    Prompt,
+    Sampling,
+    Text,
+)
+from .program.layers import LayerSpec, parse_layers
+from .program.sites import parse_site
+
+UserText = str | Sequence[int] | Sequence[Mapping[str, str]]
+
+_POSITIONS: dict[str, Positions] = {
+    "all": All(),
+    "first": First(),
+    "last": Last(),
+    "prompt": Prompt(),
+    "generated": Generated(),
+}
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts of a call; `many` says whether the user gave several, and so gets several results."""
+
+    texts: tuple[Text, ...]
+    many: bool
+
+
+def texts(given: UserText | Sequence[UserText]) -> Texts:
+    """A text is a string, chat messages, or token ids; a list of these is several. Raises RequestError otherwise."""
+    if isinstance(given, str) or _is_ids(given) or _is_chat(given):
+        return Texts((_text(given),), False)
+    if not isinstance(given, Iterable) or isinstance(given, Mapping):
+        raise RequestError(f"a text is a string, chat messages or token ids, not {type(given).__name__}")
+    several = tuple(_text(one) for one in given)
+    if not several:
+        raise RequestError("there is no text to run; give at least one")
+    return Texts(several, True)
+
+
+def _is_ids(given: object) -> bool:
+    if isinstance(given, np.ndarray):
+        return given.ndim == 1 and np.issubdtype(given.dtype, np.integer)
+    return isinstance(given, list | tuple) and bool(given) and all(isinstance(i, int | np.integer) for i in given)
+
+
+def _is_chat(given: object) -> bool:
+    return isinstance(given, list | tuple) and bool(given) and all(isinstance(m, Mapping) for m in given)
+
+
+def _text(given: Any) -> Text:
+    if isinstance(given, str):
+        if not given:
+            raise RequestError("the prompt is empty; write some text")
+        return Plain(given)
+    if _is_ids(given):
+        return Ids(tuple(int(i) for i in given))
+    if _is_chat(given):
+        return Chat(tuple(_message(m) for m in given))
+    raise RequestError(f"a text is a string, chat messages or token ids, not {type(given).__name__}")
+
+
+def _message(given: Mapping[str, str]) -> Message:
+    if set(given) != {"role", "content"}:
+        raise RequestError(f"a chat message has 'role' and 'content', not {sorted(given)}")
+    return Message(str(given["role"]), str(given["content"]))
+
+
+def positions(given: str | int | Sequence[int] | Positions) -> Positions:
+    """A choice of positions from its name, numbers, or a struct such as Span("Paris")."""
+    if isinstance(given, str):
+        if given not in _POSITIONS:
+            raise RequestError(f"unknown positions {given!r}{nearest(given, _POSITIONS)}")
+        return _POSITIONS[given]
+    if isinstance(given, int):
+        return At((given,))
+    if isinstance(given, list | tuple | range | np.ndarray):
+        if len(given) == 0:
+            raise RequestError("no position was chosen; give at least one, or 'all'")
+        return At(tuple(int(p) for p in given))
+    return given
+
+
+def sites(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Semantic names, from any alias; a string may hold several, joined by commas."""
+    names = [n.strip() for n in given.split(",")] if isinstance(given, str) else list(given)
+    return tuple(dict.fromkeys(parse_site(name)[0] for name in names if name))
+
+
+def layers(given: LayerSpec, card: ModelCard | None) -> tuple[int, ...] | None:
+    """Layer numbers; None stays None, so that a card is not needed for it."""
+    if given is None:
+        return None
+    if card is None:
+        raise RequestError("layers can only be resolved when the model's card is known")
+    return parse_layers(given, card.layers)
+
+
+def sampling(
+    count: int, temperature: float, top_p: float, stop: str | Sequence[str], seed: int | None
+) -> Sampling | None:
+    """None when nothing is generated. A seed that is not given is drawn here, before anything is sent."""
+    if count == 0:
+        return None
+    stops = (stop,) if isinstance(stop, str) else tuple(stop)
+    drawn = secrets.randbits(53) if seed is None else seed
+    return Sampling(count, float(temperature), float(top_p), stops, drawn)
+
+
+@dataclass(frozen=True)
+class Steering:
+    """Edits, and the objects (by digest) that they name."""
+
+    edits: tuple[Edit, ...]
+    objects: dict[str, bytes]
+
+
+def steering(given: object) -> Steering:
+    """`steer=` takes edits and vectors, alone or in lists; a vector stands for its edit."""
+    edits: list[Edit] = []
+    objects: dict[str, bytes] = {}
+    for one in _flat(given):
+        for item in one.edit() if isinstance(one, SteeringVector) else (one,):
+            if isinstance(item, VectorEdit):
+                objects[item.vector.digest] = item.vector.data
+                edits.append(item.edit)
+            elif isinstance(item, Edit):
+                edits.append(item)
+            else:
+                raise RequestError(f"steer= takes vectors and edits, not {type(item).__name__}")
+    return Steering(tuple(edits), objects)
+
+
+def _flat(given: object) -> Iterable[Any]:
+    if isinstance(given, list | tuple):
+        for one in given:
+            yield from _flat(one)
+    elif given is not None:
+        yield given
+
+
+def lens(
+    chosen: Texts,
+    card: ModelCard | None,
+    steer: Steering,
+    *,
+    kind: str = "logit",
+    top_k: int = 5,
+    layers_: LayerSpec = None,
+    sites_: str | Sequence[str] = "resid_post",
+    positions_: str | int | Sequence[int] | Positions = "all",
+    track: str | int | Sequence[str | int] = (),
+    sampled: Sampling | None = None,
+) -> LensRequest:
+    """A lens request from a call's arguments."""
+    return LensRequest(
+        texts=chosen.texts,
+        kind=kind,
+        top_k=top_k,
+        layers=layers(layers_, card),
+        sites=sites(sites_),
+        positions=positions(positions_),
+        track=(track,) if isinstance(track, str | int) else tuple(track),
+        sampling=sampled,
+        steer=steer.edits,
+    )
+
+
+def capture(
+    chosen: Texts,
+    card: ModelCard | None,
+    steer: Steering,
+    *,
+    layers_: LayerSpec = None,
+    sites_: str | Sequence[str] = "resid_post",
+    positions_: str | int | Sequence[int] | Positions = "all",
+    sampled: Sampling | None = None,
+    dtype: str | None = None,
+    reduce: str | None = None,
+) -> CaptureRequest:
+    """A capture request from a call's arguments."""
+    known = ("float32", "float16", "bfloat16")
+    if dtype is not None and dtype not in known:
+        raise RequestError(f"unknown dtype {dtype!r}{nearest(dtype, known)}")
+    if reduce not in (None, "moments"):
+        raise RequestError(f"unknown reduction {reduce!r}; a capture knows 'moments'")
+    return CaptureRequest(
+        texts=chosen.texts,
+        layers=layers(layers_, card),
+        sites=sites(sites_),
+        positions=positions(positions_),
+        sampling=sampled,
+        dtype=dtype,  # type: ignore[arg-type]
+        reduce=reduce,  # type: ignore[arg-type]
+        steer=steer.edits,
+    )
+
+
+def generate(chosen: Texts, steer: Steering, sampled: Sampling | None) -> GenerateRequest:
+    """A request for completions from a call's arguments."""
+    if sampled is None:
+        raise RequestError("max_new_tokens must be at least 1")
+    return GenerateRequest(chosen.texts, sampled, steer.edits)

@@ -1,0 +1,89 @@
+"""The commands of `interp`. Each imports what it needs when it runs."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from .errors import InterpError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; the user's fault is one line and status 2."""
+    given = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        given.run(given)
+    except InterpError as error:
+        print(f"interp: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="interp", description="Interpretability on a shared pool of models.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    demo = commands.add_parser("demo", help="a lens of real text in the terminal, and an interactive page")
+    demo.add_argument("text", nargs="?", default="The capital of France is")
+    demo.add_argument("--out", default="demo.html", help="where the page is written (default: %(default)s)")
+    demo.set_defaults(run=_demo)
+    serve = commands.add_parser("serve", help="serve models to others")
+    serve.add_argument("--embedded", action="store_true", help=argparse.SUPPRESS)
+    serve.add_argument("--model", action="append", default=[], metavar="[NAME=]PATH", help="a directory or hub id; repeat it")
+    serve.add_argument("--host", default="127.0.0.1")
+    serve.add_argument("--port", type=int, default=7717)
+    serve.add_argument("--groups", type=int, default=1, help="worker groups for each model")
+    serve.add_argument("--dtype", choices=("float32", "float16", "bfloat16"))
+    serve.set_defaults(run=_serve)
+    worker = commands.add_parser("worker", help="a worker group; started by a pool, configured on standard input")
+    worker.add_argument("--config-from-stdin", action="store_true", help=argparse.SUPPRESS)
+    worker.add_argument("--process", action="store_true", help=argparse.SUPPRESS)
+    worker.set_defaults(run=_worker)
+    status = commands.add_parser("status", help="models, queue and jobs of a pool")
+    status.set_defaults(run=_status)
+    doctor = commands.add_parser("doctor", help="what works here, and what to do about what does not")
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _demo(given: argparse.Namespace) -> None:
+    from .demo.show import show
+
+    show(given.text, given.out)
+
+
+def _serve(given: argparse.Namespace) -> None:
+    from .broker import serve
+
+    if given.embedded:
+        serve.embedded(sys.stdin.buffer, sys.stdout.buffer)
+    else:
+        serve.shared(given.model, given.host, given.port, given.groups, given.dtype)
+
+
+def _worker(given: argparse.Namespace) -> None:
+    if given.process:
+        from .worker import process
+
+        process.main(sys.stdin.buffer)
+    elif given.config_from_stdin:
+        from .launch.config import decode
+        from .worker.nanny import Nanny
+
+        Nanny(decode(sys.stdin.buffer.readline()), sys.stdin.buffer).run()
+    else:
+        raise SystemExit("interp worker is started by `interp serve`; it reads its configuration from standard input")
+
+
+def _status(given: argparse.Namespace) -> None:
+    from .api import connect
+
+    with connect() as pool:
+        print(pool.status())
+
+
+def _doctor(given: argparse.Namespace) -> None:
+    from .doctor import examine
+
+    sys.exit(examine())

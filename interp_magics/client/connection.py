@@ -1,0 +1,338 @@
+"""The connection to a pool: one thread that owns the socket, and jobs that other threads wait for."""
+
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+import zmq
+
+from ..errors import Cancelled, InterpError, PoolUnavailable, RemoteError, RequestError
+from ..methods.requests import Request
+from ..wire.frames import Reader, WireError, write, write_bytes
+from ..wire.keys import Address, use_client_keys
+from ..wire.messages import (
+    MAJOR,
+    MINOR,
+    Accepted,
+    CancelJob,
+    Chunk,
+    Credit,
+    Done,
+    Event,
+    Failure,
+    Fetch,
+    Follow,
+    Hello,
+    PoolState,
+    Put,
+    Stat,
+    Submit,
+    ToClient,
+    Welcome,
+)
+from .job import Job
+
+_TICK = 0.25
+_PING_SECONDS = 3.0
+_SILENCE_SECONDS = 20.0
+
+
+@dataclass
+class _Tracked:
+    """A job of this connection: how to submit it again, and what has come of its result."""
+
+    job: Job[Any]
+    submit: Submit | None
+    objects: Mapping[str, bytes]
+    size: int = 0
+    got: int = 0
+    data: bytearray = field(default_factory=bytearray)
+
+
+@dataclass
+class _Asked:
+    """A question about the pool's state, and its answer."""
+
+    event: threading.Event = field(default_factory=threading.Event)
+    state: PoolState | None = None
+
+
+class Connection:
+    """Submits, cancels, fetches and asks. Thread-safe; every method but the waiting ones returns at once."""
+
+    def __init__(self, address: Address, alive: Callable[[], str | None] = lambda: None) -> None:
+        """`alive` says why the pool is known to be gone, or None."""
+        self._address, self._alive = address, alive
+        self._outgoing: deque[list[Any]] = deque()
+        self._tracked: dict[str, _Tracked] = {}
+        self._asked: dict[int, _Asked] = {}
+        self._lock = threading.Lock()
+        self._numbers = 0
+        self._closed = False
+        self._heard = time.monotonic()
+        self._welcomed = threading.Event()
+        self._refused: InterpError | None = None
+        self._gone = ""
+        self.welcome: Welcome | None = None
+        self._context = zmq.Context()
+        self._wake_read, self._wake_write = self._pair()
+        self._thread = threading.Thread(target=self._run, name="interp-magics", daemon=True)
+        self._thread.start()
+
+    def connect(self, timeout: float = 10.0) -> Welcome:
+        """Wait for the pool's greeting. Raises PoolUnavailable with what to try."""
+        deadline = time.monotonic() + timeout
+        while not self._welcomed.wait(0.1):
+            trouble = self._gone or self._alive()
+            if trouble or time.monotonic() > deadline:
+                raise PoolUnavailable(
+                    trouble
+                    or f"no pool answers at {self._address.endpoint} within {timeout:g} s: is it running, and is the key right?"
+                )
+        if self._refused:
+            raise self._refused
+        assert self.welcome is not None
+        return self.welcome
+
+    def submit(
+        self,
+        model: str,
+        request: Request,
+        method: str,
+        build: Callable[[bytes], Any],
+        objects: Mapping[str, bytes],
+        priority: str = "interactive",
+    ) -> Job[Any]:
+        """Queue a request; objects that the pool lacks are put first."""
+        job: Job[Any] = Job(secrets.token_hex(10), method, build, self.cancel)
+        message = Submit(job=job.id, model=model, request=request, priority=priority)  # type: ignore[arg-type]
+        frames = write(message)
+        with self._lock:
+            if self._gone:
+                raise PoolUnavailable(self._gone)
+            self._tracked[job.id] = _Tracked(job, message, dict(objects))
+        self._send(frames)
+        return job
+
+    def follow(self, job_id: str, method: str, build: Callable[[bytes], Any]) -> Job[Any]:
+        """A job that was submitted before, perhaps by another kernel."""
+        job: Job[Any] = Job(job_id, method, build, self.cancel)
+        with self._lock:
+            self._tracked[job_id] = _Tracked(job, None, {})
+        self._send(write(Follow(job=job_id)))
+        return job
+
+    def cancel(self, job_id: str) -> None:
+        self._send(write(CancelJob(job=job_id)))
+
+    def state(self, timeout: float = 10.0) -> PoolState:
+        """The pool's state. Raises PoolUnavailable when it does not answer."""
+        asked = _Asked()
+        with self._lock:
+            self._numbers += 1
+            number = self._numbers
+            self._asked[number] = asked
+        self._send(write(Stat(number=number)))
+        deadline = time.monotonic() + timeout
+        while not asked.event.wait(0.1):
+            if self._gone or time.monotonic() > deadline:
+                raise PoolUnavailable(self._gone or f"the pool at {self._address.endpoint} does not answer")
+        assert asked.state is not None
+        return asked.state
+
+    def close(self) -> None:
+        """End the thread and the socket; jobs that still wait fail."""
+        if self._closed:
+            return
+        self._closed = True
+        self._wake()
+        self._thread.join(2)
+
+    @staticmethod
+    def _pair() -> tuple[Any, Any]:
+        import socket
+
+        reader, writer = socket.socketpair()
+        reader.setblocking(False)
+        writer.setblocking(False)
+        return reader, writer
+
+    def _send(self, frames: list[Any]) -> None:
+        self._outgoing.append(frames)
+        self._wake()
+
+    def _wake(self) -> None:
+        try:
+            self._wake_write.send(b"\0")
+        except (BlockingIOError, OSError):
+            return
+
+    def _run(self) -> None:
+        socket = self._open()
+        reader, poller = Reader(ToClient), zmq.Poller()
+        poller.register(socket, zmq.POLLIN)
+        poller.register(self._wake_read.fileno(), zmq.POLLIN)
+        next_ping = time.monotonic() + _PING_SECONDS
+        socket.send_multipart(write(Hello(major=MAJOR, minor=MINOR)))
+        while not self._closed:
+            poller.poll(_TICK * 1000)
+            self._drain_wakes()
+            while self._outgoing:
+                socket.send_multipart(self._outgoing.popleft(), copy=False)
+            self._receive(socket, reader)
+            now = time.monotonic()
+            if now > next_ping:
+                next_ping = now + _PING_SECONDS
+                self._check(now, socket)
+        socket.close(linger=500)
+        self._context.term()
+        self._fail_all("the connection to the pool was closed")
+
+    def _open(self) -> "zmq.Socket[bytes]":
+        socket = self._context.socket(zmq.DEALER)
+        socket.routing_id = b"\1" + secrets.token_bytes(16)
+        use_client_keys(socket, self._address.client, self._address.server)
+        socket.linger = 500
+        socket.heartbeat_ivl, socket.heartbeat_timeout = 2000, 10000
+        socket.sndhwm = socket.rcvhwm = 0
+        socket.connect(self._address.endpoint)
+        return socket
+
+    def _drain_wakes(self) -> None:
+        try:
+            while self._wake_read.recv(4096):
+                pass
+        except BlockingIOError:
+            return
+
+    def _receive(self, socket: "zmq.Socket[bytes]", reader: Reader) -> None:
+        while True:
+            try:
+                frames = socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self._heard = time.monotonic()
+            try:
+                message, buffers = reader.read(frames)
+            except WireError as error:
+                self._fail_all(f"the pool sent what this version does not understand ({error}); upgrade one of them")
+                return
+            self._take(message, buffers)
+
+    def _check(self, now: float, socket: "zmq.Socket[bytes]") -> None:
+        trouble = self._alive()
+        if trouble:
+            self._fail_all(trouble)
+        elif self._tracked:
+            socket.send_multipart(write(Stat()))
+            if now - self._heard > _SILENCE_SECONDS:
+                self._fail_all(f"the pool at {self._address.endpoint} has said nothing for {_SILENCE_SECONDS:.0f} s")
+
+    def _take(self, message: ToClient, buffers: list[Any]) -> None:
+        if isinstance(message, Welcome):
+            self.welcome = message
+            self._welcomed.set()
+        elif isinstance(message, PoolState):
+            self._take_state(message)
+        elif isinstance(message, Failure) and not message.job:
+            self._take_failure(message)
+        else:
+            tracked = self._tracked.get(message.job)
+            if tracked:
+                self._take_of_job(tracked, message, buffers)
+
+    def _take_of_job(self, tracked: _Tracked, message: Any, buffers: list[Any]) -> None:
+        if isinstance(message, Event):
+            tracked.job.take_event(message)
+        elif isinstance(message, Accepted):
+            tracked.job.take_place(message.ahead)
+        elif isinstance(message, Done):
+            self._take_done(tracked, message, buffers)
+        elif isinstance(message, Chunk):
+            self._take_chunk(tracked, message, buffers[0])
+        elif isinstance(message, Failure) and message.code == "missing" and tracked.submit and message.missing:
+            self._put(tracked, message)
+        elif isinstance(message, Failure):
+            self._end(tracked, error=to_error(message))
+
+    def _take_state(self, state: PoolState) -> None:
+        asked = self._asked.pop(state.number, None)
+        if asked:
+            asked.state = state
+            asked.event.set()
+
+    def _take_failure(self, failure: Failure) -> None:
+        if failure.code == "version":
+            self._refused = PoolUnavailable(failure.message)
+            self._welcomed.set()
+        elif failure.digest:
+            error = to_error(failure)
+            for tracked in [t for t in self._tracked.values() if failure.digest in t.objects]:
+                self._end(tracked, error=error)
+        elif failure.code == "protocol":
+            self._fail_all(failure.message)
+
+    def _take_done(self, tracked: _Tracked, done: Done, buffers: list[Any]) -> None:
+        if buffers:
+            self._end(tracked, data=buffers[0])
+            return
+        tracked.size, tracked.got, tracked.data = done.size, 0, bytearray(done.size)
+        self._outgoing.append(write(Fetch(job=tracked.job.id)))
+        self._wake()
+
+    def _take_chunk(self, tracked: _Tracked, chunk: Chunk, data: Any) -> None:
+        if chunk.offset != tracked.got or chunk.offset + len(data) > tracked.size:
+            return
+        tracked.data[chunk.offset : chunk.offset + len(data)] = data
+        tracked.got += len(data)
+        if tracked.got == tracked.size:
+            self._end(tracked, data=tracked.data)
+            return
+        self._outgoing.append(write(Credit(job=tracked.job.id, chunks=1)))
+        self._wake()
+
+    def _put(self, tracked: _Tracked, failure: Failure) -> None:
+        unknown = [digest for digest in failure.missing if digest not in tracked.objects]
+        if unknown:
+            self._end(tracked, error=RequestError(f"the pool has no object {unknown[0]}, and this request does not bring it"))
+            return
+        for digest in failure.missing:
+            self._outgoing.append(write_bytes(Put(digest=digest), tracked.objects[digest]))
+        self._outgoing.append(write(tracked.submit))
+        self._wake()
+
+    def _end(self, tracked: _Tracked, data: Any = None, error: BaseException | None = None) -> None:
+        with self._lock:
+            self._tracked.pop(tracked.job.id, None)
+        if error is not None:
+            tracked.job.take_error(error)
+        else:
+            tracked.job.take_result(data)
+
+    def _fail_all(self, why: str) -> None:
+        with self._lock:
+            waiting = list(self._tracked.values())
+            self._tracked.clear()
+            if self._closed or self._alive():
+                self._gone = why
+        for tracked in waiting:
+            tracked.job.take_error(PoolUnavailable(why))
+
+
+def digest(data: bytes) -> str:
+    """The name of an object."""
+    return sha256(data).hexdigest()
+
+
+def to_error(failure: Failure) -> InterpError:
+    """The exception that a failure stands for."""
+    if failure.code in ("bad_request", "unknown_job", "quota"):
+        return RequestError(failure.message)
+    if failure.code == "cancelled":
+        return Cancelled(f"job {failure.job} was cancelled")
+    return RemoteError(failure.message, failure.code, failure.job, failure.worker)

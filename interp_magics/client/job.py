@@ -1,0 +1,170 @@
+"""A job: something that was asked of a pool and will end."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Generator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from ..errors import TimedOut
+from ..wire.messages import Event
+
+T = TypeVar("T")
+
+State = str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a job is: its state, how many wait before it (an estimate), how much of its work is done."""
+
+    state: State
+    ahead: int = 0
+    done: float = 0.0
+    total: float = 0.0
+    text: str = ""
+    attempt: int = 0
+
+    def __str__(self) -> str:
+        if self.state == "queued":
+            return f"queued, {self.ahead} before it" if self.ahead else "queued"
+        if self.total:
+            return f"{self.state}, {self.done:.0f} of {self.total:.0f} tokens"
+        return self.state
+
+
+class Job(Generic[T]):
+    """`result()` waits; `await job` too; `async for part in job` gives the parts as they come; `cancel()` ends it."""
+
+    def __init__(self, job_id: str, method: str, build: Callable[[bytes], T], cancel: Callable[[str], None]) -> None:
+        self.id, self.method = job_id, method
+        self._build, self._cancel = build, cancel
+        self._changed = threading.Condition()
+        self._progress = Progress("queued")
+        self._parts: list[Event] = []
+        self._value: T | None = None
+        self._error: BaseException | None = None
+        self._ended = False
+        self._listeners: list[Callable[[], None]] = []
+
+    @property
+    def progress(self) -> Progress:
+        """Where the job is now."""
+        return self._progress
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, well or not."""
+        return self._ended
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it has ended; whether it has. A keyboard interrupt leaves the job as it is."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._changed:
+            while not self._ended:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    return False
+                self._changed.wait(left)
+        return True
+
+    def result(self, timeout: float | None = None) -> T:
+        """The result. Raises what went wrong, Cancelled, or TimedOut (the job runs on)."""
+        if not self.wait(timeout):
+            raise TimedOut(f"job {self.id} is {self._progress} after {timeout:g} s; it runs on, and cancel() would end it")
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[return-value]
+
+    def cancel(self, wait: float = 0.0) -> bool:
+        """Ask the pool to end it; wait up to `wait` seconds for the acknowledgement. Whether it has ended."""
+        if not self._ended:
+            self._cancel(self.id)
+        return self.wait(wait) if wait else self._ended
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._as_future().__await__()
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        seen, loop, changed = 0, asyncio.get_running_loop(), asyncio.Event()
+        self._listen(lambda: loop.call_soon_threadsafe(changed.set))
+        while True:
+            changed.clear()
+            with self._changed:
+                parts, ended = self._parts[seen:], self._ended
+            seen += len(parts)
+            for part in parts:
+                yield part
+            if ended:
+                if self._error is not None:
+                    raise self._error
+                return
+            await changed.wait()
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id} ({self.method}): {self._progress}>"
+
+    async def _as_future(self) -> T:
+        loop, changed = asyncio.get_running_loop(), asyncio.Event()
+        self._listen(lambda: loop.call_soon_threadsafe(changed.set))
+        while not self._ended:
+            changed.clear()
+            if not self._ended:
+                await changed.wait()
+        return self.result()
+
+    def _listen(self, listener: Callable[[], None]) -> None:
+        with self._changed:
+            self._listeners.append(listener)
+
+    def take_event(self, event: Event) -> None:
+        """What the connection heard of it."""
+        if event.part == "restart":
+            self._update(Progress("queued", attempt=event.attempt), None)
+            with self._changed:
+                self._parts.clear()
+            return
+        state = {"generated": "running", "started": "running", "progress": "running"}.get(event.part, event.part)
+        self._update(Progress(state, event.ahead, event.done, event.total, event.text, event.attempt), event)
+
+    def take_place(self, ahead: int) -> None:
+        """It is queued, with so many before it."""
+        if self._progress.state == "queued":
+            self._update(Progress("queued", ahead), None)
+
+    def take_result(self, data: bytes) -> None:
+        """Its result has come."""
+        try:
+            self._end(self._build(data), None)
+        except Exception as error:
+            self._end(None, error)
+
+    def take_error(self, error: BaseException) -> None:
+        """It has failed."""
+        self._end(None, error)
+
+    def _update(self, progress: Progress, part: Event | None) -> None:
+        with self._changed:
+            if self._ended:
+                return
+            self._progress = progress
+            if part is not None:
+                self._parts.append(part)
+            self._wake()
+
+    def _end(self, value: T | None, error: BaseException | None) -> None:
+        with self._changed:
+            if self._ended:
+                return
+            self._value, self._error, self._ended = value, error, True
+            self._progress = Progress("done" if error is None else "failed", attempt=self._progress.attempt)
+            self._wake()
+
+    def _wake(self) -> None:
+        self._changed.notify_all()
+        for listener in list(self._listeners):
+            try:
+                listener()
+            except RuntimeError:
+                self._listeners.remove(listener)

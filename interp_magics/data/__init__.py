@@ -1,0 +1,1 @@
+"""Results and artefacts that a user keeps, and their files. Plain: numpy arrays in frozen structs."""

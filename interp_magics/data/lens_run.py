@@ -1,0 +1,141 @@
+"""What a lens gave for one text."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import RequestError, nearest
+from . import files
+from .provenance import Provenance
+from .view import Viewed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Ints = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float32]
+
+
+class LensMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The plain part of a run; `strings` reads every token id that occurs in it."""
+
+    kind: str
+    layers: tuple[int, ...]
+    sites: tuple[str, ...]
+    prompt_length: int
+    completion: str
+    finish: str
+    vocabulary: int
+    strings: dict[int, str]
+    provenance: Provenance
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LensRun(Viewed):
+    """Top tokens, log-probabilities and statistics for sites S, layers L, positions T and k tokens.
+
+    `token_ids` [R] are all tokens that were read (R = P + N - 1); `positions` [T] says which of them were decoded.
+    Log-probabilities are natural and over the whole vocabulary; entropy and `kl_final`, KL(final || here), are in nats.
+    Ranks are 0-based: how many tokens lie strictly above.
+    """
+
+    meta: LensMeta
+    token_ids: Ints
+    positions: Ints
+    completion_ids: Ints
+    top_ids: Ints
+    top_logprobs: Floats
+    entropy: Floats | None
+    kl_final: Floats | None
+    tracked_ids: Ints
+    tracked_logprobs: Floats
+    tracked_ranks: Ints
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        return self.meta.layers
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        return self.meta.sites
+
+    @property
+    def completion(self) -> str:
+        """The generated text, without special tokens."""
+        return self.meta.completion
+
+    @property
+    def provenance(self) -> Provenance:
+        return self.meta.provenance
+
+    @cached_property
+    def tokens(self) -> list[str]:
+        """The text of each token that was read."""
+        return [self.token(i) for i in self.token_ids]
+
+    def token(self, token_id: int) -> str:
+        """The text of a token id that occurs in the run."""
+        return self.meta.strings.get(int(token_id), f"<id {int(token_id)}>")
+
+    def site_index(self, site: str) -> int:
+        """Place of a site on the first axis. Raises RequestError when it was not decoded."""
+        if site not in self.sites:
+            raise RequestError(f"site {site!r} was not decoded{nearest(site, self.sites)}")
+        return self.sites.index(site)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """One row per site, layer, position and place in the top-k."""
+        import pandas as pd
+
+        shape = self.top_ids.shape
+        site, layer, place, order = (axis.ravel() for axis in np.indices(shape))
+        frame = pd.DataFrame(
+            {
+                "site": np.array(self.sites)[site],
+                "layer": np.array(self.layers)[layer],
+                "position": self.positions[place],
+                "token": np.array(self.tokens, dtype=object)[self.positions[place]],
+                "order": order,
+                "top_id": self.top_ids.ravel(),
+                "top_token": [self.token(i) for i in self.top_ids.ravel()],
+                "logprob": self.top_logprobs.ravel(),
+            }
+        )
+        for name in ("entropy", "kl_final"):
+            values = getattr(self, name)
+            if values is not None:
+                frame[name] = np.repeat(values.ravel(), shape[-1])
+        return frame
+
+    def save(self, path: str | Path) -> Path:
+        """Write a safetensors file that `interp_magics.load` reads."""
+        return files.write(path, encode([self]))
+
+    def __repr__(self) -> str:
+        site, layers, positions, k = self.top_ids.shape
+        what = f"{site} site{'s' * (site > 1)} x {layers} layers x {positions} positions, top {k}"
+        return f"LensRun({self.provenance.model!r}, {what}, {len(self.token_ids)} tokens)"
+
+
+_ARRAYS = tuple(name for name in LensRun.__dataclass_fields__ if name != "meta")
+KIND = "lens"
+
+
+def encode(runs: list[LensRun]) -> bytes:
+    """Runs as one safetensors object."""
+    arrays = {
+        f"{i}/{name}": value for i, run in enumerate(runs) for name in _ARRAYS if (value := getattr(run, name)) is not None
+    }
+    metas = msgspec.to_builtins([run.meta for run in runs], str_keys=True)
+    return files.encode(arrays, {"kind": KIND, "rows": metas})
+
+
+def decode(tensors: dict[str, files.Array], meta: Any) -> list[LensRun]:
+    """What `encode` made."""
+    metas = msgspec.convert(meta["rows"], list[LensMeta], strict=False)
+    return [LensRun(m, **{name: tensors.get(f"{i}/{name}") for name in _ARRAYS}) for i, m in enumerate(metas)]  # type: ignore[arg-type]

@@ -1,0 +1,35 @@
+"""Any result from its bytes or its file, by the kind that its metadata names."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..errors import RequestError
+from . import activations, completions, files, lens_run, readings, tokenized, vectors
+
+_KINDS: dict[str, Callable[[dict[str, files.Array], Any], Any]] = {
+    lens_run.KIND: lens_run.decode,
+    activations.KIND: activations.decode,
+    completions.KIND: completions.decode,
+    tokenized.KIND: tokenized.decode,
+    readings.KIND: readings.decode,
+    vectors.KIND: vectors.decode,
+}
+
+
+def decode(data: Any, source: str = "the result") -> Any:
+    """The result in `data`. Raises RequestError when it is none of ours."""
+    return _build(*files.decode(data, source), source)
+
+
+def load(path: str | Path) -> Any:
+    """Read what `save` wrote: a LensRun, Activations or SteeringVector. Large arrays stay on disk until they are used."""
+    made = _build(*files.read(path), str(path))
+    return made[0] if isinstance(made, list) and len(made) == 1 else made
+
+
+def _build(tensors: dict[str, files.Array], meta: Any, source: str) -> Any:
+    kind = meta.get("kind") if isinstance(meta, dict) else None
+    if kind not in _KINDS:
+        raise RequestError(f"{source} was not written by interp-magics: its metadata names no kind that is known")
+    return _KINDS[kind](tensors, meta)

@@ -1,0 +1,104 @@
+"""What every execution engine offers to a worker, and what it asks of the worker in return."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..program.cards import ModelCard
+from ..program.language import Program
+from .lens import LensArrays
+from .tokens import Tokens
+
+
+class Objects(Protocol):
+    """Stored tensors by digest and name."""
+
+    def tensor(self, digest: str, name: str) -> Tensor:
+        """A stored tensor. Raises RequestError when the object has no tensor of that name."""
+        ...
+
+
+class Host(Protocol):
+    """What drives an engine: asked at every step whether a task was cancelled, told what was generated."""
+
+    def cancelled(self, task: int) -> bool: ...
+
+    def generated(self, task: int, row: int, completion: Sequence[int]) -> None: ...
+
+
+class Quiet:
+    """A host that cancels nothing and listens to nothing."""
+
+    def cancelled(self, task: int) -> bool:
+        return False
+
+    def generated(self, task: int, row: int, completion: Sequence[int]) -> None:
+        return None
+
+
+#: The values of one tap for one row: raw values [L, T, ...], coordinates [L, T, n], or moments.
+RowValues = Mapping[str, Tensor] | LensArrays
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one tap gave: for each of its rows (`rows`, in order) the chosen `positions` and the values at `layers`."""
+
+    rows: tuple[int, ...]
+    layers: tuple[int, ...]
+    positions: tuple[tuple[int, ...], ...]
+    values: tuple[RowValues, ...]
+
+
+@dataclass(frozen=True)
+class RowOutcome:
+    """One finished row: T = P + N - 1 tokens that were read, the N sampled ones, and why it ended."""
+
+    token_ids: tuple[int, ...]
+    prompt_length: int
+    completion_ids: tuple[int, ...]
+    finish: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a program gave: its rows after the last stage, and for each stage the readings of the taps that reduce."""
+
+    rows: tuple[RowOutcome, ...]
+    readings: tuple[tuple[Reading, ...], ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A program with its vectors, ready to run."""
+
+    program: Program
+    objects: Objects
+
+
+@dataclass
+class NoObjects:
+    """A store without anything in it, for programs that name no vectors."""
+
+    tensors: dict[tuple[str, str], Tensor] = field(default_factory=dict)
+
+    def tensor(self, digest: str, name: str) -> Tensor:
+        return self.tensors[digest, name]
+
+
+class Engine(Protocol):
+    """A model that runs programs. `prepare` checks everything that needs the tokenizer, before any pass."""
+
+    card: ModelCard
+    tokens: Tokens
+
+    def run(self, tasks: Sequence[Task], host: Host) -> list[Outcome | Exception]:
+        """Run the programs, sharing passes between them; one result or error for each. A cancelled task gives Cancelled."""
+        ...
+
+
+def to_numpy_dtype(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,165 @@
+"""The reference engine: tasks in, outcomes out, their rows sharing passes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from ...errors import Cancelled
+from ...program.cards import ModelCard
+from ...program.language import Program, Stage
+from ...program.supports import check
+from ..protocol import Host, Outcome, Reading, RowOutcome, Task
+from ..tokens import Encoded, Tokens
+from .batch import BatchRow
+from .loop import Runner
+from .plan import BoundStage, Kept, bind_stage, encode_rows, fetcher, generated, place_on
+from .reduce import Recorded, kept_values, read
+from .tape import Tape
+
+#: Rows times padded width of one batch; more tasks than fit run one batch after another.
+BATCH_TOKENS = 16384
+BATCH_ROWS = 64
+
+
+@dataclass
+class _Running:
+    """A task on its way through its stages."""
+
+    number: int
+    program: Program
+    encoded: list[Encoded]
+    task: Task
+    kept: dict[str, Kept] = field(default_factory=dict)
+    readings: list[tuple[Reading, ...]] = field(default_factory=list)
+    rows: dict[int, BatchRow] = field(default_factory=dict)
+
+    def outcome(self) -> Outcome:
+        rows = []
+        for number in sorted(self.rows):
+            row = self.rows[number]
+            read_ids = (*row.encoded.ids, *row.completion[:-1])
+            rows.append(RowOutcome(read_ids, row.prompt_length, tuple(row.completion), row.finish))
+        return Outcome(tuple(rows), tuple(self.readings))
+
+
+class TransformersEngine:
+    """Runs programs on one loaded model, at one rank."""
+
+    def __init__(self, runner: Runner, card: ModelCard) -> None:
+        self._runner, self.card = runner, card
+
+    @property
+    def tokens(self) -> Tokens:
+        return self._runner.tokens
+
+    def run(self, tasks: Sequence[Task], host: Host) -> list[Outcome | Exception]:
+        """Run the programs, sharing passes between them; a fault of one is the result of that one alone."""
+        results: list[Outcome | Exception | None] = [None] * len(tasks)
+        running: list[_Running] = []
+        for number, task in enumerate(tasks):
+            try:
+                check(task.program, self.card)
+                running.append(_Running(number, task.program, encode_rows(task.program, self.tokens, self.card), task))
+            except Exception as error:
+                results[number] = error
+        stage = 0
+        while running:
+            bound: list[tuple[_Running, BoundStage]] = []
+            for one in running:
+                try:
+                    plan = one.program.stages[stage]
+                    bound.append((one, bind_stage(plan, one.encoded, self.card, fetcher(one.task.objects, one.kept))))
+                except Exception as error:
+                    results[one.number] = error
+            self._run_stage(bound, stage, host, results)
+            stage += 1
+            running = [one for one, _ in bound if results[one.number] is None and len(one.program.stages) > stage]
+        return [Cancelled("the job was cancelled") if r is None else r for r in results]
+
+    def _run_stage(
+        self, bound: list[tuple[_Running, BoundStage]], stage: int, host: Host, results: list[Outcome | Exception | None]
+    ) -> None:
+        for batch in self._batches(bound, stage):
+            try:
+                self._run_batch(batch, stage, host)
+            except torch.OutOfMemoryError as error:
+                self._retry_alone(batch, stage, host, results, error)
+                continue
+            for one, _ in batch:
+                if any(row.finish == "cancelled" for row in one.rows.values()):
+                    results[one.number] = Cancelled("the job was cancelled while it ran")
+                elif stage + 1 == len(one.program.stages):
+                    results[one.number] = one.outcome()
+
+    def _retry_alone(
+        self,
+        batch: list[tuple[_Running, BoundStage]],
+        stage: int,
+        host: Host,
+        results: list[Outcome | Exception | None],
+        error: torch.OutOfMemoryError,
+    ) -> None:
+        """Memory ran out: each task once more by itself; the one that still does not fit fails alone."""
+        if len(batch) == 1:
+            results[batch[0][0].number] = error
+            return
+        for one in batch:
+            self._run_stage([one], stage, host, results)
+
+    def _batches(
+        self, bound: list[tuple[_Running, BoundStage]], stage: int
+    ) -> Iterator[list[tuple[_Running, BoundStage]]]:
+        """Tasks that fit one batch together. Rows that read attention patterns need eager attention: theirs is apart."""
+        for eager in (False, True):
+            batch: list[tuple[_Running, BoundStage]] = []
+            rows = width = 0
+            alike = [pair for pair in bound if _wants_patterns(pair[0].program.stages[stage]) == eager]
+            for one, plan in sorted(alike, key=lambda pair: _width(pair[0])):
+                grown, wide = rows + len(plan.rows), max(width, _width(one))
+                if batch and (grown > BATCH_ROWS or grown * wide > BATCH_TOKENS):
+                    yield batch
+                    batch, grown, wide = [], len(plan.rows), _width(one)
+                batch.append((one, plan))
+                rows, width = grown, wide
+            if batch:
+                yield batch
+
+    def _run_batch(self, batch: list[tuple[_Running, BoundStage]], stage: int, host: Host) -> None:
+        rows: list[BatchRow] = []
+        places: list[dict[int, int]] = []
+        for one, plan in batch:
+            places.append({})
+            for number in plan.rows:
+                places[-1][number] = len(rows)
+                sampling = one.program.rows[number].sampling if stage + 1 == len(one.program.stages) else None
+                one.rows[number] = BatchRow(one.number, number, one.encoded[number], sampling, [])
+                rows.append(one.rows[number])
+        tape = Tape(self._runner.arch, rows)
+        for (_, plan), place in zip(batch, places, strict=True):
+            place_on(tape, plan, place)
+        eager = _wants_patterns(batch[0][0].program.stages[stage])
+        with self._runner.attention(eager):
+            self._runner.run(rows, tape, host)
+        with torch.inference_mode():
+            for (one, plan), place in zip(batch, places, strict=True):
+                if all(row.finish != "cancelled" for row in one.rows.values()):
+                    self._collect(one, plan, tape, place)
+
+    def _collect(self, one: _Running, plan: BoundStage, tape: Tape, place: dict[int, int]) -> None:
+        readings = []
+        for tap in plan.taps:
+            recorded = Recorded(tap, tape, one.rows, place, self._runner.readout)
+            if tap.tap.keep:
+                one.kept[tap.tap.keep] = kept_values(tap, recorded)
+            if tap.tap.reduce is not None:
+                readings.append(read(tap, recorded, self._runner.readout))
+        one.readings.append(tuple(readings))
+
+
+def _wants_patterns(stage: Stage) -> bool:
+    return any(tap.site == "attn_pattern" for tap in stage.taps)
+
+
+def _width(one: _Running) -> int:
+    return max(len(e.ids) + generated(r) for e, r in zip(one.encoded, one.program.rows, strict=True))

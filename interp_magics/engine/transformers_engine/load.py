@@ -1,0 +1,146 @@
+"""From a checkpoint to an engine: transformers' own loading, the parts, the self-test, the card."""
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from ...errors import RequestError
+from ...program.cards import ModelCard, SiteInfo
+from ..arch import Arch, Shapes, describe
+from ..checkpoint import digest_of
+from ..lens_kinds import LENS_KINDS
+from ..readout import find_readout
+from ..tokens import Tokens
+from .edits import OP_NAMES
+from .engine import TransformersEngine
+from .loop import Runner
+from .reduce import REDUCTION_NAMES
+from .selftest import prove
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Which model to load: a local directory or a hub id with its revision; `dtype` None keeps the checkpoint's own.
+
+    `adapter` is a LoRA directory that an administrator registered. A hub token is read from HF_TOKEN, as transformers does.
+    """
+
+    name: str
+    path: str
+    revision: str | None = None
+    dtype: str | None = None
+    adapter: str | None = None
+    device: str | None = None
+
+
+def load(checkpoint: Checkpoint) -> TransformersEngine:
+    """Load, prove and describe a model. Raises RequestError with what is missing; never runs code from the checkpoint."""
+    transformers.utils.logging.disable_progress_bar()
+    device = torch.device(checkpoint.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    local = Path(checkpoint.path).is_dir()
+    source: dict[str, Any] = {} if checkpoint.revision is None else {"revision": checkpoint.revision}
+    model = _load_model(checkpoint, source, device)
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, trust_remote_code=False, **source)
+    arch = describe(model)
+    tokens = Tokens(tokenizer, arch.shapes.vocabulary)
+    runner = Runner(
+        model=model,
+        arch=arch,
+        readout=find_readout(model, arch.norm),
+        tokens=tokens,
+        stop_ids=_stop_ids(model, tokenizer),
+        pad=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0,
+        device=device,
+    )
+    proven, rate = prove(model, runner)
+    runner = Runner(**{**runner.__dict__, "arch": proven})
+    digest = digest_of(Path(checkpoint.path)) if local else f"{checkpoint.path}@{checkpoint.revision or 'main'}"
+    card = _card(checkpoint, model, proven, tokens, digest, rate)
+    return TransformersEngine(runner, card)
+
+
+def _load_model(checkpoint: Checkpoint, source: dict[str, Any], device: torch.device) -> Any:
+    dtype: Any = "auto" if checkpoint.dtype is None else _DTYPES.get(checkpoint.dtype)
+    if dtype is None:
+        raise RequestError(f"unknown dtype {checkpoint.dtype!r}; there is {', '.join(_DTYPES)}")
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            checkpoint.path, dtype=dtype, trust_remote_code=False, use_safetensors=True, **source
+        )
+    except (OSError, ValueError, ImportError) as error:
+        raise RequestError(f"the model {checkpoint.name!r} could not be loaded from {checkpoint.path}: {error}") from error
+    if checkpoint.adapter is not None:
+        model.load_adapter(checkpoint.adapter, adapter_kwargs={"use_safetensors": True})
+    if getattr(model, "hf_device_map", None) is None and not getattr(model, "is_quantized", False):
+        model.to(device)
+    return model.eval().requires_grad_(False)
+
+
+def _stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    stated = getattr(model.generation_config, "eos_token_id", None)
+    stated = tokenizer.eos_token_id if stated is None else stated
+    ids = stated if isinstance(stated, list) else [stated]
+    return frozenset(int(i) for i in ids if i is not None)
+
+
+def _card(
+    checkpoint: Checkpoint, model: Any, arch: Arch, tokens: Tokens, digest: str, rate: float
+) -> ModelCard:
+    shapes = arch.shapes
+    sites = {site: _site(site, arch) for site in arch.ports}
+    sites["logits"] = SiteInfo((shapes.vocabulary,), 1, writable=False, note="made from ln_final by the head, in float32")
+    remarks = () if not checkpoint.adapter else (f"LoRA adapter {Path(checkpoint.adapter).name} applied",)
+    return ModelCard(
+        name=checkpoint.name,
+        family=arch.family,
+        architecture=type(model).__name__,
+        digest=digest,
+        revision=checkpoint.revision or "",
+        tokenizer=Path(checkpoint.path).name,
+        dtype=str(model.dtype).removeprefix("torch."),
+        layers=shapes.layers,
+        d_model=shapes.d_model,
+        d_mlp=shapes.d_mlp,
+        heads=shapes.heads,
+        kv_heads=shapes.kv_heads,
+        d_head=shapes.d_head,
+        vocabulary=shapes.vocabulary,
+        context=shapes.context,
+        parameters=sum(p.numel() for p in model.parameters()),
+        sites=sites,
+        missing=arch.missing,
+        engine="transformers",
+        ops=OP_NAMES,
+        reductions=REDUCTION_NAMES,
+        lens_kinds=tuple(LENS_KINDS),
+        special_tokens=tokens.special,
+        chat_template=tokens.has_template,
+        flops_per_second=rate,
+        versions={"torch": str(torch.__version__), "transformers": transformers.__version__, "python": platform.python_version()},
+        remarks=remarks,
+    )
+
+
+def _site(site: str, arch: Arch) -> SiteInfo:
+    shape = _shape(site, arch.shapes)
+    note = arch.notes.get(site, "")
+    if site == "attn_pattern":
+        return SiteInfo(shape, len(arch.ports[site]), writable=False, note="after softmax; heads x keys up to each position")
+    return SiteInfo(shape, len(arch.ports[site]), note=note)
+
+
+def _shape(site: str, shapes: Shapes) -> tuple[int, ...]:
+    if site in ("q", "head_out"):
+        return (shapes.heads, shapes.d_head)
+    if site in ("k", "v"):
+        return (shapes.kv_heads, shapes.d_head)
+    if site == "attn_pattern":
+        return (shapes.heads,)
+    return (shapes.d_mlp,) if site == "mlp_act" else (shapes.d_model,)

@@ -1,0 +1,130 @@
+"""The decoding loop: one prefill for all rows of a batch, then a step for all that go on."""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..arch import Arch
+from ..protocol import Host
+from ..readout import Readout
+from ..tokens import Tokens
+from .batch import BatchRow, Pass, padded_ids, prefill_pass, step_pass
+from .sampling import next_tokens
+from .tape import Tape
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A model as the loop sees it: its trunk without the head, its readout, and the tokens that end a completion."""
+
+    model: Any
+    arch: Arch
+    readout: Readout
+    tokens: Tokens
+    stop_ids: frozenset[int]
+    pad: int
+    device: torch.device
+
+    def run(self, rows: Sequence[BatchRow], tape: Tape, host: Host) -> None:
+        """Run all rows to their end; what they generate is in `rows`, what was read is on the tape."""
+        with torch.inference_mode(), tape.installed():
+            members = list(range(len(rows)))
+            call = prefill_pass(rows)
+            going = any(row.sampling for row in rows)
+            hidden, cache = self._prefill(rows, call, tape, going)
+            mask = self._mask(call)
+            while True:
+                kept = self._advance(rows, members, hidden, host)
+                if not kept:
+                    return
+                if len(kept) < len(members):
+                    chosen = torch.tensor(kept, device=self.device)
+                    cache.batch_select_indices(chosen)
+                    mask = mask[chosen]
+                members = [members[i] for i in kept]
+                mask = torch.cat([mask, mask.new_ones(len(members), 1)], 1)
+                hidden, cache = self._step(rows, members, mask, tape, cache)
+
+    @contextmanager
+    def attention(self, eager: bool) -> Iterator[None]:
+        """Attention that returns its patterns while `eager`, else the model's own."""
+        if not eager:
+            yield
+            return
+        usual = self.model.config.get_text_config()._attn_implementation
+        self.model.set_attn_implementation("eager")
+        try:
+            yield
+        finally:
+            self.model.set_attn_implementation(usual)
+
+    def _prefill(self, rows: Sequence[BatchRow], call: Pass, tape: Tape, going: bool) -> tuple[Tensor, Any]:
+        ids = torch.from_numpy(padded_ids(rows, call.width, self.pad)).to(self.device)
+        mask = self._mask(call)
+        positions = (mask.cumsum(1) - 1).clamp_min(0)
+        return self._forward(ids, mask if any(call.pads) else None, positions, None, going, tape, call)
+
+    def _step(
+        self, rows: Sequence[BatchRow], members: list[int], mask: Tensor, tape: Tape, cache: Any
+    ) -> tuple[Tensor, Any]:
+        call = step_pass(rows, members)
+        ids = torch.tensor([[rows[m].completion[-1]] for m in members], device=self.device)
+        positions = torch.tensor(call.starts, device=self.device).unsqueeze(1)
+        padded = None if bool(mask.all()) else mask
+        return self._forward(ids, padded, positions, cache, True, tape, call)
+
+    def _forward(
+        self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Any, going: bool, tape: Tape, call: Pass
+    ) -> tuple[Tensor, Any]:
+        arguments: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "use_cache": going}
+        if "position_ids" in inspect.signature(self.arch.decoder.forward).parameters:
+            arguments["position_ids"] = positions
+        if cache is not None:
+            arguments["past_key_values"] = cache
+        with tape.during(call):
+            output = self.arch.decoder(**arguments)
+        return output.last_hidden_state[:, -1], getattr(output, "past_key_values", None)
+
+    def _mask(self, call: Pass) -> Tensor:
+        columns = np.arange(call.width)[None, :]
+        real = columns >= np.array(call.pads)[:, None]
+        return torch.from_numpy(real.astype(np.int64)).to(self.device)
+
+    def _advance(self, rows: Sequence[BatchRow], members: list[int], hidden: Tensor, host: Host) -> list[int]:
+        """Give every member its next token; the places among `members` of those that go on."""
+        live = [i for i, m in enumerate(members) if rows[m].sampling and not self._cancel(rows[m], host)]
+        if not live:
+            return []
+        taking = [rows[members[i]] for i in live]
+        logits = self.readout.logits(hidden[live])
+        samplings = [row.sampling for row in taking if row.sampling]
+        chosen = next_tokens(logits, samplings, [len(r.completion) for r in taking])
+        for row, token in zip(taking, chosen, strict=True):
+            row.completion.append(token)
+            row.finish = self._finish(row)
+            host.generated(row.task, row.row, row.completion)
+        return [i for i in live if not rows[members[i]].finish]
+
+    def _cancel(self, row: BatchRow, host: Host) -> bool:
+        if host.cancelled(row.task):
+            row.finish = "cancelled"
+        return row.finish == "cancelled"
+
+    def _finish(self, row: BatchRow) -> str:
+        """Why a row ends after its newest token, or "" when it goes on."""
+        sampling = row.sampling
+        assert sampling is not None
+        if sampling.forced is not None:
+            return "length" if len(row.completion) >= len(sampling.forced) else ""
+        if row.completion[-1] in self.stop_ids:
+            return "stop"
+        if sampling.stop and any(s in self.tokens.decode(row.completion) for s in sampling.stop):
+            return "stop"
+        return "length" if len(row.completion) >= sampling.max_new_tokens else ""
+

@@ -1,0 +1,190 @@
+"""A stage of a program bound to rows of a batch: its edits and taps with positions resolved and vectors fetched.
+
+All that can be wrong once the tokenizer has spoken is found here, before a pass is paid for.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...errors import RequestError
+from ...program.cards import ModelCard
+from ...program.language import At, Copy, Edit, Lens, Positions, Program, Project, Ref, Row, Stage, Tap, Vector
+from ...program.positions import Selection, resolve
+from ...program.supports import over_context, vectors
+from ..protocol import Objects
+from ..tokens import Encoded, Tokens
+from .batch import BatchRow
+from .edits import bind
+from .tape import Address, BoundEdit, Tape
+
+Fetch = Callable[[Vector], Tensor]
+
+
+@dataclass(frozen=True)
+class BoundTap:
+    """A tap with its rows as places in the program, its layers made explicit, and its vectors as a matrix."""
+
+    tap: Tap
+    rows: tuple[int, ...]
+    layers: tuple[int, ...]
+    selections: dict[int, Selection]
+    matrix: Tensor | None
+
+
+@dataclass(frozen=True)
+class BoundStage:
+    """A stage ready to run: program row numbers that take part, edits by address, taps."""
+
+    rows: tuple[int, ...]
+    edits: tuple[tuple[Address, BoundEdit], ...]
+    taps: tuple[BoundTap, ...]
+
+
+def encode_rows(program: Program, tokens: Tokens, card: ModelCard) -> list[Encoded]:
+    """Token ids of all rows; refuses what does not fit the context."""
+    encoded = [tokens.encode(row.text) for row in program.rows]
+    for row, ids in zip(program.rows, encoded, strict=True):
+        total = len(ids.ids) + generated(row)
+        if total > card.context:
+            raise RequestError(over_context(total, card))
+    return encoded
+
+
+def generated(row: Row) -> int:
+    """The most tokens that a row feeds beyond its prompt."""
+    if row.sampling is None:
+        return 0
+    forced = row.sampling.forced
+    return max(0, (row.sampling.max_new_tokens if forced is None else len(forced)) - 1)
+
+
+def canonical(site: str, layer: int) -> Address:
+    """`embed` is the stream that enters layer 0; `logits` are made from `ln_final`."""
+    if site == "embed":
+        return "resid_pre", 0
+    return ("ln_final", 0) if site == "logits" else (site, layer)
+
+
+def bind_stage(stage: Stage, encoded: Sequence[Encoded], card: ModelCard, fetch: Fetch) -> BoundStage:
+    """Resolve positions and vectors of a stage. Raises RequestError naming the row where one of them does not fit."""
+    rows = tuple(range(len(encoded))) if stage.rows is None else stage.rows
+    cache: dict[tuple[Positions, int], Selection] = {}
+
+    def select(positions: Positions, row: int) -> Selection:
+        if (positions, row) not in cache:
+            text = encoded[row]
+            cache[positions, row] = resolve(positions, text.ids, text.offsets, text.text)
+        return cache[positions, row]
+
+    groups: dict[tuple[Positions, tuple[int, ...]], dict[int, Selection]] = {}
+
+    def choose(positions: Positions, wanted: tuple[int, ...] | None) -> dict[int, Selection]:
+        taking = tuple(r for r in rows if wanted is None or r in wanted)
+        if (positions, taking) not in groups:
+            groups[positions, taking] = {row: select(positions, row) for row in taking}
+        return groups[positions, taking]
+
+    edits = tuple(
+        (canonical(edit.site, edit.layer), _bind_edit(edit, choose(edit.positions, edit.rows), encoded, card, fetch))
+        for edit in stage.edits
+    )
+    taps = tuple(_bind_tap(tap, choose(tap.positions, tap.rows), card, fetch) for tap in stage.taps)
+    return BoundStage(rows, edits, taps)
+
+
+def _bind_edit(
+    edit: Edit, chosen: dict[int, Selection], encoded: Sequence[Encoded], card: ModelCard, fetch: Fetch
+) -> BoundEdit:
+    if isinstance(edit.op, Copy):
+        return _bind_copy(edit, edit.op, chosen, encoded)
+    vector = None
+    for named in vectors(edit.op):
+        vector = fetch(named)
+        _check_width(vector, edit.site, card, edit.index)
+    return BoundEdit(chosen, edit.index, bind(edit.op, vector))
+
+
+def _bind_copy(edit: Edit, op: Copy, chosen: dict[int, Selection], encoded: Sequence[Encoded]) -> BoundEdit:
+    length = len(encoded[op.row].ids)
+    mapping = None if op.positions is None else dict(op.positions)
+    for source in (mapping or {}).values():
+        if source >= length:
+            raise RequestError(f"copy: position {source} is outside the prompt of source row {op.row}, which has {length} tokens")
+    if mapping is None and isinstance(edit.positions, At):
+        for row, selection in chosen.items():
+            beyond = [p for p in selection.prompt.nonzero()[0].tolist() if p >= length]
+            if beyond:
+                raise RequestError(
+                    f"copy: row {row} asks for position {beyond[0]} of row {op.row}, which has {length} tokens; give a position map"
+                )
+    return BoundEdit(chosen, edit.index, None, source=op.row, mapping=mapping)
+
+
+def _bind_tap(tap: Tap, chosen: dict[int, Selection], card: ModelCard, fetch: Fetch) -> BoundTap:
+    layers = tuple(range(card.sites[tap.site].layers)) if tap.layers is None else tap.layers
+    matrix = None
+    if isinstance(tap.reduce, Project):
+        matrix = torch.stack([fetch(vector).float() for vector in tap.reduce.vectors])
+        _check_width(matrix, tap.site, card, tap.index)
+    return BoundTap(tap, tuple(chosen), layers, chosen, matrix)
+
+
+def _check_width(vector: Tensor, site: str, card: ModelCard, index: tuple[int, ...] | None) -> None:
+    shape = card.sites[site].shape
+    wanted = (len(index) if index else shape[0],) if len(shape) == 1 else shape[-1:]
+    if vector.shape[-1:] != wanted:
+        raise RequestError(f"the vector has width {vector.shape[-1]}, but {site!r} of {card.name} has {wanted[0]}")
+    if not bool(torch.isfinite(vector).all()):
+        raise RequestError(f"the vector for {site!r} contains values that are not finite")
+
+
+def place_on(tape: Tape, stage: BoundStage, batch: dict[int, int]) -> None:
+    """Put a stage's edits and reads on the tape of a batch; `batch` gives the batch row of each of its program rows."""
+    moved: dict[int, dict[int, Selection]] = {}
+    for address, edit in stage.edits:
+        key = id(edit.selections)
+        if key not in moved:
+            moved[key] = {batch[row]: chosen for row, chosen in edit.selections.items()}
+        source = None if edit.source is None else batch[edit.source]
+        tape.edit(address, BoundEdit(moved[key], edit.index, edit.operation, source, edit.mapping))
+    for tap in stage.taps:
+        for layer in tap.layers:
+            tape.want(canonical(tap.tap.site, layer))
+        if isinstance(tap.tap.reduce, Lens) and tap.tap.reduce.kl_final:
+            tape.want(("ln_final", 0))
+
+
+def chosen_positions(selection: Selection, row: BatchRow) -> tuple[int, ...]:
+    """The positions of a finished row that a selection names."""
+    return tuple(int(p) for p in selection.mask(0, row.read_length, row.completion).nonzero()[0])
+
+
+def fetcher(objects: Objects, kept: dict[str, "Kept"]) -> Fetch:
+    """How vectors are found: stored objects by digest, references among what earlier stages kept."""
+
+    def fetch(vector: Vector) -> Tensor:
+        if not isinstance(vector, Ref):
+            return objects.tensor(vector.digest, vector.name)
+        if vector.name not in kept:
+            raise RequestError(f"nothing was kept as {vector.name!r}")
+        return kept[vector.name].at(vector)
+
+    return fetch
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a tap kept for later stages: values by (layer, row), each [positions, ...]."""
+
+    values: dict[tuple[int, int], Tensor]
+
+    def at(self, ref: Ref) -> Tensor:
+        if (ref.layer, ref.row) not in self.values:
+            raise RequestError(f"{ref.name!r} was not kept at layer {ref.layer} of row {ref.row}")
+        values = self.values[ref.layer, ref.row]
+        if not -len(values) <= ref.position < len(values):
+            raise RequestError(f"{ref.name!r} holds {len(values)} positions, so there is no position {ref.position} in it")
+        return values[ref.position]

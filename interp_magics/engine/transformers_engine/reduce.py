@@ -1,0 +1,118 @@
+"""From what the tape recorded to what a tap asked for."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...program.language import Lens, Moments, Project, Raw
+from .. import lens
+from ..lens_kinds import LENS_KINDS
+from ..protocol import Reading, RowValues
+from ..readout import Readout
+from .batch import BatchRow
+from .plan import BoundTap, Kept, canonical, chosen_positions
+from .tape import Tape
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+class Recorded:
+    """The values of one tap, cut into program rows: `at(layer, row)` is [positions, ...] with the tap's index applied."""
+
+    def __init__(self, tap: BoundTap, tape: Tape, rows: dict[int, BatchRow], batch: dict[int, int], readout: Readout) -> None:
+        self._tap, self._tape, self._rows, self._batch, self._readout = tap, tape, rows, batch, readout
+        self.positions = {row: chosen_positions(tap.selections[row], rows[row]) for row in tap.rows}
+
+    def at(self, layer: int, row: int) -> Tensor:
+        values = self._cut(canonical(self._tap.tap.site, layer), row)
+        if self._tap.tap.site == "logits":
+            return self._readout.logits(values)
+        index = self._tap.tap.index
+        return values if index is None else values[:, list(index)]
+
+    def final(self, row: int) -> Tensor:
+        """What the head read at the same positions."""
+        return self._cut(("ln_final", 0), row)
+
+    def _cut(self, address: tuple[str, int], row: int) -> Tensor:
+        values = self._tape.record(address).row(self._batch[row])
+        positions = self.positions[row]
+        return values if len(positions) == len(values) else values[list(positions)]
+
+
+def kept_values(tap: BoundTap, recorded: Recorded) -> Kept:
+    return Kept({(layer, row): recorded.at(layer, row).clone() for layer in tap.layers for row in tap.rows})
+
+
+def read(tap: BoundTap, recorded: Recorded, readout: Readout) -> Reading:
+    """Reduce a tap's values."""
+    reducer = _REDUCERS[type(tap.tap.reduce)]
+    values = reducer(tap, recorded, readout)
+    positions = tuple(recorded.positions[row] for row in tap.rows)
+    return Reading(tap.rows, tap.layers, positions, tuple(values))
+
+
+def _raw(tap: BoundTap, recorded: Recorded, readout: Readout) -> Sequence[RowValues]:
+    assert isinstance(tap.tap.reduce, Raw)
+    wanted = tap.tap.reduce.dtype
+    made = []
+    for row in tap.rows:
+        values = torch.stack([recorded.at(layer, row) for layer in tap.layers])
+        made.append({"values": (values if wanted is None else values.to(_DTYPES[wanted])).cpu()})
+    return made
+
+
+def _project(tap: BoundTap, recorded: Recorded, readout: Readout) -> Sequence[RowValues]:
+    assert tap.matrix is not None
+    matrix = tap.matrix
+    return [
+        {"values": torch.stack([recorded.at(layer, row).float() @ matrix.to(readout.weight.device).T for layer in tap.layers]).cpu()}
+        for row in tap.rows
+    ]
+
+
+def _moments(tap: BoundTap, recorded: Recorded, readout: Readout) -> Sequence[RowValues]:
+    made = []
+    for row in tap.rows:
+        layers = [recorded.at(layer, row).float() for layer in tap.layers]
+        mean = torch.stack([x.mean(0) for x in layers])
+        variance = torch.stack([x.var(0, correction=0) for x in layers])
+        norm = torch.stack([x.norm(dim=-1).mean(0) for x in layers])
+        made.append({"mean": mean.cpu(), "variance": variance.cpu(), "norm": norm.cpu()})
+    return made
+
+
+def _lens(tap: BoundTap, recorded: Recorded, readout: Readout) -> Sequence[RowValues]:
+    """All rows of the tap are decoded together, so that short ones fill whole chunks."""
+    spec = tap.tap.reduce
+    assert isinstance(spec, Lens)
+    kind = LENS_KINDS[spec.kind]
+    streams = [torch.cat([recorded.at(layer, row) for row in tap.rows]) for layer in tap.layers]
+    final = torch.cat([recorded.final(row) for row in tap.rows]) if spec.kl_final else streams[0]
+
+    def normed(start: int, stop: int) -> Tensor:
+        pairs = zip(streams, tap.layers, strict=True)
+        return torch.stack([kind.normed(stream[start:stop], layer, readout) for stream, layer in pairs])
+
+    source = lens.Source(len(streams), len(streams[0]), normed, lambda start, stop: final[start:stop])
+    track = torch.tensor(spec.track, dtype=torch.long, device=readout.weight.device)
+    arrays = lens.decode(source, readout, lens.LensRequest(spec.top_k, track, spec.entropy, spec.kl_final))
+    return _split(arrays, [len(recorded.positions[row]) for row in tap.rows])
+
+
+def _split(arrays: lens.LensArrays, lengths: list[int]) -> list[lens.LensArrays]:
+    names = list(lens.LensArrays.__dataclass_fields__)
+    given = {name: getattr(arrays, name) for name in names}
+    pieces = {n: [None] * len(lengths) if v is None else v.split(lengths, dim=1) for n, v in given.items()}
+    return [lens.LensArrays(**{n: pieces[n][i] for n in names}) for i in range(len(lengths))]  # type: ignore[arg-type]
+
+
+_REDUCERS: dict[type, Callable[[BoundTap, Recorded, Readout], Sequence[Any]]] = {
+    Raw: _raw,
+    Lens: _lens,
+    Project: _project,
+    Moments: _moments,
+}
+REDUCTION_NAMES = tuple(str(kind.__struct_config__.tag) for kind in _REDUCERS)  # type: ignore[attr-defined]

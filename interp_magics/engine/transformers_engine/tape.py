@@ -1,0 +1,193 @@
+"""Hooks for one batch: apply its edits in the order written, then record what its taps read.
+
+A hook exists only where something is read or written, and only while the batch runs. Values are recorded by reference (a
+transformers block never writes its outputs in place in inference) and cut into rows afterwards. An edited tensor is always
+a clone, so that neither an earlier record nor the stream itself changes under anyone.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...program.positions import Selection
+from ...program.sites import SITES
+from ..arch import Arch, Port
+from .batch import BatchRow, Pass
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class BoundEdit:
+    """An edit whose rows are batch rows: the selection of positions for each, the index within the site, the operation.
+
+    A copy has `source` (batch row) and `mapping` (target to source position; None copies each position to itself).
+    """
+
+    selections: dict[int, Selection]
+    index: tuple[int, ...] | None
+    operation: Callable[[Tensor], Tensor] | None
+    source: int | None = None
+    mapping: dict[int, int] | None = None
+
+
+@dataclass
+class Record:
+    """The values recorded at one address: tensors as the passes gave them."""
+
+    chunks: list[tuple[Pass, Tensor]] = field(default_factory=list)
+
+    def row(self, member: int) -> Tensor:
+        """All values of one batch row in order of position: [T, ...]."""
+        pieces = []
+        for call, value in self.chunks:
+            if member in call.members:
+                index = call.members.index(member)
+                pieces.append(value[index, call.pads[index] :])
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+
+class Tape:
+    """Edits and records of one batch. `during(call)` frames each forward call; `record(address)` is read at the end."""
+
+    def __init__(self, arch: Arch, rows: Sequence[BatchRow]) -> None:
+        self._arch, self._rows = arch, rows
+        self._edits: dict[Address, list[BoundEdit]] = {}
+        self._records: dict[Address, Record] = {}
+        self._stack: Pass | None = None
+        self._bases: dict[int, Tensor] = {}
+        self._places: dict[int, tuple[Tensor, Tensor] | None] = {}
+
+    def edit(self, address: Address, bound: BoundEdit) -> None:
+        self._edits.setdefault(address, []).append(bound)
+
+    def want(self, address: Address) -> None:
+        self._records.setdefault(address, Record())
+
+    def record(self, address: Address) -> Record:
+        return self._records[address]
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Hooks in place; removed on the way out, whatever happens."""
+        with ExitStack() as stack:
+            addresses = sorted({*self._edits, *self._records}, key=lambda a: (a[1], SITES.index(a[0])))
+            for base in {id(p.base.module): p.base for a in addresses if (p := self._port(a)).base}.values():
+                stack.callback(base.module.register_forward_pre_hook(self._base_hook, with_kwargs=True).remove)
+            for address in addresses:
+                stack.callback(self._hook(address, self._port(address)).remove)
+            yield
+
+    @contextmanager
+    def during(self, call: Pass) -> Iterator[None]:
+        """One forward call over `call`."""
+        self._stack, self._places = call, {}
+        yield
+        self._stack = None
+        self._bases.clear()
+
+    def _port(self, address: Address) -> Port:
+        return self._arch.ports[address[0]][address[1]]
+
+    def _base_hook(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._bases[id(module)] = args[0] if args else kwargs["hidden_states"]
+
+    def _hook(self, address: Address, port: Port) -> Any:
+        if port.side == "input":
+
+            def on_input(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+                value = args[0] if args else kwargs["hidden_states"]
+                new = self._visit(address, port, value)
+                if new is value:
+                    return None
+                return ((new, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": new})
+
+            return port.module.register_forward_pre_hook(on_input, with_kwargs=True)
+
+        def on_output(module: torch.nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+            if not isinstance(output, tuple):
+                return self._visit(address, port, output)
+            place = 1 if port.side == "weights" else 0
+            new = self._visit(address, port, output[place])
+            return (*output[:place], new, *output[place + 1 :])
+
+        return port.module.register_forward_hook(on_output)
+
+    def _visit(self, address: Address, port: Port, raw: Tensor) -> Tensor:
+        edits = [(e, p) for e in self._edits.get(address, ()) if (p := self._targets(e)) is not None]
+        base = None if port.base is None else self._bases[id(port.base.module)]
+        if not edits:
+            self._keep(address, port, raw if base is None else raw + base)
+            return raw
+        value = raw.clone() if base is None else raw + base
+        before = value.clone() if base is not None else value
+        view = port.view(value)
+        for edit, places in edits:
+            self._apply(edit, places, view)
+        self._keep(address, port, value)
+        return value if base is None else raw + (value - before)
+
+    def _keep(self, address: Address, port: Port, value: Tensor) -> None:
+        record = self._records.get(address)
+        if record is not None and self._stack is not None:
+            record.chunks.append((self._stack, port.view(value)))
+
+    def _targets(self, edit: BoundEdit) -> tuple[Tensor, Tensor] | None:
+        """(batch indices, columns) that an edit writes in this pass, None for none; shared by all layers of a pass."""
+        key = id(edit.selections)
+        if key not in self._places:
+            self._places[key] = self._find(edit.selections)
+        return self._places[key]
+
+    def _find(self, selections: dict[int, Selection]) -> tuple[Tensor, Tensor] | None:
+        call = self._stack
+        assert call is not None
+        rows, columns = [], []
+        for index, member in enumerate(call.members):
+            if member not in selections:
+                continue
+            start, pad = call.starts[index], call.pads[index]
+            chosen = selections[member].mask(start, start + call.width - pad, self._rows[member].completion)
+            found = np.flatnonzero(chosen) + pad
+            rows += [index] * len(found)
+            columns += found.tolist()
+        return (torch.tensor(rows), torch.tensor(columns)) if rows else None
+
+    def _apply(self, edit: BoundEdit, places: tuple[Tensor, Tensor], view: Tensor) -> None:
+        rows, columns = places
+        if edit.source is not None:
+            self._copy(edit, rows, columns, view)
+        elif edit.operation is not None and edit.index is None:
+            view[rows, columns] = edit.operation(view[rows, columns])
+        elif edit.operation is not None:
+            where = (rows[:, None], columns[:, None], torch.tensor(edit.index)[None, :])
+            view[where] = edit.operation(view[where])
+
+    def _copy(self, edit: BoundEdit, rows: Tensor, columns: Tensor, view: Tensor) -> None:
+        """Copy from a row of this pass. Positions that the source does not hold in this pass are left as they are."""
+        call = self._stack
+        assert call is not None and edit.source is not None
+        if edit.source not in call.members:
+            return
+        source = call.members.index(edit.source)
+        target_rows, target_columns, source_columns = [], [], []
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+            position = call.starts[row] + column - call.pads[row]
+            wanted = position if edit.mapping is None else edit.mapping.get(position)
+            place = -1 if wanted is None else call.pads[source] + wanted - call.starts[source]
+            if call.pads[source] <= place < call.width:
+                target_rows.append(row)
+                target_columns.append(column)
+                source_columns.append(place)
+        if target_rows:
+            values = view[source, source_columns]
+            if edit.index is None:
+                view[target_rows, target_columns] = values
+            else:
+                where = (torch.tensor(target_rows)[:, None], torch.tensor(target_columns)[:, None], list(edit.index))
+                view[where] = values[:, list(edit.index)]

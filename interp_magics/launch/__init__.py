@@ -1,0 +1,1 @@
+"""How worker groups start: short files behind one protocol."""

@@ -1,0 +1,35 @@
+"""What a worker group is told when it starts: one JSON line on its standard input, never on a command line."""
+
+import msgspec
+
+
+class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A model of the pool's allow-list: its name there, where it is loaded from, and how."""
+
+    name: str
+    path: str
+    revision: str | None = None
+    dtype: str | None = None
+    adapter: str | None = None
+    device: str | None = None
+
+
+class GroupConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A worker group: the broker's worker endpoint and key (z85), the group's secret key, its model, the spool."""
+
+    group: str
+    endpoint: str
+    server_key: str
+    secret_key: str
+    model: ModelSpec
+    spool: str
+    inline_bytes: int = 4 << 20
+    threads: int | None = None
+
+
+def encode(config: GroupConfig) -> bytes:
+    return msgspec.json.encode(config) + b"\n"
+
+
+def decode(line: bytes) -> GroupConfig:
+    return msgspec.json.decode(line, type=GroupConfig)

@@ -1,0 +1,69 @@
+"""What the runs of all methods share: rows out of outcomes, token texts, provenance."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import ml_dtypes
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ..data.files import Array
+from ..data.provenance import Provenance
+from ..engine.protocol import Engine, Outcome, Reading, RowOutcome, RowValues
+from ..engine.tokens import Tokens
+from .requests import Request
+
+
+@dataclass(frozen=True)
+class FinishedRow:
+    """One row of a call: how it ended, and for each tap its positions and values."""
+
+    outcome: RowOutcome
+    positions: tuple[tuple[int, ...], ...]
+    values: tuple[RowValues, ...]
+
+    def completion(self, tokens: Tokens) -> str:
+        return tokens.decode(self.outcome.completion_ids)
+
+
+def finished_rows(outcomes: Sequence[Outcome]) -> list[FinishedRow]:
+    """The rows of single-stage programs, in order."""
+    made = []
+    for outcome in outcomes:
+        readings: tuple[Reading, ...] = outcome.readings[-1] if outcome.readings else ()
+        for number, row in enumerate(outcome.rows):
+            made.append(
+                FinishedRow(
+                    row, tuple(r.positions[number] for r in readings), tuple(r.values[number] for r in readings)
+                )
+            )
+    return made
+
+
+def to_numpy(tensor: Tensor) -> Array:
+    """A CPU tensor as numpy; bfloat16 through ml_dtypes."""
+    if tensor.dtype == torch.bfloat16:
+        return tensor.contiguous().view(torch.uint16).numpy().view(ml_dtypes.bfloat16)
+    return tensor.numpy()
+
+
+def int32(values: Iterable[int]) -> npt.NDArray[np.int32]:
+    return np.fromiter(values, np.int32)
+
+
+def provenance(request: Request, engine: Engine) -> Provenance:
+    """What made a result, from the card and the request."""
+    card = engine.card
+    return Provenance(
+        model=card.name,
+        revision=card.revision,
+        digest=card.digest,
+        tokenizer=card.tokenizer,
+        dtype=card.dtype,
+        engine=card.engine,
+        request=msgspec.to_builtins(request),
+        versions=dict(card.versions),
+    )

@@ -1,0 +1,21 @@
+"""What a lens request says."""
+
+from msgspec import Struct
+
+from ...program.language import All, Edit, Positions, Sampling, Text
+
+
+class LensRequest(Struct, frozen=True, tag="lens", forbid_unknown_fields=True):
+    """Decode `sites` at `layers` (None: all) of every text. `track` holds token ids, or texts that are one token each."""
+
+    texts: tuple[Text, ...]
+    kind: str = "logit"
+    top_k: int = 5
+    layers: tuple[int, ...] | None = None
+    sites: tuple[str, ...] = ("resid_post",)
+    positions: Positions = All()
+    track: tuple[str | int, ...] = ()
+    sampling: Sampling | None = None
+    steer: tuple[Edit, ...] = ()
+    entropy: bool = True
+    kl_final: bool = True

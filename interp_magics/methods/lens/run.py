@@ -1,0 +1,62 @@
+"""A lens request on a worker."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from ...data import lens_run
+from ...data.lens_run import LensMeta, LensRun
+from ...engine.lens import LensArrays
+from ...engine.protocol import Engine, Outcome
+from ...program.language import Program
+from ..cost import layers_of
+from ..finish import FinishedRow, finished_rows, int32, provenance
+from . import plan
+from .request import LensRequest
+
+
+def programs(request: LensRequest, engine: Engine) -> tuple[Program, ...]:
+    """Programs with the tracked texts as ids. Raises RequestError for one that is not a single token."""
+    return plan.programs(request, engine.card, _track(request, engine))
+
+
+def result(request: LensRequest, outcomes: Sequence[Outcome], engine: Engine) -> bytes:
+    """One run for each text."""
+    return lens_run.encode([_run(request, row, engine) for row in finished_rows(outcomes)])
+
+
+def _track(request: LensRequest, engine: Engine) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(engine.tokens.one(token) for token in request.track))
+
+
+def _run(request: LensRequest, row: FinishedRow, engine: Engine) -> LensRun:
+    by_site = [values for values in row.values if isinstance(values, LensArrays)]
+
+    def stack(name: str) -> np.ndarray | None:
+        parts = [getattr(arrays, name) for arrays in by_site]
+        return None if parts[0] is None else torch.stack(parts).numpy()
+
+    arrays = {name: stack(name) for name in LensArrays.__dataclass_fields__}
+    track = _track(request, engine)
+    outcome = row.outcome
+    shown = {*outcome.token_ids, *outcome.completion_ids, *track, *np.unique(arrays["top_ids"]).tolist()}
+    meta = LensMeta(
+        kind=request.kind,
+        layers=layers_of(engine.card, request.sites[0], request.layers),
+        sites=request.sites,
+        prompt_length=outcome.prompt_length,
+        completion=row.completion(engine.tokens),
+        finish=outcome.finish,
+        vocabulary=engine.card.vocabulary,
+        strings=engine.tokens.table(sorted(shown)),
+        provenance=provenance(request, engine),
+    )
+    return LensRun(
+        meta,
+        token_ids=int32(outcome.token_ids),
+        positions=int32(row.positions[0]),
+        completion_ids=int32(outcome.completion_ids),
+        tracked_ids=int32(track),
+        **arrays,
+    )

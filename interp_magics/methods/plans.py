@@ -1,0 +1,63 @@
+"""The plan of each request, for whoever decides before anything runs: client and broker."""
+
+from collections.abc import Sequence
+
+from ..errors import RequestError
+from ..program.cards import ModelCard
+from ..program.language import Text
+from .capture import plan as capture
+from .capture.request import CaptureRequest
+from .cost import Cost
+from .generate import plan as generate
+from .generate.request import GenerateRequest
+from .lens import plan as lens
+from .lens.request import LensRequest
+from .program import plan as program
+from .program.request import ProgramRequest
+from .requests import Request
+from .tokenize import plan as tokenize
+from .tokenize.request import TokenizeRequest
+
+_VALIDATE = {
+    LensRequest: lens.validate,
+    CaptureRequest: capture.validate,
+    GenerateRequest: generate.validate,
+    TokenizeRequest: tokenize.validate,
+    ProgramRequest: program.validate,
+}
+_COST = {
+    LensRequest: lens.cost,
+    CaptureRequest: capture.cost,
+    GenerateRequest: generate.cost,
+    TokenizeRequest: tokenize.cost,
+    ProgramRequest: program.cost,
+}
+
+
+def method(request: Request) -> str:
+    """The name of a request's method."""
+    return str(request.__struct_config__.tag)
+
+
+def texts(request: Request) -> tuple[Text, ...]:
+    """All texts of a request, in order."""
+    return tuple(row.text for row in request.program.rows) if isinstance(request, ProgramRequest) else request.texts
+
+
+def validate(request: Request, card: ModelCard) -> None:
+    """Raise RequestError for whatever the card can tell is wrong."""
+    _VALIDATE[type(request)](request, card)  # type: ignore[operator]
+
+
+def cost(request: Request, card: ModelCard, tokens: Sequence[int]) -> Cost:
+    """What a request costs, its texts having `tokens` tokens each."""
+    return _COST[type(request)](request, card, tokens)  # type: ignore[operator]
+
+
+def check_size(cost_: Cost, limit: int) -> None:
+    """Raise RequestError when the result would be larger than the pool allows."""
+    if cost_.result_bytes > limit:
+        raise RequestError(
+            f"the result would have {cost_.result_bytes / 1e9:.2f} GB, the pool allows {limit / 1e9:.2f} GB; "
+            "choose fewer layers, sites or positions, dtype='bfloat16', or reduce='moments'"
+        )

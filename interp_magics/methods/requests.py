@@ -1,0 +1,9 @@
+"""The requests of all methods as one tagged union: what a client may ask of a pool."""
+
+from .capture.request import CaptureRequest
+from .generate.request import GenerateRequest
+from .lens.request import LensRequest
+from .program.request import ProgramRequest
+from .tokenize.request import TokenizeRequest
+
+Request = LensRequest | CaptureRequest | GenerateRequest | TokenizeRequest | ProgramRequest

@@ -1,0 +1,19 @@
+"""The texts of a call as programs: one each, so that rows run and fail alone, or one for all where rows copy from others."""
+
+from collections.abc import Sequence
+
+from ..program.language import Copy, Edit, Program, Row, Sampling, Stage, Tap, Text, replace
+
+
+def programs(
+    texts: Sequence[Text], taps: Sequence[Tap], edits: Sequence[Edit], sampling: Sampling | None
+) -> tuple[Program, ...]:
+    """Programs whose rows, taken in order, are `texts`; edits keep to the rows of the call that they name."""
+    rows = tuple(Row(text, None if sampling is None else replace(sampling, row=i)) for i, text in enumerate(texts))
+    if any(isinstance(edit.op, Copy) for edit in edits):
+        return (Program(rows, (Stage(tuple(taps), tuple(edits)),)),)
+    return tuple(Program((row,), (Stage(tuple(taps), _of_row(edits, i)),)) for i, row in enumerate(rows))
+
+
+def _of_row(edits: Sequence[Edit], row: int) -> tuple[Edit, ...]:
+    return tuple(replace(edit, rows=None) for edit in edits if edit.rows is None or row in edit.rows)

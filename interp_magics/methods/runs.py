@@ -1,0 +1,37 @@
+"""The run of each request, for workers."""
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import cast
+
+from ..engine.protocol import Engine, Outcome
+from ..program.language import Program
+from .capture import run as capture
+from .capture.request import CaptureRequest
+from .generate import run as generate
+from .generate.request import GenerateRequest
+from .lens import run as lens
+from .lens.request import LensRequest
+from .program import run as program
+from .program.request import ProgramRequest
+from .requests import Request
+from .tokenize import run as tokenize
+from .tokenize.request import TokenizeRequest
+
+_RUNS: dict[type, ModuleType] = {
+    LensRequest: lens,
+    CaptureRequest: capture,
+    GenerateRequest: generate,
+    TokenizeRequest: tokenize,
+    ProgramRequest: program,
+}
+
+
+def programs(request: Request, engine: Engine) -> tuple[Program, ...]:
+    """The programs of a request. Raises RequestError for what only the tokenizer can tell."""
+    return cast(tuple[Program, ...], _RUNS[type(request)].programs(request, engine))
+
+
+def result(request: Request, outcomes: Sequence[Outcome], engine: Engine) -> bytes:
+    """The result of a request as a safetensors object, from the outcomes of its programs."""
+    return cast(bytes, _RUNS[type(request)].result(request, outcomes, engine))

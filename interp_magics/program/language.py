@@ -1,0 +1,328 @@
+"""Programs as data: rows, reads (`Tap`), writes (`Edit`), differentiation (`Gradient`), and stages that share one job.
+
+Everything here is plain, immutable and engine-neutral: semantic sites, absolute positions counted from the first real
+token, a closed set of operations, vectors named by the digest of a stored object. Unions are msgspec tagged unions, so a
+field or a kind that is not declared is refused when a message is read.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Literal, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from ..errors import RequestError
+
+
+class Plain(Struct, frozen=True, tag="text", forbid_unknown_fields=True):
+    """A string; the tokenizer adds its special tokens."""
+
+    text: str
+
+
+class Message(Struct, frozen=True, forbid_unknown_fields=True):
+    """One chat message."""
+
+    role: str
+    content: str
+
+
+class Chat(Struct, frozen=True, tag="chat", forbid_unknown_fields=True):
+    """Chat messages; the model's template is applied and nothing is added."""
+
+    messages: tuple[Message, ...]
+
+
+class Ids(Struct, frozen=True, tag="ids", forbid_unknown_fields=True):
+    """Token ids as they are."""
+
+    ids: tuple[int, ...]
+
+
+Text = Plain | Chat | Ids
+
+
+class All(Struct, frozen=True, tag="all", forbid_unknown_fields=True):
+    """Every position, of the prompt and generated."""
+
+
+class First(Struct, frozen=True, tag="first", forbid_unknown_fields=True):
+    """Position 0."""
+
+
+class Last(Struct, frozen=True, tag="last", forbid_unknown_fields=True):
+    """The last position of the prompt."""
+
+
+class Prompt(Struct, frozen=True, tag="prompt", forbid_unknown_fields=True):
+    """All positions of the prompt."""
+
+
+class Generated(Struct, frozen=True, tag="generated", forbid_unknown_fields=True):
+    """All positions after the prompt."""
+
+
+class At(Struct, frozen=True, tag="at", forbid_unknown_fields=True):
+    """Explicit positions; negative ones count from the end of the prompt."""
+
+    positions: tuple[int, ...]
+
+
+class Span(Struct, frozen=True, tag="span", forbid_unknown_fields=True):
+    """The prompt tokens that overlap the first occurrence of `text` in the prompt."""
+
+    text: str
+
+
+class After(Struct, frozen=True, tag="after", forbid_unknown_fields=True):
+    """All positions after the first occurrence of a token, wherever it comes."""
+
+    token: int
+
+
+Positions = All | First | Last | Prompt | Generated | At | Span | After
+
+
+class Stored(Struct, frozen=True, tag="stored", forbid_unknown_fields=True):
+    """A tensor of an object in the store: sha256 of its bytes, and the tensor's name in it."""
+
+    digest: str
+    name: str
+
+
+class Ref(Struct, frozen=True, tag="ref", forbid_unknown_fields=True):
+    """What an earlier stage kept under `name`: the value at its tap's `layer`, of `row` at the kept position `position`."""
+
+    name: str
+    layer: int
+    row: int = 0
+    position: int = -1
+
+
+Vector = Stored | Ref
+
+
+class Add(Struct, frozen=True, tag="add", forbid_unknown_fields=True):
+    """x + scale v. With unit "stream", scale is in multiples of the norm of x: x + scale |x| v / |v|."""
+
+    vector: Vector
+    scale: float = 1.0
+    unit: Literal["raw", "stream"] = "raw"
+
+    def __post_init__(self) -> None:
+        _finite("scale", self.scale)
+
+
+class Set(Struct, frozen=True, tag="set", forbid_unknown_fields=True):
+    """v in place of x."""
+
+    vector: Vector
+
+
+class Zero(Struct, frozen=True, tag="zero", forbid_unknown_fields=True):
+    """0 in place of x."""
+
+
+class Ablate(Struct, frozen=True, tag="ablate", forbid_unknown_fields=True):
+    """x minus its projection on v: x - (x . v) v / |v|^2."""
+
+    vector: Vector
+
+
+class Clamp(Struct, frozen=True, tag="clamp", forbid_unknown_fields=True):
+    """Move x along v until its coordinate x . v / |v| lies in [low, high]; an absent bound is open."""
+
+    vector: Vector
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, bound in (("low", self.low), ("high", self.high)):
+            if bound is not None:
+                _finite(name, bound)
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise RequestError(f"clamp: low {self.low} is above high {self.high}")
+
+
+class Copy(Struct, frozen=True, tag="copy", forbid_unknown_fields=True):
+    """The value of another row at the same site and layer: x[p] becomes source[map[p]].
+
+    `row` counts within the program. `positions` maps target to source positions (pairs); without it, each position copies
+    itself. The source row must not be longer to reach in this pass: every mapped source position is in the prompt.
+    """
+
+    row: int
+    positions: tuple[tuple[int, int], ...] | None = None
+
+
+Op = Add | Set | Zero | Ablate | Clamp | Copy
+
+
+class When(Struct, frozen=True, forbid_unknown_fields=True):
+    """A condition on an edit: a coordinate along `vector` at a site and layer compared with a threshold."""
+
+    site: str
+    layer: int
+    vector: Vector
+    threshold: float
+    check: Literal["prefill", "token"] = "token"
+
+
+class Raw(Struct, frozen=True, tag="raw", forbid_unknown_fields=True):
+    """The values themselves, in `dtype` or in the model's own."""
+
+    dtype: Literal["float32", "float16", "bfloat16"] | None = None
+
+
+class Lens(Struct, frozen=True, tag="lens", forbid_unknown_fields=True):
+    """What the stream would predict: top-k ids with true log-probabilities, statistics, tracked tokens.
+
+    `track` lists token ids; entropy and KL(final || here) are in nats over the whole vocabulary.
+    """
+
+    kind: str = "logit"
+    top_k: int = 5
+    track: tuple[int, ...] = ()
+    entropy: bool = True
+    kl_final: bool = True
+
+
+class Project(Struct, frozen=True, tag="project", forbid_unknown_fields=True):
+    """Coordinates x . v for each vector."""
+
+    vectors: tuple[Vector, ...]
+
+
+class Moments(Struct, frozen=True, tag="moments", forbid_unknown_fields=True):
+    """Mean, variance (population) and mean norm over the selected positions of each row, in float32."""
+
+
+Reduction = Raw | Lens | Project | Moments
+
+
+class Tap(Struct, frozen=True, forbid_unknown_fields=True):
+    """A read. `layers`, `rows` and `index` (heads, KV heads or neurons) of None mean all."""
+
+    site: str
+    layers: tuple[int, ...] | None = None
+    positions: Positions = All()
+    rows: tuple[int, ...] | None = None
+    index: tuple[int, ...] | None = None
+    reduce: Reduction | None = Raw()
+    keep: str | None = None
+
+
+class Edit(Struct, frozen=True, forbid_unknown_fields=True):
+    """A write at one site of one layer."""
+
+    site: str
+    layer: int
+    op: Op
+    positions: Positions = All()
+    rows: tuple[int, ...] | None = None
+    index: tuple[int, ...] | None = None
+    when: When | None = None
+
+
+class LogitDifference(Struct, frozen=True, tag="logit_difference", forbid_unknown_fields=True):
+    """logit(target) - logit(foil) at the last prompt position."""
+
+    target: int
+    foil: int
+
+
+class LogProbability(Struct, frozen=True, tag="log_probability", forbid_unknown_fields=True):
+    """Log-probability of a token at the last prompt position."""
+
+    target: int
+
+
+class Loss(Struct, frozen=True, tag="loss", forbid_unknown_fields=True):
+    """Mean next-token loss of the row, in nats."""
+
+
+Metric = LogitDifference | LogProbability | Loss
+
+
+class Gradient(Struct, frozen=True, forbid_unknown_fields=True):
+    """The derivative of a metric by the values at `taps`, with norms and attention patterns frozen if named."""
+
+    metric: Metric
+    taps: tuple[Tap, ...]
+    freeze: tuple[Literal["norm", "attention"], ...] = ()
+
+
+class Sampling(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a completion is drawn. Temperature 0 is greedy; `seed` keys the noise with the row and the step.
+
+    `row` is the row's number among those of its call, so that it draws the same wherever it runs. `forced` gives the
+    completion instead of drawing it: the named ids are fed one by one.
+    """
+
+    max_new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+    row: int = 0
+    forced: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _finite("temperature", self.temperature)
+        if self.max_new_tokens < 1:
+            raise RequestError(f"max_new_tokens must be at least 1, not {self.max_new_tokens}")
+        if self.temperature < 0:
+            raise RequestError(f"temperature must be 0 (greedy) or more, not {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise RequestError(f"top_p must be above 0 and at most 1, not {self.top_p}")
+        if any(not s for s in self.stop):
+            raise RequestError("a stop string must not be empty")
+
+
+class Row(Struct, frozen=True, forbid_unknown_fields=True):
+    """One sequence of a program, and how it goes on after the prompt (None: not at all)."""
+
+    text: Text
+    sampling: Sampling | None = None
+
+
+class Stage(Struct, frozen=True, forbid_unknown_fields=True):
+    """One pass: its reads, its writes in the order they apply, its gradients. `rows` of None means all rows."""
+
+    taps: tuple[Tap, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    gradients: tuple[Gradient, ...] = ()
+    rows: tuple[int, ...] | None = None
+
+
+class Program(Struct, frozen=True, forbid_unknown_fields=True):
+    """Rows, and stages that run over them one after another in one job."""
+
+    rows: tuple[Row, ...]
+    stages: tuple[Stage, ...] = (Stage(),)
+
+
+def digests(value: object) -> frozenset[str]:
+    """The digests of all stored objects that a struct names, however deep."""
+    if isinstance(value, Stored):
+        return frozenset({value.digest})
+    if isinstance(value, Struct):
+        return frozenset().union(*(digests(getattr(value, f)) for f in value.__struct_fields__))
+    if isinstance(value, tuple | list):
+        return frozenset().union(*(digests(v) for v in value))
+    if isinstance(value, Mapping):
+        return frozenset().union(*(digests(v) for v in value.values()))
+    return frozenset()
+
+
+_S = TypeVar("_S", bound=Struct)
+
+
+def replace(struct: _S, **changes: object) -> _S:
+    return msgspec.structs.replace(struct, **changes)
+
+
+def _finite(name: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise RequestError(f"{name} must be a finite number, not {value}")

@@ -1,0 +1,145 @@
+"""Whether a model, as its card describes it, can run a program: pure, and decided before anything is queued."""
+
+from ..errors import RequestError, nearest
+from .cards import ModelCard
+from .language import At, Copy, Edit, Ids, Lens, Op, Program, Ref, Row, Stage, Tap, Vector
+from .sites import SITES, STREAM_SITES
+
+
+def check(program: Program, card: ModelCard) -> None:
+    """Raise RequestError with what is wrong and the nearest valid names; return None when `card` can run `program`."""
+    if not program.rows:
+        raise RequestError("there is no text to run; give at least one")
+    if not program.stages:
+        raise RequestError("a program needs at least one stage")
+    for row in program.rows:
+        _check_row(row, card)
+    kept: set[str] = set()
+    for stage in program.stages:
+        _check_stage(stage, card, len(program.rows), kept)
+        kept |= {tap.keep for tap in stage.taps if tap.keep}
+
+
+def _check_row(row: Row, card: ModelCard) -> None:
+    if isinstance(row.text, Ids):
+        if not row.text.ids:
+            raise RequestError("the prompt is empty: it has no token ids")
+        outside = [i for i in row.text.ids if not 0 <= i < card.vocabulary]
+        if outside:
+            raise RequestError(f"token id {outside[0]} is outside the vocabulary of {card.name} (0 to {card.vocabulary - 1})")
+        if len(row.text.ids) > card.context:
+            raise RequestError(over_context(len(row.text.ids), card))
+    if row.sampling and row.sampling.max_new_tokens > card.context:
+        raise RequestError(f"max_new_tokens {row.sampling.max_new_tokens} is over the context of {card.name}, {card.context}")
+
+
+def over_context(tokens: int, card: ModelCard) -> str:
+    return f"the prompt and what is generated need {tokens} tokens, over the context of {card.name}, {card.context}; shorten one of them"
+
+
+def _check_stage(stage: Stage, card: ModelCard, rows: int, kept: set[str]) -> None:
+    if stage.gradients and not card.gradients:
+        raise RequestError(f"{card.name} on engine {card.engine} has no gradients yet; remove them from the program")
+    _check_rows(stage.rows, rows)
+    for tap in stage.taps:
+        check_site(tap.site, card)
+        _check_layers(tap.site, tap.layers, card)
+        _check_rows(tap.rows, rows)
+        _check_index(tap, card)
+        _check_reduction(tap, card)
+    for edit in stage.edits:
+        _check_edit(edit, card, rows, kept)
+
+
+def check_site(site: str, card: ModelCard) -> None:
+    if site in card.sites:
+        return
+    if site in card.missing:
+        raise RequestError(f"{card.name} has no site {site!r}: {card.missing[site]}")
+    raise RequestError(f"unknown site {site!r}{nearest(site, card.sites if site not in SITES else SITES)}")
+
+
+def check_lens(site: str, lens: Lens, card: ModelCard) -> None:
+    """Raise RequestError unless `card` can decode `site` with `lens`."""
+    if site not in STREAM_SITES:
+        wide = ", ".join(sorted(STREAM_SITES & set(card.sites)))
+        raise RequestError(f"a lens decodes sites as wide as the stream, which {site!r} is not; there is {wide}")
+    if lens.kind not in card.lens_kinds:
+        raise RequestError(f"unknown lens kind {lens.kind!r}{nearest(lens.kind, card.lens_kinds)}")
+    if not 1 <= lens.top_k <= card.vocabulary:
+        raise RequestError(f"top_k must be between 1 and the vocabulary of {card.name}, {card.vocabulary}, not {lens.top_k}")
+    for token in lens.track:
+        if not 0 <= token < card.vocabulary:
+            raise RequestError(f"tracked token {token} is outside the vocabulary (0 to {card.vocabulary - 1})")
+
+
+def _check_layers(site: str, layers: tuple[int, ...] | None, card: ModelCard) -> None:
+    count = card.sites[site].layers
+    for layer in layers or ():
+        if not 0 <= layer < count:
+            what = f"{site!r} exists once, as layer 0" if count == 1 else f"{card.name} has layers 0 to {count - 1}"
+            raise RequestError(f"layer {layer} of {site!r} does not exist: {what}")
+
+
+def _check_rows(chosen: tuple[int, ...] | None, rows: int) -> None:
+    for row in chosen or ():
+        if not 0 <= row < rows:
+            raise RequestError(f"row {row} does not exist: the program has rows 0 to {rows - 1}")
+
+
+def _check_index(item: Tap | Edit, card: ModelCard) -> None:
+    if item.index is None:
+        return
+    size = card.sites[item.site].shape[0]
+    for i in item.index:
+        if not 0 <= i < size:
+            raise RequestError(f"index {i} of {item.site!r} does not exist: it has {size} (0 to {size - 1})")
+
+
+def _check_reduction(tap: Tap, card: ModelCard) -> None:
+    if tap.reduce is None:
+        if tap.keep is None:
+            raise RequestError(f"the tap at {tap.site!r} neither reduces nor keeps anything; give it a reduction or a name")
+        return
+    kind = tap.reduce.__struct_config__.tag
+    if kind not in card.reductions:
+        raise RequestError(f"engine {card.engine} has no reduction {kind!r}{nearest(kind, card.reductions)}")
+    if isinstance(tap.reduce, Lens):
+        check_lens(tap.site, tap.reduce, card)
+
+
+def _check_edit(edit: Edit, card: ModelCard, rows: int, kept: set[str]) -> None:
+    check_site(edit.site, card)
+    if not card.sites[edit.site].writable:
+        raise RequestError(f"{edit.site!r} of {card.name} can be read but not written")
+    _check_layers(edit.site, (edit.layer,), card)
+    _check_rows(edit.rows, rows)
+    _check_index(edit, card)
+    kind = edit.op.__struct_config__.tag
+    if kind not in card.ops:
+        raise RequestError(f"engine {card.engine} has no operation {kind!r}{nearest(kind, card.ops)}")
+    if edit.when is not None and not card.conditions:
+        raise RequestError(f"engine {card.engine} has no conditional edits yet; remove `when`")
+    if isinstance(edit.op, Copy):
+        _check_copy(edit, edit.op, rows)
+    for vector in vectors(edit.op):
+        if isinstance(vector, Ref) and vector.name not in kept:
+            raise RequestError(f"nothing was kept as {vector.name!r} by an earlier stage{nearest(vector.name, kept)}")
+
+
+def _check_copy(edit: Edit, op: Copy, rows: int) -> None:
+    _check_rows((op.row,), rows)
+    for target, source in op.positions or ():
+        if target < 0 or source < 0:
+            raise RequestError("a copy's position map counts from 0; negative positions are not allowed in it")
+    if op.positions is not None and isinstance(edit.positions, At):
+        mapped = {target for target, _ in op.positions}
+        outside = [p for p in edit.positions.positions if p not in mapped]
+        if outside:
+            raise RequestError(f"position {outside[0]} is edited by a copy whose position map does not name it")
+
+
+def vectors(op: Op) -> tuple[Vector, ...]:
+    """The vectors that an operation uses."""
+    vector = getattr(op, "vector", None)
+    return () if vector is None else (vector,)

@@ -1,0 +1,1 @@
+"""The wire: messages, frames and buffers, keys, spool files."""

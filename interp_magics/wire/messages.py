@@ -1,0 +1,275 @@
+"""Every message between client, broker and worker: one tagged union for each direction, unknown fields forbidden.
+
+Only `hello` and `welcome` may carry fields that this version does not know; they settle the minor version whose fields are
+sent afterwards. Bounds that are open are absent; a number that may be infinite travels in a buffer.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from ..methods.requests import Request
+from ..program.cards import ModelCard
+
+MAJOR, MINOR = 1, 0
+
+JobId = Annotated[str, Meta(pattern=r"^[0-9a-z]{8,40}$")]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+
+
+class BufferSpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a buffer frame holds; its length must equal the size that follows from these."""
+
+    dtype: Literal["uint8", "int32", "int64", "float16", "bfloat16", "float32", "float64"]
+    shape: Annotated[tuple[Count, ...], Meta(max_length=8)]
+
+
+class _Sent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    buffers: tuple[BufferSpec, ...] = ()
+
+
+# Client to broker
+
+
+class Hello(Struct, frozen=True, kw_only=True, tag="hello"):
+    major: int
+    minor: int
+    software: str = ""
+    buffers: tuple[BufferSpec, ...] = ()
+
+
+class Put(_Sent, tag="put"):
+    """Store the object in the one buffer under the sha256 of its bytes."""
+
+    digest: Digest
+    ttl: Count = 3600
+
+
+class Stat(_Sent, tag="stat"):
+    """Ask for the state of the pool: models and cards, queue, my jobs."""
+
+    number: Count = 0
+
+
+class Submit(_Sent, tag="submit"):
+    """Queue a job. Its id is the client's; the same id again is the same job."""
+
+    job: JobId
+    model: Name
+    request: Request
+    objects: tuple[Digest, ...] = ()
+    priority: Literal["interactive", "batch"] = "interactive"
+
+
+class CancelJob(_Sent, tag="cancel"):
+    job: JobId
+
+
+class Fetch(_Sent, tag="fetch"):
+    """Send the result of a finished job, from `offset` on."""
+
+    job: JobId
+    offset: Count = 0
+
+
+class Follow(_Sent, tag="follow"):
+    """Send events of a job, and its end, to this connection."""
+
+    job: JobId
+
+
+class Release(_Sent, tag="release"):
+    """Forget the result of a job."""
+
+    job: JobId
+
+
+class Credit(_Sent, tag="credit"):
+    """Allow `chunks` more chunks of a result that is being fetched."""
+
+    job: JobId
+    chunks: Annotated[int, Meta(ge=1, le=64)]
+
+
+FromClient = Hello | Put | Stat | Submit | CancelJob | Fetch | Follow | Release | Credit
+
+
+# Broker to client
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """What this pool allows one user."""
+
+    message_bytes: int = 64 << 20
+    inline_bytes: int = 4 << 20
+    result_bytes: int = 4 << 30
+    store_bytes: int = 1 << 30
+    queued_jobs: int = 10_000
+    result_ttl: int = 3600
+
+
+class Welcome(Struct, frozen=True, kw_only=True, tag="welcome"):
+    major: int
+    minor: int
+    epoch: str
+    user: str
+    limits: Limits
+    buffers: tuple[BufferSpec, ...] = ()
+
+
+class Accepted(_Sent, tag="accepted"):
+    """The job is queued, `ahead` jobs before it (an estimate); or the object is stored."""
+
+    job: str = ""
+    digest: str = ""
+    ahead: int = 0
+
+
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+
+
+class JobInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    job: str
+    user: str
+    model: str
+    method: str
+    state: JobState
+    ahead: int = 0
+    attempt: int = 0
+    worker: str = ""
+    seconds: float = 0.0
+
+
+class ModelInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A model that the pool may serve: `card` once a worker has loaded it, `trouble` if none could."""
+
+    name: str
+    state: Literal["waiting", "loading", "serving", "failed"]
+    workers: int = 0
+    queued: int = 0
+    card: ModelCard | None = None
+    trouble: str = ""
+
+
+class PoolState(_Sent, tag="state"):
+    number: Count
+    models: tuple[ModelInfo, ...]
+    jobs: tuple[JobInfo, ...]
+    running: int = 0
+    queued: int = 0
+    uptime: float = 0.0
+
+
+class Event(_Sent, tag="event"):
+    """Progress of a job. A new `attempt` begins with part "restart", and what came before it is void."""
+
+    job: JobId
+    attempt: Count
+    seq: Count
+    part: Literal["queued", "loading", "started", "restart", "progress", "generated"]
+    ahead: int = 0
+    done: float = 0.0
+    total: float = 0.0
+    row: int = 0
+    text: str = ""
+    worker: str = ""
+
+
+class Chunk(_Sent, tag="chunk"):
+    """A piece of a result or an object, in one uint8 buffer; `size` is the whole."""
+
+    job: str = ""
+    digest: str = ""
+    offset: Count = 0
+    size: Count = 0
+
+
+class Done(_Sent, tag="done"):
+    """The job ended well: its result is the one buffer (safetensors), or `size` bytes to fetch."""
+
+    job: JobId
+    attempt: Count
+    size: Count = 0
+    spooled: str = ""
+    seconds: float = 0.0
+    worker: str = ""
+
+
+class Failure(_Sent, tag="error"):
+    """What went wrong. `missing` names objects to put before the job is submitted again."""
+
+    code: str
+    message: str
+    job: str = ""
+    digest: str = ""
+    worker: str = ""
+    missing: tuple[str, ...] = ()
+
+
+ToClient = Welcome | Accepted | PoolState | Event | Chunk | Done | Failure
+
+
+# Worker group to broker
+
+
+class Ready(_Sent, tag="ready"):
+    """A worker process of group `group` has loaded its model; a new `epoch` means that what it ran before is lost."""
+
+    group: Name
+    epoch: JobId
+    card: ModelCard
+    slots: Annotated[int, Meta(ge=1, le=256)] = 16
+
+
+class Beat(_Sent, tag="beat"):
+    """The nanny of a group lives; `state` is that of its worker process, "failed" when it will not be tried again."""
+
+    group: Name
+    model: Name
+    state: Literal["alive", "down", "failed"]
+    trouble: str = ""
+    pid: int = 0
+
+
+class Started(_Sent, tag="started"):
+    """These jobs are in one batch now."""
+
+    jobs: tuple[JobId, ...]
+
+
+class Failed(_Sent, tag="failed"):
+    job: JobId
+    attempt: Count
+    code: str
+    message: str
+
+
+class Get(_Sent, tag="get"):
+    """Send a stored object that an assigned job of `user` names."""
+
+    digest: Digest
+    job: JobId
+
+
+FromWorker = Ready | Beat | Started | Event | Done | Failed | Get
+
+
+# Broker to worker group
+
+
+class Assign(_Sent, tag="assign"):
+    """Run a job. `spool` is the path, under the spool's root, that a large result is written to."""
+
+    job: JobId
+    attempt: Count
+    request: Request
+    spool: str
+
+
+class Drain(_Sent, tag="drain"):
+    """Finish what runs, then end."""
+
+
+ToWorker = Assign | CancelJob | Chunk | Drain | Failure

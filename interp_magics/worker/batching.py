@@ -1,0 +1,134 @@
+"""Several jobs as one run of the engine, and each job's own end."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from ..engine.protocol import Engine, Outcome, Task
+from ..errors import Cancelled, RequestError
+from ..methods import runs
+from ..wire.messages import Assign, Done, Event, Failed, Started
+from .link import Link, ObjectMissing
+from .vectors import JobObjects, VectorCache
+
+log = logging.getLogger(__name__)
+
+_EVENT_SECONDS = 0.05
+_PUMP_SECONDS = 0.002
+
+
+@dataclass
+class _Entry:
+    """A job and where its tasks lie in the run."""
+
+    assign: Assign
+    tasks: list[Task]
+    first: int = 0
+    seq: int = 0
+    told: float = 0.0
+    results: list[Outcome | Exception] = field(default_factory=list)
+
+
+class Batch:
+    """The jobs of one run; the engine's host while they run."""
+
+    def __init__(self, link: Link, engine: Engine, cache: VectorCache, spool: Path, inline_bytes: int) -> None:
+        self._link, self._engine, self._cache = link, engine, cache
+        self._spool, self._inline_bytes = spool, inline_bytes
+        self._entries: list[_Entry] = []
+        self._owner: list[_Entry] = []
+        self._pumped = 0.0
+
+    def run(self, assigned: Sequence[Assign]) -> None:
+        """Run the jobs and answer each of them, whatever happens to the others."""
+        for assign in assigned:
+            self._add(assign)
+        if not self._entries:
+            return
+        self._link.send(Started(jobs=tuple(entry.assign.job for entry in self._entries)))
+        tasks = [task for entry in self._entries for task in entry.tasks]
+        results = self._engine.run(tasks, self)
+        for entry in self._entries:
+            entry.results = results[entry.first : entry.first + len(entry.tasks)]
+            self._answer(entry)
+
+    def cancelled(self, task: int) -> bool:
+        now = time.monotonic()
+        if now - self._pumped > _PUMP_SECONDS:
+            self._pumped = now
+            self._link.pump()
+        return self._owner[task].assign.job in self._link.cancelled
+
+    def generated(self, task: int, row: int, completion: Sequence[int]) -> None:
+        entry, now = self._owner[task], time.monotonic()
+        if now - entry.told < _EVENT_SECONDS:
+            return
+        entry.told, entry.seq = now, entry.seq + 1
+        number = row if len(entry.tasks) == 1 else task - entry.first
+        sampling = entry.tasks[task - entry.first].program.rows[row].sampling
+        event = Event(
+            job=entry.assign.job,
+            attempt=entry.assign.attempt,
+            seq=entry.seq,
+            part="generated",
+            row=number,
+            done=len(completion),
+            total=sampling.max_new_tokens if sampling else 0,
+            text=self._engine.tokens.decode(completion),
+        )
+        self._link.send(event)
+
+    def _add(self, assign: Assign) -> None:
+        objects = JobObjects(self._cache, lambda digest: self._link.object(digest, assign.job))
+        try:
+            if assign.job in self._link.cancelled:
+                raise Cancelled("the job was cancelled before it ran")
+            programs = runs.programs(assign.request, self._engine)
+        except Exception as error:
+            self._fail(assign, error)
+            return
+        entry = _Entry(assign, [Task(program, objects) for program in programs], len(self._owner))
+        self._entries.append(entry)
+        self._owner += [entry] * len(entry.tasks)
+
+    def _answer(self, entry: _Entry) -> None:
+        try:
+            outcomes = []
+            for result in entry.results:
+                if isinstance(result, Exception):
+                    raise result
+                outcomes.append(result)
+            data = runs.result(entry.assign.request, outcomes, self._engine)
+            self._send(entry.assign, data)
+        except Exception as error:
+            self._fail(entry.assign, error)
+
+    def _send(self, assign: Assign, data: bytes) -> None:
+        if len(data) <= self._inline_bytes:
+            self._link.send(Done(job=assign.job, attempt=assign.attempt, size=len(data)), data)
+            return
+        (self._spool / assign.spool).write_bytes(data)
+        self._link.send(Done(job=assign.job, attempt=assign.attempt, size=len(data), spooled=assign.spool))
+
+    def _fail(self, assign: Assign, error: Exception) -> None:
+        code, message = describe(error)
+        if code == "internal":
+            log.error("job %s failed", assign.job, exc_info=error)
+        self._link.send(Failed(job=assign.job, attempt=assign.attempt, code=code, message=message))
+
+
+def describe(error: Exception) -> tuple[str, str]:
+    """(stable code, message for the user) of a fault."""
+    if isinstance(error, RequestError):
+        return "bad_request", str(error)
+    if isinstance(error, Cancelled):
+        return "cancelled", str(error)
+    if isinstance(error, ObjectMissing):
+        return "missing", "an object of the job expired before it ran; submit it again"
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+        return "out_of_memory", "the model's device ran out of memory, alone too; use fewer tokens, layers or rows"
+    return "internal", f"{type(error).__name__}: {error}"

@@ -1,0 +1,74 @@
+"""The process that holds a model: one loop, one batch after another."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+import zmq
+
+from ..engine.protocol import Engine
+from ..engine.transformers_engine.load import Checkpoint, load
+from ..errors import InterpError
+from ..launch.config import GroupConfig, ModelSpec, decode
+from ..wire.frames import write
+from ..wire.keys import KeyPair, use_client_keys
+from ..wire.messages import Assign, Beat
+from .batching import Batch
+from .lifeline import die_with_parent
+from .link import Link
+from .nanny import CANNOT_SERVE
+from .vectors import VectorCache
+
+log = logging.getLogger(__name__)
+
+_JOBS = 16
+
+
+def main(stdin: BinaryIO) -> None:
+    """Serve the model that the first line of `stdin` names, until the parent ends."""
+    die_with_parent()
+    config = decode(stdin.readline())
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    try:
+        engine = load(_checkpoint(config.model))
+    except InterpError as error:
+        _tell_failure(config, str(error))
+        sys.exit(CANNOT_SERVE)
+    sys.stdout.buffer.write(b"serving\n")
+    sys.stdout.buffer.flush()
+    serve(config, engine)
+
+
+def serve(config: GroupConfig, engine: Engine) -> None:
+    """Take jobs until told to drain."""
+    link, cache = Link(config, engine.card), VectorCache()
+    spool = Path(config.spool)
+    while not (link.draining and not link.assigned):
+        link.pump(0.0 if link.assigned else 1.0)
+        taken: list[Assign] = []
+        while link.assigned and len(taken) < _JOBS:
+            taken.append(link.assigned.popleft())
+        if taken:
+            Batch(link, engine, cache, spool, config.inline_bytes).run(taken)
+            link.cancelled -= {assign.job for assign in taken}
+    link.close()
+
+
+def _checkpoint(spec: ModelSpec) -> Checkpoint:
+    return Checkpoint(spec.name, spec.path, spec.revision, spec.dtype, spec.adapter, spec.device)
+
+
+def _tell_failure(config: GroupConfig, trouble: str) -> None:
+    context = zmq.Context()
+    socket = context.socket(zmq.DEALER)
+    use_client_keys(socket, KeyPair.of(config.secret_key.encode()), config.server_key.encode())
+    socket.linger = 2000
+    socket.connect(config.endpoint)
+    beat = Beat(group=config.group, model=config.model.name, state="failed", trouble=trouble, pid=os.getpid())
+    socket.send_multipart(write(beat))
+    socket.close()
+    context.term()

@@ -1,0 +1,1 @@
+"""Widgets of interp-magics, usable without it: numpy and anywidget only."""
