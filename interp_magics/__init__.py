@@ -30,6 +30,9 @@ _WHERE = {
     "unload_ipython_extension": "magics",
 }
 
+#: Names whose use leads to results, which `display` then knows how to show.
+_SHOWS = frozenset({"connect", "Pool", "load"})
+
 __all__ = ["__version__", *_WHERE]  # noqa: PLE0604
 
 
@@ -37,6 +40,8 @@ def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = import_module(f".{_WHERE[name]}", __name__)
+    if name in _SHOWS:
+        import_module(".display", __name__)
     value = module if name == "program" else getattr(module, name)
     globals()[name] = value
     return value

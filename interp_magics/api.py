@@ -51,6 +51,9 @@ class Estimate(msgspec.Struct, frozen=True):
     held_bytes: int
     ahead: int
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
+
     def __str__(self) -> str:
         size = f"{self.result_bytes / 1e6:.1f} MB" if self.result_bytes > 1e5 else f"{self.result_bytes / 1e3:.1f} kB"
         place = f"{self.ahead} jobs before it" if self.ahead else "nothing before it"

@@ -7,6 +7,10 @@ from difflib import get_close_matches
 class InterpError(Exception):
     """Base of all errors of this package."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows: the fault in one line, without frames that are not the user's."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class RequestError(InterpError, ValueError):
     """The request itself is wrong; nothing was queued or run."""

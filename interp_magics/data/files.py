@@ -36,8 +36,8 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 
 
 def encode(tensors: Mapping[str, Array], meta: Any) -> bytes:
-    """Canonical bytes: the same tensors and metadata give the same bytes."""
-    text = json.dumps(meta, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """Canonical bytes: the same tensors and metadata (in the same order) give the same bytes."""
+    text = json.dumps(meta, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return bytes(save({name: _storable(name, tensors[name]) for name in sorted(tensors)}, {_KEY: text}))
 
 

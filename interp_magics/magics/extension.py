@@ -1,0 +1,126 @@
+"""The extension: one class of magics, registered and taken back whole."""
+
+from typing import Any
+
+from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class, no_var_expand
+from traitlets import Float, Unicode
+
+from .session import Session
+
+_NAMES = {"line": ("pool", "lens"), "cell": ("lens", "capture_layers")}
+
+
+@magics_class
+class InterpMagics(Magics):
+    """Settings of the magics; change them with `%config InterpMagics.NAME = value`."""
+
+    url = Unicode("", help="Address or connection file of the pool; empty for $INTERP_POOL_URL or an embedded pool.").tag(config=True)
+    model = Unicode("", help="Model that is used unless a magic names another.").tag(config=True)
+    progress_after = Float(1.0, help="Seconds after which a waiting cell shows progress.").tag(config=True)
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self.session = Session(shell, self)
+
+    @no_var_expand
+    @line_magic
+    def pool(self, line: str) -> Any:
+        """Show or change the pool.
+
+        %pool                  models, queue and my jobs
+        %pool connect [URL]    another pool; without URL the configured or an embedded one
+        %pool model PATH       an embedded pool for a model directory or hub id
+        %pool use MODEL        the model of calls that name none
+        %pool card [MODEL]     its sites and shapes
+        %pool jobs             my jobs
+        %pool cancel JOB       end one of them
+        %pool close            disconnect; an embedded pool ends
+        """
+        from . import pool
+
+        return pool.run(self.session, line)
+
+    @no_var_expand
+    @line_cell_magic
+    def lens(self, line: str, cell: str | None = None) -> Any:
+        """What the model was about to say, at every layer and position.
+
+        %lens [options] [--] text       the text is taken as it is, blanks and quotes too
+        %%lens [options]                the cell is one text; --each-line makes one per line
+
+        -k K top tokens   -l SPEC layers   -s SITES   -p POSITIONS   -t TOKEN track   -n TOKENS generate
+        -v VECTOR --scale X steer          -o NAME bind   -a Job   -q quiet   -m MODEL   --seed N
+        --dry-run estimate   --show-code   -f fill {variables}
+
+        Examples
+        --------
+        %lens The capital of France is
+        %lens -l ::2 -k 3 -t " Paris" -o run The capital of France is
+        """
+        from . import lens
+
+        return lens.run(self.session, line, cell)
+
+    @no_var_expand
+    @cell_magic
+    def capture_layers(self, line: str, cell: str) -> Any:
+        """Keep the values at sites and layers of the cell's text.
+
+        %%capture_layers [options] [NAME]
+
+        -l SPEC layers   -s SITES   -p POSITIONS   -n TOKENS generate   --dtype D   --reduce moments
+        --each-line one text per line   -o NAME bind   -a Job   -q quiet   -m MODEL   --dry-run   --show-code
+
+        Examples
+        --------
+        %%capture_layers -l 4: -s resid_post,mlp_out acts
+        The capital of France is
+        """
+        from . import capture
+
+        return capture.run(self.session, line, cell)
+
+
+def load(shell: Any) -> None:
+    """Register the magics and their completion; loading twice is loading anew."""
+    unload(shell)
+    magics = InterpMagics(shell)
+    shell.register_magics(magics)
+    if getattr(shell, "Completer", None) is not None:
+        shell.Completer.custom_matchers.append(_Matcher(magics.session))
+
+
+def unload(shell: Any) -> None:
+    """Take everything back; an embedded pool ends."""
+    magics = shell.magics_manager.registry.pop("InterpMagics", None)
+    if magics is None:
+        return
+    magics.session.close()
+    for kind, names in _NAMES.items():
+        for name in names:
+            shell.magics_manager.magics[kind].pop(name, None)
+    if magics in shell.configurables:
+        shell.configurables.remove(magics)
+    completer = getattr(shell, "Completer", None)
+    if completer is not None:
+        matchers = completer.custom_matchers
+        matchers[:] = [m for m in matchers if not isinstance(m, _Matcher)]
+
+
+class _Matcher:
+    """The completion of a session; its code is imported when it is first asked."""
+
+    matcher_api_version = 2
+    matcher_priority = 0
+    matcher_identifier = "interp_magics.options"
+
+    def __init__(self, session: Session) -> None:
+        self._session, self._matcher = session, None
+        self.__qualname__ = self.matcher_identifier
+
+    def __call__(self, context: Any) -> Any:
+        if self._matcher is None:
+            from .completion import make
+
+            self._matcher = make(self._session)
+        return self._matcher(context)

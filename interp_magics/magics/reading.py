@@ -1,0 +1,88 @@
+"""What `%lens` and `%%capture_layers` have in common: texts and options to a call, a result to the user."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from IPython.core.error import UsageError
+
+from .arguments import code, filled, positions, variable
+from .session import Session, user_faults
+
+#: Options of the magics by the names of the call's arguments.
+_CALL = {
+    "layers": "layers",
+    "sites": "sites",
+    "positions": "positions",
+    "generate": "generate",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "seed": "seed",
+    "top_k": "top_k",
+    "kind": "kind",
+    "track": "track",
+    "dtype": "dtype",
+    "reduce": "reduce",
+}
+
+
+def texts(given: argparse.Namespace, session: Session, text: str) -> Any:
+    """The text, or with --each-line the list of texts, with variables filled in if asked."""
+    text = filled(text, session.names) if given.format else text
+    if not given.each_line:
+        if not text:
+            raise UsageError("there is no text; write it after the options, or in the cell of the magic with %%")
+        return text
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise UsageError("--each-line: the cell has no line with text in it")
+    return lines
+
+
+def options(given: argparse.Namespace) -> dict[str, Any]:
+    """The options that were given, as arguments of the call."""
+    chosen = {name: value for option, name in _CALL.items() if (value := getattr(given, option, None)) is not None}
+    if "positions" in chosen:
+        chosen["positions"] = positions(chosen["positions"])
+    return chosen
+
+
+def call(session: Session, method: str, given: argparse.Namespace, text: str, out: str | None) -> Any:
+    """Show the code, estimate, submit or run, as the options say."""
+    bound = variable(out) if out else None
+    written = texts(given, session, text)
+    chosen = options(given)
+    extra = {name: value for name in ("model", "priority") if (value := getattr(given, name, None)) is not None}
+    if given.show_code:
+        vectors = [f"{n} * {given.scale}" if given.scale is not None else n for n in given.vector or ()]
+        shown = {**chosen, **extra}
+        arguments = [repr(written)]
+        line = code("pool", method, arguments, shown, bound)
+        print(line[:-1] + f", steer=[{', '.join(vectors)}])" if vectors else line)
+        return None
+    if given.vector:
+        chosen["steer"] = session.vectors(given.vector, given.scale)
+    elif given.scale is not None:
+        raise UsageError("--scale needs a vector; name one with -v")
+    with user_faults():
+        if given.dry_run:
+            request = session.pool.request(method, written, **chosen, model=given.model)
+            return session.pool.estimate(request, given.model)
+        return _run(session, getattr(session.pool, method), written, {**chosen, **extra}, given, bound)
+
+
+def _run(
+    session: Session,
+    function: Callable[..., Any],
+    written: Any,
+    chosen: dict[str, Any],
+    given: argparse.Namespace,
+    bound: str | None,
+) -> Any:
+    job = function(written, **chosen, wait=False)
+    if given.no_wait:
+        session.bind(bound, job)
+        return None if given.quiet else job
+    result = session.wait(job, given.timeout)
+    session.bind(bound, result)
+    return None if given.quiet else result
