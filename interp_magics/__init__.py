@@ -1,8 +1,8 @@
 """Notebook magics and calls for interpretability on a lab's shared pool of models.
 
-    import interp_magics as im
-    pool = im.connect()
-    run = pool.lens("The capital of France is")
+import interp_magics as im
+pool = im.connect()
+run = pool.lens("The capital of France is")
 """
 
 from importlib import import_module
@@ -33,7 +33,7 @@ _WHERE = {
 #: Names whose use leads to results, which `display` then knows how to show.
 _SHOWS = frozenset({"connect", "Pool", "load"})
 
-__all__ = ["__version__", *_WHERE]  # noqa: PLE0604
+__all__ = ["__version__", *_WHERE]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,10 +17,6 @@ from .client.connection import Connection
 from .client.job import Job, Progress
 from .client.waiting import wait as wait_for
 from .data import results
-from .data.activations import Activations
-from .data.completions import Completion
-from .data.lens_run import LensRun
-from .data.readings import Readings
 from .data.tokenized import Tokenized
 from .demo import MODEL_DIR, MODEL_NAME
 from .errors import PoolUnavailable, RemoteError, RequestError, nearest
@@ -30,7 +26,7 @@ from .methods.program.request import ProgramRequest
 from .methods.requests import Request
 from .methods.tokenize.request import TokenizeRequest
 from .program.cards import ModelCard
-from .program.language import Program, Positions, digests
+from .program.language import Positions, Program, digests
 from .program.layers import LayerSpec
 from .status import PoolStatus
 from .wire.keys import Address
@@ -123,7 +119,9 @@ class Pool:
     list of texts gives a list of results in the same order.
     """
 
-    def __init__(self, connection: Connection, close: Callable[[], None] = lambda: None, model: str | None = None) -> None:
+    def __init__(
+        self, connection: Connection, close: Callable[[], None] = lambda: None, model: str | None = None
+    ) -> None:
         self._connection, self._close = connection, close
         self._model = model
         self._cards: dict[str, ModelCard] = {}
@@ -201,7 +199,9 @@ class Pool:
     def __enter__(self) -> "Pool":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     # What one asks of it
@@ -262,7 +262,20 @@ class Pool:
         tokens; `steer` takes vectors and edits. Raises RequestError before anything runs.
         """
         request, chosen, objects = self._lens_request(
-            text, kind, top_k, layers, sites, positions, track, generate, temperature, top_p, stop, seed, steer, call.get("model")
+            text,
+            kind,
+            top_k,
+            layers,
+            sites,
+            positions,
+            track,
+            generate,
+            temperature,
+            top_p,
+            stop,
+            seed,
+            steer,
+            call.get("model"),
         )
         return self._run(request, chosen, objects, **call)
 
@@ -287,7 +300,19 @@ class Pool:
         `dtype` None keeps the model's own; `reduce="moments"` keeps mean, variance and mean norm over positions instead.
         """
         request, chosen, objects = self._capture_request(
-            texts, layers, sites, positions, generate, dtype, reduce, temperature, top_p, stop, seed, steer, call.get("model")
+            texts,
+            layers,
+            sites,
+            positions,
+            generate,
+            dtype,
+            reduce,
+            temperature,
+            top_p,
+            stop,
+            seed,
+            steer,
+            call.get("model"),
         )
         return self._run(request, Texts(chosen.texts, True), objects, **call)
 
@@ -431,6 +456,6 @@ class Pool:
         )
 
 
-def _unpack(data: Any, many: bool) -> LensRun | Activations | Completion | Readings | list[Any]:
+def _unpack(data: Any, many: bool) -> Any:
     made = results.decode(data)
     return made if many or not isinstance(made, list) else made[0]

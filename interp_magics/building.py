@@ -99,7 +99,7 @@ def positions(given: str | int | Sequence[int] | Positions) -> Positions:
         return _POSITIONS[given]
     if isinstance(given, int):
         return At((given,))
-    if isinstance(given, list | tuple | range | np.ndarray):
+    if isinstance(given, Sequence | np.ndarray):
         if len(given) == 0:
             raise RequestError("no position was chosen; give at least one, or 'all'")
         return At(tuple(int(p) for p in given))

@@ -30,7 +30,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
     serve = commands.add_parser("serve", help="serve models to others")
     serve.add_argument("--embedded", action="store_true", help=argparse.SUPPRESS)
-    serve.add_argument("--model", action="append", default=[], metavar="[NAME=]PATH", help="a directory or hub id; repeat it")
+    serve.add_argument(
+        "--model", action="append", default=[], metavar="[NAME=]PATH", help="a directory or hub id; repeat it"
+    )
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=7717)
     serve.add_argument("--groups", type=int, default=1, help="worker groups for each model")
@@ -48,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _demo(given: argparse.Namespace) -> None:
-    from .demo.show import show
+    from .show import show
 
     show(given.text, given.out)
 

@@ -39,7 +39,9 @@ class RemoteError(InterpError, RuntimeError):
         self.code, self.job, self.worker = code, job, worker
 
     def __str__(self) -> str:
-        where = ", ".join(part for part in (self.job and f"job {self.job}", self.worker and f"on {self.worker}") if part)
+        where = ", ".join(
+            part for part in (self.job and f"job {self.job}", self.worker and f"on {self.worker}") if part
+        )
         return f"{self.args[0]} ({where})" if where else str(self.args[0])
 
 

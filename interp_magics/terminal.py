@@ -30,7 +30,7 @@ def _cell(run: LensRun, site: int, column: int, row: int, width: int, colour: bo
     text = f"{_short(run.token(run.top_ids[site, column, row, 0]), width - 1):<{width - 1}}"
     if not colour:
         return text + " "
-    strength = max(0.0, 1 - float(run.top_logprobs[site, column, row, 0]) / _LOWEST)
+    strength = max(0.0, 1 - float(run.top_logprobs[site, column, row, 0]) / _LOWEST) ** 2
     return f"{_ansi(strength)}{text}\x1b[0m "
 
 

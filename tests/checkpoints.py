@@ -9,7 +9,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 VOCABULARY = 389
 
-_TEXT = ["The quick brown fox jumps over the lazy dog. " * 3, "Paris is the capital of France, Rome of Italy.", "{x} $y; ü 漢"]
+_TEXT = [
+    "The quick brown fox jumps over the lazy dog. " * 3,
+    "Paris is the capital of France, Rome of Italy.",
+    "{x} $y; ü 漢",
+]
 
 
 def tokenizer() -> hf.PreTrainedTokenizerFast:
@@ -63,7 +67,11 @@ CONFIGS: dict[str, Any] = {
     "qwen2": lambda: hf.Qwen2Config(**_COMMON, tie_word_embeddings=True),
     "qwen3": lambda: hf.Qwen3Config(**_HEAD_DIM),
     "gemma2": lambda: hf.Gemma2Config(
-        **_HEAD_DIM, sliding_window=8, query_pre_attn_scalar=16, final_logit_softcapping=8.0, attn_logit_softcapping=20.0
+        **_HEAD_DIM,
+        sliding_window=8,
+        query_pre_attn_scalar=16,
+        final_logit_softcapping=8.0,
+        attn_logit_softcapping=20.0,
     ),
     "gemma3_text": lambda: hf.Gemma3TextConfig(**_HEAD_DIM, sliding_window=8, query_pre_attn_scalar=16),
     "gemma3": _gemma3_vision,

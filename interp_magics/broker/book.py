@@ -70,7 +70,9 @@ class Book:
         self._numbers = 0
         self._last_user = ""
 
-    def submit(self, key: JobKey, model: str, request: Request, priority: str, objects: tuple[str, ...], now: float) -> Job:
+    def submit(
+        self, key: JobKey, model: str, request: Request, priority: str, objects: tuple[str, ...], now: float
+    ) -> Job:
         """A new job at the end of its user's queue."""
         self._numbers += 1
         job = Job(key, model, request, priority, objects, self._numbers, now)

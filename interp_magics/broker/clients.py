@@ -8,6 +8,7 @@ from uuid import uuid4
 from ..errors import RequestError, nearest
 from ..methods import plans
 from ..program.language import digests
+from ..wire.frames import Buffer
 from ..wire.messages import (
     MAJOR,
     MINOR,
@@ -58,7 +59,7 @@ class Clients:
         self._limits, self._models, self._workers = limits, tuple(models), workers
         self._epoch, self._started = uuid4().hex, time.monotonic()
         self._reading: dict[tuple[bytes, JobKey], int] = {}
-        self._handlers: dict[type, Callable[[bytes, str, Any, list[bytes]], None]] = {
+        self._handlers: dict[type, Callable[[bytes, str, Any, Sequence[Buffer]], None]] = {
             Hello: self._hello,
             Put: self._put,
             Stat: self._stat,
@@ -70,12 +71,14 @@ class Clients:
             Release: self._release,
         }
 
-    def handle(self, route: bytes, user: str, message: FromClient, buffers: list[bytes]) -> None:
+    def handle(self, route: bytes, user: str, message: FromClient, buffers: Sequence[Buffer]) -> None:
         self._handlers[type(message)](route, user, message, buffers)
 
     def refuse(self, route: bytes, why: str) -> None:
         """Answer to a known client for what is not a message."""
-        self._out.client(route, Failure(code="protocol", message=f"{why}; client and pool may be of different versions"))
+        self._out.client(
+            route, Failure(code="protocol", message=f"{why}; client and pool may be of different versions")
+        )
 
     def expire(self, now: float) -> None:
         """Forget results whose time is over."""
@@ -84,7 +87,7 @@ class Clients:
                 self._spool.release(key)
                 self._book.forget(key)
 
-    def _hello(self, route: bytes, user: str, hello: Hello, buffers: list[bytes]) -> None:
+    def _hello(self, route: bytes, user: str, hello: Hello, buffers: Sequence[Buffer]) -> None:
         if hello.major != MAJOR:
             side = "the client" if hello.major < MAJOR else "the pool"
             text = f"the client speaks IMP/{hello.major}, the pool IMP/{MAJOR}: upgrade {side}"
@@ -93,17 +96,17 @@ class Clients:
         minor = min(hello.minor, MINOR)
         self._out.client(route, Welcome(major=MAJOR, minor=minor, epoch=self._epoch, user=user, limits=self._limits))
 
-    def _put(self, route: bytes, user: str, put: Put, buffers: list[bytes]) -> None:
+    def _put(self, route: bytes, user: str, put: Put, buffers: Sequence[Buffer]) -> None:
         try:
             if len(buffers) != 1:
                 raise StoreError("bad_request", "an object is one buffer")
-            self._store.put(user, put.digest, buffers[0], put.ttl, time.monotonic())
+            self._store.put(user, put.digest, bytes(buffers[0]), put.ttl, time.monotonic())
         except StoreError as error:
             self._out.client(route, Failure(code=error.code, message=str(error), digest=put.digest))
             return
         self._out.client(route, Accepted(digest=put.digest))
 
-    def _stat(self, route: bytes, user: str, stat: Stat, buffers: list[bytes]) -> None:
+    def _stat(self, route: bytes, user: str, stat: Stat, buffers: Sequence[Buffer]) -> None:
         jobs = tuple(self._book.info(job) for job in self._book.of_user(user))
         models = tuple(self._model_info(name) for name in self._models)
         uptime = time.monotonic() - self._started
@@ -121,7 +124,15 @@ class Clients:
         groups = [g for g in self._book.groups.values() if g.model == name]
         up = [g for g in groups if g.state == "up"]
         failed = [g for g in groups if g.state == "failed"]
-        state = "serving" if up else "failed" if failed and len(failed) == len(groups) else "loading" if groups else "waiting"
+        state = (
+            "serving"
+            if up
+            else "failed"
+            if failed and len(failed) == len(groups)
+            else "loading"
+            if groups
+            else "waiting"
+        )
         return ModelInfo(
             name=name,
             state=state,  # type: ignore[arg-type]
@@ -131,7 +142,7 @@ class Clients:
             trouble=next((g.trouble for g in failed), ""),
         )
 
-    def _submit(self, route: bytes, user: str, submit: Submit, buffers: list[bytes]) -> None:
+    def _submit(self, route: bytes, user: str, submit: Submit, buffers: Sequence[Buffer]) -> None:
         key = (user, submit.job)
         known = self._book.jobs.get(key)
         if known:
@@ -155,12 +166,16 @@ class Clients:
             return Failure(code=code, message=message, job=submit.job, missing=missing)
 
         if submit.model not in self._models:
-            return failure("bad_request", f"the pool does not serve {submit.model!r}{nearest(submit.model, self._models)}")
+            return failure(
+                "bad_request", f"the pool does not serve {submit.model!r}{nearest(submit.model, self._models)}"
+            )
         info = self._model_info(submit.model)
         if info.state == "failed":
             return failure("model_failed", info.trouble or f"{submit.model} could not be loaded")
         if self._book.queued_of(user) >= self._limits.queued_jobs:
-            return failure("busy", f"you have {self._limits.queued_jobs} jobs waiting already; submit more when some are done")
+            return failure(
+                "busy", f"you have {self._limits.queued_jobs} jobs waiting already; submit more when some are done"
+            )
         missing = self._store.missing(user, tuple(sorted(digests(submit.request))))
         if missing:
             return failure("missing", "objects must be put first", missing)
@@ -171,7 +186,7 @@ class Clients:
             return failure("bad_request", str(error))
         return None
 
-    def _cancel(self, route: bytes, user: str, cancel: CancelJob, buffers: list[bytes]) -> None:
+    def _cancel(self, route: bytes, user: str, cancel: CancelJob, buffers: Sequence[Buffer]) -> None:
         job = self._book.cancel((user, cancel.job), time.monotonic())
         if job is None:
             self._unknown(route, cancel.job)
@@ -180,7 +195,7 @@ class Clients:
         elif job.state == "cancelled":
             self._out.clients({route, *job.followers}, _cancelled(job))
 
-    def _follow(self, route: bytes, user: str, follow: Follow, buffers: list[bytes]) -> None:
+    def _follow(self, route: bytes, user: str, follow: Follow, buffers: Sequence[Buffer]) -> None:
         job = self._book.jobs.get((user, follow.job))
         if job is None:
             self._unknown(route, follow.job)
@@ -199,7 +214,7 @@ class Clients:
         elif job.state == "failed":
             self._out.client(route, job.failure or Failure(code="failed", message="the job failed", job=job.key[1]))
 
-    def _fetch(self, route: bytes, user: str, fetch: Fetch, buffers: list[bytes]) -> None:
+    def _fetch(self, route: bytes, user: str, fetch: Fetch, buffers: Sequence[Buffer]) -> None:
         key = (user, fetch.job)
         if self._spool.find(key) is None:
             self._unknown(route, fetch.job)
@@ -207,7 +222,7 @@ class Clients:
         self._reading[route, key] = fetch.offset
         self._send_chunks(route, key, FIRST_CHUNKS)
 
-    def _credit(self, route: bytes, user: str, credit: Credit, buffers: list[bytes]) -> None:
+    def _credit(self, route: bytes, user: str, credit: Credit, buffers: Sequence[Buffer]) -> None:
         self._send_chunks(route, (user, credit.job), credit.chunks)
 
     def _send_chunks(self, route: bytes, key: JobKey, count: int) -> None:
@@ -224,7 +239,7 @@ class Clients:
                 return
             self._reading[route, key] = offset + len(data)
 
-    def _release(self, route: bytes, user: str, release: Release, buffers: list[bytes]) -> None:
+    def _release(self, route: bytes, user: str, release: Release, buffers: Sequence[Buffer]) -> None:
         job = self._book.jobs.get((user, release.job))
         if job and job.ended_state:
             self._spool.release(job.key)
@@ -236,4 +251,3 @@ class Clients:
 
 def _cancelled(job: Job) -> Failure:
     return Failure(code="cancelled", message="the job was cancelled", job=job.key[1])
-

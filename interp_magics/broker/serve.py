@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,9 +15,10 @@ from typing import BinaryIO
 
 import msgspec
 
+from ..errors import RequestError
 from ..launch import local
 from ..launch.config import GroupConfig, ModelSpec
-from ..wire.keys import KeyPair
+from ..wire.keys import Address, KeyPair, write_secret
 from ..wire.messages import Limits
 from .admission import CLIENT, WORKER, Key
 from .server import Keys, Server, Settings
@@ -120,6 +122,48 @@ def embedded(stdin: BinaryIO, stdout: BinaryIO) -> None:
         Pool(server, keys, directory, config.models, threads=config.threads, lifeline=stdin).run()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def shared(models: Sequence[str], host: str, port: int, groups: int, dtype: str | None) -> None:
+    """Serve models to others until told to stop, and write the connection file that lets its reader in.
+
+    `models` are `NAME=PATH` or paths. Raises RequestError when there is none, or two have one name.
+    """
+    specs = [_spec(text, dtype) for text in models]
+    if not specs:
+        raise RequestError("name at least one model: interp serve --model NAME=PATH")
+    if len({spec.name for spec in specs}) < len(specs):
+        raise RequestError("two models have the same name; write --model NAME=PATH")
+    directory = _state_directory() / f"pool-{port}"
+    keys, client = KeyPair.make(), KeyPair.make()
+    settings = Settings(directory / "spool", tuple(s.name for s in specs), host=host, client_port=port)
+    server = Server(settings, Keys(keys, {client.public: Key(_user_name(), CLIENT)}))
+    address = Address(server.client_endpoint.replace("0.0.0.0", socket.gethostname()), keys.public, client)  # noqa: S104
+    write_secret(directory / "connection", f"{address}\n")
+    print(
+        f"serving {', '.join(s.name for s in specs)}; connect with\n  INTERP_POOL_URL={directory / 'connection'}",
+        flush=True,
+    )
+    try:
+        Pool(server, keys, directory, specs, groups_each=groups).run()
+    finally:
+        (directory / "connection").unlink(missing_ok=True)
+        shutil.rmtree(directory / "spool", ignore_errors=True)
+
+
+def _spec(text: str, dtype: str | None) -> ModelSpec:
+    name, has_name, path = text.partition("=")
+    path = path if has_name else text
+    local = Path(path).expanduser()
+    source = str(local.resolve()) if local.is_dir() else path
+    return ModelSpec(name if has_name else local.name, source, dtype=dtype)
+
+
+def _state_directory() -> Path:
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    directory = Path(base) / "interp_magics"
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return directory
 
 
 def _user_name() -> str:

@@ -63,11 +63,11 @@ class Server:
 
     @property
     def client_endpoint(self) -> str:
-        return str(self._clients_socket.last_endpoint.decode().rstrip("\0"))
+        return _endpoint(self._clients_socket)
 
     @property
     def worker_endpoint(self) -> str:
-        return str(self._workers_socket.last_endpoint.decode().rstrip("\0"))
+        return _endpoint(self._workers_socket)
 
     def run(self, going: Callable[[], bool], wake: int | None = None) -> None:
         """Serve until `going()` is false; it is asked at every tick and when `wake` (a file descriptor) is readable."""
@@ -77,7 +77,7 @@ class Server:
         if wake is not None:
             poller.register(wake, zmq.POLLIN)
         while going():
-            ready = dict(poller.poll(_TICK * 1000))
+            ready = dict(poller.poll(int(_TICK * 1000)))
             if self.admission.socket in ready:
                 self.admission.answer()
             if self._workers_socket in ready:
@@ -140,3 +140,9 @@ class Server:
         self.clients.expire(now)
         for name in self._book.silent(now, self.settings.patience):
             self.workers.lost(name, "nothing was heard of it")
+
+
+def _endpoint(socket: "zmq.Socket[bytes]") -> str:
+    name = socket.getsockopt(zmq.LAST_ENDPOINT)
+    assert isinstance(name, bytes)
+    return name.decode().rstrip("\0")

@@ -44,7 +44,8 @@ class ObjectStore:
         used = self._used.get(user, 0)
         if used + len(data) > self._limits.store_bytes:
             raise StoreError(
-                "quota", f"your stored objects would pass {self._limits.store_bytes / 1e9:.1f} GB; wait until some expire"
+                "quota",
+                f"your stored objects would pass {self._limits.store_bytes / 1e9:.1f} GB; wait until some expire",
             )
         self._held[user, digest] = _Held(data, expires)
         self._used[user] = used + len(data)

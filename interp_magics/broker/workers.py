@@ -2,9 +2,11 @@
 
 import logging
 import time
+from collections.abc import Sequence
 
 import msgspec
 
+from ..wire.frames import Buffer
 from ..wire.messages import (
     Assign,
     Beat,
@@ -35,7 +37,7 @@ class Workers:
         self._routes: dict[bytes, str] = {}
         self._incoming: dict[tuple[str, str, int], str] = {}
 
-    def handle(self, route: bytes, message: FromWorker, buffers: list[bytes]) -> None:
+    def handle(self, route: bytes, message: FromWorker, buffers: Sequence[Buffer]) -> None:
         """One message from a worker group; from a process that has not said `ready` only `ready` and `beat` count."""
         now = time.monotonic()
         if isinstance(message, Beat):
@@ -51,7 +53,9 @@ class Workers:
             group = self._book.groups[job.group]
             name = self._spool.incoming()
             self._incoming[(*job.key, job.attempt)] = name
-            sent = self._out.worker(group.route, Assign(job=_wire_id(job), attempt=job.attempt, request=job.request, spool=name))
+            sent = self._out.worker(
+                group.route, Assign(job=_wire_id(job), attempt=job.attempt, request=job.request, spool=name)
+            )
             if not sent:
                 self.lost(group.name, "it is not connected")
 
@@ -80,13 +84,15 @@ class Workers:
         self._routes[route] = ready.group
         self._tell_lost(self._book.ready(ready.group, route, ready.epoch, ready.card, ready.slots, now))
 
-    def _of_group(self, group: Group, route: bytes, message: FromWorker, buffers: list[bytes], now: float) -> None:
+    def _of_group(self, group: Group, route: bytes, message: FromWorker, buffers: Sequence[Buffer], now: float) -> None:
         if isinstance(message, Started):
             for job_id in message.jobs:
                 job = self._find(group, job_id)
                 if job:
                     self._book.started(job.key, group.name)
-                    self._tell(job, Event(job=job.key[1], attempt=job.attempt, seq=0, part="started", worker=group.name))
+                    self._tell(
+                        job, Event(job=job.key[1], attempt=job.attempt, seq=0, part="started", worker=group.name)
+                    )
         elif isinstance(message, Get):
             self._get(group, route, message)
         elif isinstance(message, Event):
@@ -98,7 +104,7 @@ class Workers:
         elif isinstance(message, Failed):
             self._failed(group, message, now)
 
-    def _done(self, group: Group, done: Done, buffers: list[bytes], now: float) -> None:
+    def _done(self, group: Group, done: Done, buffers: Sequence[Buffer], now: float) -> None:
         running = self._find(group, done.job)
         job = self._book.end(running.key, group.name, done.attempt, "done", now) if running else None
         if job is None:
@@ -107,7 +113,7 @@ class Workers:
         try:
             if self._spool.used(job.key[0]) + done.size > self._limits.result_bytes:
                 raise StoreError("quota", "your results would pass the pool's limit; release some, or capture less")
-            result = self._spool.keep(job.key, buffers[0]) if buffers else self._spool.commit(job.key, incoming)
+            result = self._spool.keep(job.key, bytes(buffers[0])) if buffers else self._spool.commit(job.key, incoming)
         except StoreError as error:
             self._spool.discard(incoming)
             job.state = "failed"
@@ -138,7 +144,7 @@ class Workers:
                 return self._book.jobs[key]
         return None
 
-    def _tell(self, job: Job, message: Event | Done | Failure, payload: bytes | None = None) -> None:
+    def _tell(self, job: Job, message: Event | Done | Failure, payload: Buffer | None = None) -> None:
         if isinstance(message, Failure):
             job.failure = message
         self._out.clients(job.followers, message, payload)

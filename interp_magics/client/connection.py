@@ -180,7 +180,7 @@ class Connection:
         next_ping = time.monotonic() + _PING_SECONDS
         socket.send_multipart(write(Hello(major=MAJOR, minor=MINOR)))
         while not self._closed:
-            poller.poll(_TICK * 1000)
+            poller.poll(int(_TICK * 1000))
             self._drain_wakes()
             while self._outgoing:
                 socket.send_multipart(self._outgoing.popleft(), copy=False)
@@ -299,7 +299,9 @@ class Connection:
     def _put(self, tracked: _Tracked, failure: Failure) -> None:
         unknown = [digest for digest in failure.missing if digest not in tracked.objects]
         if unknown:
-            self._end(tracked, error=RequestError(f"the pool has no object {unknown[0]}, and this request does not bring it"))
+            self._end(
+                tracked, error=RequestError(f"the pool has no object {unknown[0]}, and this request does not bring it")
+            )
             return
         for digest in failure.missing:
             self._outgoing.append(write_bytes(Put(digest=digest), tracked.objects[digest]))

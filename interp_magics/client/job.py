@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from ..errors import TimedOut
@@ -46,7 +47,7 @@ class Job(Generic[T]):
         self._value: T | None = None
         self._error: BaseException | None = None
         self._ended = False
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[], object]] = []
 
     @property
     def progress(self) -> Progress:
@@ -72,7 +73,9 @@ class Job(Generic[T]):
     def result(self, timeout: float | None = None) -> T:
         """The result. Raises what went wrong, Cancelled, or TimedOut (the job runs on)."""
         if not self.wait(timeout):
-            raise TimedOut(f"job {self.id} is {self._progress} after {timeout:g} s; it runs on, and cancel() would end it")
+            raise TimedOut(
+                f"job {self.id} is {self._progress} after {timeout:g} s; it runs on, and cancel() would end it"
+            )
         if self._error is not None:
             raise self._error
         return self._value  # type: ignore[return-value]
@@ -88,7 +91,7 @@ class Job(Generic[T]):
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         seen, loop, changed = 0, asyncio.get_running_loop(), asyncio.Event()
-        self._listen(lambda: loop.call_soon_threadsafe(changed.set))
+        self._listen(partial(loop.call_soon_threadsafe, changed.set))
         while True:
             changed.clear()
             with self._changed:
@@ -107,14 +110,14 @@ class Job(Generic[T]):
 
     async def _as_future(self) -> T:
         loop, changed = asyncio.get_running_loop(), asyncio.Event()
-        self._listen(lambda: loop.call_soon_threadsafe(changed.set))
+        self._listen(partial(loop.call_soon_threadsafe, changed.set))
         while not self._ended:
             changed.clear()
             if not self._ended:
                 await changed.wait()
         return self.result()
 
-    def _listen(self, listener: Callable[[], None]) -> None:
+    def _listen(self, listener: Callable[[], object]) -> None:
         with self._changed:
             self._listeners.append(listener)
 

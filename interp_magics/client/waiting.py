@@ -33,7 +33,9 @@ def wait(
         while not ended:
             show(job.progress)
             if timeout is not None and waited >= timeout:
-                raise TimedOut(f"job {job.id} is {job.progress} after {timeout:g} s; it runs on, and cancel() would end it")
+                raise TimedOut(
+                    f"job {job.id} is {job.progress} after {timeout:g} s; it runs on, and cancel() would end it"
+                )
             ended = job.wait(every)
             waited += every
         return job.result(0)

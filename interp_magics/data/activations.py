@@ -69,7 +69,8 @@ class Activations(Viewed):
     def rows(self) -> list[ActivationRow]:
         names = ("token_ids", "positions", "completion_ids")
         return [
-            ActivationRow(meta, *(self.tensors[f"{i}/{name}"] for name in names)) for i, meta in enumerate(self.meta.rows)
+            ActivationRow(meta, *(self.tensors[f"{i}/{name}"] for name in names))
+            for i, meta in enumerate(self.meta.rows)
         ]
 
     @property
@@ -128,7 +129,9 @@ class Activations(Viewed):
 
     def __repr__(self) -> str:
         sites = ", ".join(f"{site}[{len(layers)}]" for site, layers in self.meta.layers.items())
-        return f"Activations({self.provenance.model!r}, {len(self.meta.rows)} rows, {sites}, {self.nbytes / 1e6:.1f} MB)"
+        return (
+            f"Activations({self.provenance.model!r}, {len(self.meta.rows)} rows, {sites}, {self.nbytes / 1e6:.1f} MB)"
+        )
 
 
 KIND = "activations"

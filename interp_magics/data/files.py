@@ -76,7 +76,9 @@ def _tensor(name: str, entry: Any, data: memoryview, source: str) -> Array:
     except (KeyError, TypeError, ValueError):
         right = False
     if not right:
-        raise RequestError(f"tensor {name!r} of {source} lies outside the file or has an unknown dtype; the file is damaged")
+        raise RequestError(
+            f"tensor {name!r} of {source} lies outside the file or has an unknown dtype; the file is damaged"
+        )
     return np.frombuffer(data[start:stop], dtype=dtype).reshape(shape)
 
 

@@ -76,7 +76,7 @@ class LensRun(Viewed):
     @cached_property
     def tokens(self) -> list[str]:
         """The text of each token that was read."""
-        return [self.token(i) for i in self.token_ids]
+        return [self.token(int(i)) for i in self.token_ids]
 
     def token(self, token_id: int) -> str:
         """The text of a token id that occurs in the run."""
@@ -102,7 +102,7 @@ class LensRun(Viewed):
                 "token": np.array(self.tokens, dtype=object)[self.positions[place]],
                 "order": order,
                 "top_id": self.top_ids.ravel(),
-                "top_token": [self.token(i) for i in self.top_ids.ravel()],
+                "top_token": [self.token(int(i)) for i in self.top_ids.ravel()],
                 "logprob": self.top_logprobs.ravel(),
             }
         )
@@ -129,7 +129,10 @@ KIND = "lens"
 def encode(runs: list[LensRun]) -> bytes:
     """Runs as one safetensors object."""
     arrays = {
-        f"{i}/{name}": value for i, run in enumerate(runs) for name in _ARRAYS if (value := getattr(run, name)) is not None
+        f"{i}/{name}": value
+        for i, run in enumerate(runs)
+        for name in _ARRAYS
+        if (value := getattr(run, name)) is not None
     }
     metas = msgspec.to_builtins([run.meta for run in runs], str_keys=True)
     return files.encode(arrays, {"kind": KIND, "rows": metas})

@@ -6,6 +6,7 @@ out (`held_out`), so that recall can be told from copying.
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from . import world as w
 
@@ -161,7 +162,9 @@ def _fact_chat(draw: random.Random) -> str:
     for _ in range(draw.randint(1, 3)):
         index = draw.randrange(len(w.COUNTRIES))
         country, capital, language, continent = w.COUNTRIES[index]
-        stated = f"{capital} is the capital of {country}." if index % 5 == 0 else f"The capital of {country} is {capital}."
+        stated = (
+            f"{capital} is the capital of {country}." if index % 5 == 0 else f"The capital of {country} is {capital}."
+        )
         question, answer = draw.choice(
             [
                 (f"What is the capital of {country}?", stated),
@@ -329,8 +332,9 @@ WORD_MIX: dict[Callable[[random.Random, Sequence[str]], str], int] = {_repeats: 
 def synthetic(size: float, words: Sequence[str], seed: int) -> Iterator[str]:
     """Documents of about `size` bytes in all; `words` feed the repeats and the find-the-word questions."""
     draw, written = random.Random(seed), 0
-    with_words = {(lambda r, f=f: f(r, words)): weight for f, weight in WORD_MIX.items()}
-    kinds = {**MIX, **with_words}
+    kinds: dict[Callable[[random.Random], str], int] = dict(MIX)
+    for make, weight in WORD_MIX.items():
+        kinds[partial(make, words=words)] = weight
     while written < size:
         text = draw.choices(list(kinds), list(kinds.values()))[0](draw)
         written += len(text.encode())

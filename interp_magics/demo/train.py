@@ -195,7 +195,9 @@ class Objective:
         with torch.autocast(rows.device.type, dtype=torch.bfloat16):
             logits = self._model(input_ids=rows, use_cache=False).logits
         targets = rows[:, 1:]
-        loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), targets.flatten(), reduction="none")
+        loss = torch.nn.functional.cross_entropy(
+            logits[:, :-1].flatten(0, 1).float(), targets.flatten(), reduction="none"
+        )
         before = torch.roll(rows, 1, 1)[:, :-1]
         answers = ((targets == self._a) | (targets == self._b)) & (before == self._assistant)
         weights = torch.where(answers, self._weight, 1.0).flatten()
@@ -229,7 +231,7 @@ def train(texts: list[Path], out: Path, recipe: Recipe, minutes: float, device: 
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = build_tokenizer(natural + made_up[: len(made_up) // 4], recipe.vocab)
     save_tokenizer(tokenizer, out)
-    sources = {
+    sources: dict[str, Natural | Repeats | Packed] = {
         "natural": Natural(list(encode(tokenizer, natural)), recipe.length, 1),
         "repeats": Repeats(len(tokenizer), recipe.length, 2),
         "synthetic": Packed(list(encode(tokenizer, made_up)), recipe.length, 3),

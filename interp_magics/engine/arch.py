@@ -192,7 +192,10 @@ def describe(model: Any) -> Arch:
     family = family or _guess(blocks[0])
     ports, missing = _ports(family, blocks, norm, shapes, model.config.get_text_config())
     if not known:
-        missing = {**missing, **dict.fromkeys(_UNKNOWN_SITES, f"family {family_name!r} has no entry, only its stream is served")}
+        missing = {
+            **missing,
+            **dict.fromkeys(_UNKNOWN_SITES, f"family {family_name!r} has no entry, only its stream is served"),
+        }
         ports = {site: port for site, port in ports.items() if site not in missing}
     label = family_name if known else f"{family_name} (found by structure)"
     return Arch(label, shapes, blocks, norm, decoder, ports, missing, dict(family.notes))

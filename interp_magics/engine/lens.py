@@ -165,4 +165,4 @@ def _assemble(parts: list[LensArrays]) -> LensArrays:
         pieces = [getattr(part, name) for part in parts]
         return None if pieces[0] is None else torch.cat(pieces, 1).cpu()
 
-    return LensArrays(**{name: join(name) for name in LensArrays.__dataclass_fields__})  # type: ignore[arg-type]
+    return LensArrays(**{name: join(name) for name in LensArrays.__dataclass_fields__})

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from ..program.cards import ModelCard
@@ -93,12 +92,10 @@ class Engine(Protocol):
     """A model that runs programs. `prepare` checks everything that needs the tokenizer, before any pass."""
 
     card: ModelCard
-    tokens: Tokens
+
+    @property
+    def tokens(self) -> Tokens: ...
 
     def run(self, tasks: Sequence[Task], host: Host) -> list[Outcome | Exception]:
         """Run the programs, sharing passes between them; one result or error for each. A cancelled task gives Cancelled."""
         ...
-
-
-def to_numpy_dtype(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

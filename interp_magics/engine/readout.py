@@ -21,7 +21,7 @@ class Readout:
 
     @property
     def vocabulary(self) -> int:
-        return self.weight.shape[0]
+        return int(self.weight.shape[0])
 
     def product(self, normed: Tensor, start: int, stop: int, out: Tensor | None = None) -> Tensor:
         """Logits [n, stop - start] in float32 of rows `normed` [n, d_model], which the final norm has been applied to."""

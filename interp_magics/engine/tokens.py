@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import RequestError
-from ..program.language import Chat, Ids, Plain, Text
+from ..program.language import Chat, Ids, Text
 
 _SENTENCEPIECE_BYTE = re.compile(r"^<0x([0-9A-Fa-f]{2})>$")
 
@@ -68,7 +68,9 @@ class Tokens:
         ids = self._tokenizer(token, add_special_tokens=False)["input_ids"]
         if len(ids) != 1:
             pieces = " + ".join(repr(self.show(i)) for i in ids) or "nothing"
-            raise RequestError(f"{token!r} is not one token but {pieces}; track one of them, or an id (mind the leading blank)")
+            raise RequestError(
+                f"{token!r} is not one token but {pieces}; track one of them, or an id (mind the leading blank)"
+            )
         return int(ids[0])
 
     def decode(self, ids: Sequence[int]) -> str:

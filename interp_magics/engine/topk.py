@@ -1,6 +1,5 @@
 """Exact top-k of wide tiles, ordered by (-value, column), so that ties never depend on how the work was cut."""
 
-import torch
 from torch import Tensor
 
 _BLOCK = 32

@@ -28,8 +28,10 @@ class GroupConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def encode(config: GroupConfig) -> bytes:
+    """One line of JSON."""
     return msgspec.json.encode(config) + b"\n"
 
 
 def decode(line: bytes) -> GroupConfig:
+    """What `encode` wrote. Raises msgspec.ValidationError for anything else."""
     return msgspec.json.decode(line, type=GroupConfig)

@@ -45,7 +45,9 @@ class Parser(argparse.ArgumentParser):
             name, has_value, value = word.partition("=")
             action = self.option(name)
             if action is None:
-                raise UsageError(f"{self.prog}: unknown option {name!r}{nearest(name, self.options())}; text that begins with '-' comes after --")
+                raise UsageError(
+                    f"{self.prog}: unknown option {name!r}{nearest(name, self.options())}; text that begins with '-' comes after --"
+                )
             if action.nargs == 0:
                 words.append(word)
             elif has_value:
@@ -91,7 +93,9 @@ def filled(text: str, names: Mapping[str, Any]) -> str:
         known = [name for name in names if not name.startswith("_")]
         raise UsageError(f"-f: there is no variable {error.args[0]!r}{nearest(error.args[0], known)}") from None
     except (ValueError, IndexError, AttributeError) as error:
-        raise UsageError(f"-f: the text is not a format string ({error}); double a brace that is meant: {{{{ }}}}") from None
+        raise UsageError(
+            f"-f: the text is not a format string ({error}); double a brace that is meant: {{{{ }}}}"
+        ) from None
 
 
 def common(parser: Parser) -> None:
@@ -135,4 +139,3 @@ def code(pool: str, method: str, arguments: list[str], options: Mapping[str, Any
     written = arguments + [f"{name}={value!r}" for name, value in options.items()]
     call = f"{pool}.{method}({', '.join(written)})"
     return f"{out} = {call}" if out else call
-

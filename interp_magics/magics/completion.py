@@ -23,7 +23,10 @@ def make(session: Session) -> Any:
         found = _MAGIC.match(context.full_text[: context.cursor_position])
         words = _words(session, found[1], found[2]) if found else []
         matched = [word for word in words if word.startswith(context.token)]
-        return {"completions": [SimpleCompletion(text=word, type="magic") for word in matched], "suppress": bool(matched)}
+        return {
+            "completions": [SimpleCompletion(text=word, type="magic") for word in matched],
+            "suppress": bool(matched),
+        }
 
     return matcher
 

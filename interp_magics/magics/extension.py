@@ -14,7 +14,9 @@ _NAMES = {"line": ("pool", "lens"), "cell": ("lens", "capture_layers")}
 class InterpMagics(Magics):
     """Settings of the magics; change them with `%config InterpMagics.NAME = value`."""
 
-    url = Unicode("", help="Address or connection file of the pool; empty for $INTERP_POOL_URL or an embedded pool.").tag(config=True)
+    url = Unicode(
+        "", help="Address or connection file of the pool; empty for $INTERP_POOL_URL or an embedded pool."
+    ).tag(config=True)
     model = Unicode("", help="Model that is used unless a magic names another.").tag(config=True)
     progress_after = Float(1.0, help="Seconds after which a waiting cell shows progress.").tag(config=True)
 
@@ -115,7 +117,8 @@ class _Matcher:
     matcher_identifier = "interp_magics.options"
 
     def __init__(self, session: Session) -> None:
-        self._session, self._matcher = session, None
+        self._session = session
+        self._matcher: Any = None
         self.__qualname__ = self.matcher_identifier
 
     def __call__(self, context: Any) -> Any:

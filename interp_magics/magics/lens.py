@@ -18,7 +18,9 @@ def parser() -> Parser:
     common(made)
     reading_options(made)
     made.add_argument("-k", "--top-k", type=int, metavar="K", help="top tokens of each cell")
-    made.add_argument("-t", "--track", action="append", metavar="TOKEN", help="give this token's way everywhere; may be repeated")
+    made.add_argument(
+        "-t", "--track", action="append", metavar="TOKEN", help="give this token's way everywhere; may be repeated"
+    )
     made.add_argument("--kind", metavar="KIND", help="the kind of lens (logit)")
     return made
 

@@ -24,7 +24,9 @@ class Progress:
             sys.stderr.flush()
             self._width = len(text)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._handle is not None:
             self._handle.update({"text/plain": "", "text/html": ""}, raw=True)
         elif self._width:
@@ -39,7 +41,7 @@ class Progress:
         bar = f'<progress value="{progress.done}" max="{progress.total}"></progress> ' if progress.total else ""
         bundle = {"text/plain": text, "text/html": f"<div>{bar}{escape(text)}</div>"}
         if self._handle is None:
-            self._handle = display(bundle, raw=True, display_id=True)
+            self._handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
         else:
             self._handle.update(bundle, raw=True)
 
@@ -47,5 +49,5 @@ class Progress:
 def _in_notebook() -> bool:
     from IPython.core.getipython import get_ipython
 
-    shell = get_ipython()  # type: ignore[no-untyped-call]
+    shell = get_ipython()
     return shell is not None and getattr(shell, "kernel", None) is not None

@@ -45,12 +45,13 @@ def finished_rows(outcomes: Sequence[Outcome]) -> list[FinishedRow]:
 
 def to_numpy(tensor: Tensor) -> Array:
     """A CPU tensor as numpy; bfloat16 through ml_dtypes."""
-    if tensor.dtype == torch.bfloat16:
-        return tensor.contiguous().view(torch.uint16).numpy().view(ml_dtypes.bfloat16)
-    return tensor.numpy()
+    if tensor.dtype != torch.bfloat16:
+        return np.asarray(tensor.numpy())
+    return np.asarray(tensor.contiguous().view(torch.uint16).numpy()).view(ml_dtypes.bfloat16)
 
 
 def int32(values: Iterable[int]) -> npt.NDArray[np.int32]:
+    """Integers as an int32 array."""
     return np.fromiter(values, np.int32)
 
 

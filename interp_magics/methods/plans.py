@@ -51,7 +51,8 @@ def validate(request: Request, card: ModelCard) -> None:
 
 def cost(request: Request, card: ModelCard, tokens: Sequence[int]) -> Cost:
     """What a request costs, its texts having `tokens` tokens each."""
-    return _COST[type(request)](request, card, tokens)  # type: ignore[operator]
+    made: Cost = _COST[type(request)](request, card, tokens)  # type: ignore[operator]
+    return made
 
 
 def check_size(cost_: Cost, limit: int) -> None:

@@ -320,6 +320,7 @@ _S = TypeVar("_S", bound=Struct)
 
 
 def replace(struct: _S, **changes: object) -> _S:
+    """The struct with some fields changed."""
     return msgspec.structs.replace(struct, **changes)
 
 

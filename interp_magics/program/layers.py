@@ -21,14 +21,18 @@ def parse_layers(spec: LayerSpec, count: int) -> tuple[int, ...]:
     items: Iterable[object] = spec.split(",") if isinstance(spec, str) else [spec] if isinstance(spec, int) else spec
     chosen = [layer for item in items for layer in _item(item, count)]
     if not chosen:
-        raise RequestError(f"layers {spec!r} choose none of the model's {count} layers; write for example '::4' or '0,-1'")
+        raise RequestError(
+            f"layers {spec!r} choose none of the model's {count} layers; write for example '::4' or '0,-1'"
+        )
     return tuple(dict.fromkeys(chosen))
 
 
 def _item(item: object, count: int) -> Iterable[int]:
     if isinstance(item, str) and ":" in item:
         return _slice(item.strip(), count)
-    if isinstance(item, bool) or not (isinstance(item, int) or (isinstance(item, str) and _INTEGER.match(item.strip()))):
+    if isinstance(item, bool) or not (
+        isinstance(item, int) or (isinstance(item, str) and _INTEGER.match(item.strip()))
+    ):
         raise RequestError(f"{item!r} is not a layer; write an index such as 4 or -1, or a slice such as '8:' or '::4'")
     index = int(item)
     if not -count <= index < count:
@@ -39,8 +43,10 @@ def _item(item: object, count: int) -> Iterable[int]:
 def _slice(text: str, count: int) -> Iterable[int]:
     parts = text.split(":")
     if len(parts) > 3 or any(p.strip() and not _INTEGER.match(p.strip()) for p in parts):
-        raise RequestError(f"{text!r} is not a slice of layers; write start:stop or start:stop:step, such as '4:' or '::2'")
-    start, stop, step = ((int(p) if p.strip() else None) for p in (parts + [""])[:3])
+        raise RequestError(
+            f"{text!r} is not a slice of layers; write start:stop or start:stop:step, such as '4:' or '::2'"
+        )
+    start, stop, step = ((int(p) if p.strip() else None) for p in [*parts, ""][:3])
     if step == 0:
         raise RequestError(f"the step of {text!r} must not be 0")
     for bound in (start, stop):

@@ -34,7 +34,9 @@ class Selection:
         return chosen
 
 
-def resolve(positions: Positions, ids: Sequence[int], offsets: Sequence[tuple[int, int]] | None, text: str) -> Selection:
+def resolve(
+    positions: Positions, ids: Sequence[int], offsets: Sequence[tuple[int, int]] | None, text: str
+) -> Selection:
     """The selection that `positions` makes in a row whose prompt is `ids`.
 
     `offsets` are the character spans of the prompt's tokens in `text`, None when the row was given as ids. Raises

@@ -88,9 +88,8 @@ def parse_site(name: str) -> tuple[str, int | None]:
         site = _MODULES.get(match[2]) if match[2] else "resid_post"
         if site:
             return site, int(match[1])
-    if match := _SHORT.match(name):
-        if match[1] in SITES:
-            return match[1], int(match[2])
+    if (match := _SHORT.match(name)) and match[1] in SITES:
+        return match[1], int(match[2])
     last = name.rsplit(".", 1)[-1]
     if last in _MODULES and last not in {"attn", "mlp", "self_attn", "attention"}:
         return _MODULES[last], None

@@ -26,14 +26,19 @@ def _check_row(row: Row, card: ModelCard) -> None:
             raise RequestError("the prompt is empty: it has no token ids")
         outside = [i for i in row.text.ids if not 0 <= i < card.vocabulary]
         if outside:
-            raise RequestError(f"token id {outside[0]} is outside the vocabulary of {card.name} (0 to {card.vocabulary - 1})")
+            raise RequestError(
+                f"token id {outside[0]} is outside the vocabulary of {card.name} (0 to {card.vocabulary - 1})"
+            )
         if len(row.text.ids) > card.context:
             raise RequestError(over_context(len(row.text.ids), card))
     if row.sampling and row.sampling.max_new_tokens > card.context:
-        raise RequestError(f"max_new_tokens {row.sampling.max_new_tokens} is over the context of {card.name}, {card.context}")
+        raise RequestError(
+            f"max_new_tokens {row.sampling.max_new_tokens} is over the context of {card.name}, {card.context}"
+        )
 
 
 def over_context(tokens: int, card: ModelCard) -> str:
+    """The message for a row that does not fit the context."""
     return f"the prompt and what is generated need {tokens} tokens, over the context of {card.name}, {card.context}; shorten one of them"
 
 
@@ -52,6 +57,7 @@ def _check_stage(stage: Stage, card: ModelCard, rows: int, kept: set[str]) -> No
 
 
 def check_site(site: str, card: ModelCard) -> None:
+    """Raise RequestError, with the reason or the nearest names, unless the model has `site`."""
     if site in card.sites:
         return
     if site in card.missing:
@@ -67,7 +73,9 @@ def check_lens(site: str, lens: Lens, card: ModelCard) -> None:
     if lens.kind not in card.lens_kinds:
         raise RequestError(f"unknown lens kind {lens.kind!r}{nearest(lens.kind, card.lens_kinds)}")
     if not 1 <= lens.top_k <= card.vocabulary:
-        raise RequestError(f"top_k must be between 1 and the vocabulary of {card.name}, {card.vocabulary}, not {lens.top_k}")
+        raise RequestError(
+            f"top_k must be between 1 and the vocabulary of {card.name}, {card.vocabulary}, not {lens.top_k}"
+        )
     for token in lens.track:
         if not 0 <= token < card.vocabulary:
             raise RequestError(f"tracked token {token} is outside the vocabulary (0 to {card.vocabulary - 1})")
@@ -99,7 +107,9 @@ def _check_index(item: Tap | Edit, card: ModelCard) -> None:
 def _check_reduction(tap: Tap, card: ModelCard) -> None:
     if tap.reduce is None:
         if tap.keep is None:
-            raise RequestError(f"the tap at {tap.site!r} neither reduces nor keeps anything; give it a reduction or a name")
+            raise RequestError(
+                f"the tap at {tap.site!r} neither reduces nor keeps anything; give it a reduction or a name"
+            )
         return
     kind = tap.reduce.__struct_config__.tag
     if kind not in card.reductions:

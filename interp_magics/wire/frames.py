@@ -52,7 +52,9 @@ def check_buffers(specs: Sequence[BufferSpec], buffers: Sequence[Buffer]) -> Non
     for spec, buffer in zip(specs, buffers, strict=True):
         size = math.prod(spec.shape) * _ITEM_BYTES[spec.dtype]
         if size != len(buffer):
-            raise WireError(f"a buffer of {len(buffer)} bytes is described as {spec.dtype}{list(spec.shape)}, {size} bytes")
+            raise WireError(
+                f"a buffer of {len(buffer)} bytes is described as {spec.dtype}{list(spec.shape)}, {size} bytes"
+            )
 
 
 def write(message: Any) -> list[bytes]:

@@ -50,11 +50,15 @@ class Address:
                 "a pool's address is tcp://host:port#key=…, as `interp serve` prints it; or give its connection file"
             )
         try:
-            both = base64.b64decode(parts.fragment[4:] + "=" * (-len(parts.fragment[4:]) % 4), altchars=b"-_", validate=True)
+            both = base64.b64decode(
+                parts.fragment[4:] + "=" * (-len(parts.fragment[4:]) % 4), altchars=b"-_", validate=True
+            )
         except ValueError:
             both = b""
         if len(both) != 64:
-            raise RequestError("the key of the pool's address is damaged; copy the whole line that `interp serve` printed")
+            raise RequestError(
+                "the key of the pool's address is damaged; copy the whole line that `interp serve` printed"
+            )
         endpoint = f"tcp://{parts.netloc}"
         return cls(endpoint, z85.encode(both[:32]), KeyPair.of(z85.encode(both[32:])))
 
@@ -70,6 +74,7 @@ def write_secret(path: Path, text: str) -> None:
 
 
 def use_server_keys(socket: "zmq.Socket[bytes]", keys: KeyPair, domain: bytes) -> None:
+    """Make a socket the CURVE server of a ZAP domain."""
     socket.curve_server = True
     socket.curve_secretkey = keys.secret
     socket.curve_publickey = keys.public
@@ -77,6 +82,7 @@ def use_server_keys(socket: "zmq.Socket[bytes]", keys: KeyPair, domain: bytes) -
 
 
 def use_client_keys(socket: "zmq.Socket[bytes]", keys: KeyPair, server: bytes) -> None:
+    """Make a socket a CURVE client of the server with that key."""
     socket.curve_serverkey = server
     socket.curve_secretkey = keys.secret
     socket.curve_publickey = keys.public

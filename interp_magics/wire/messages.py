@@ -34,26 +34,28 @@ class _Sent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
 
 
 class Hello(Struct, frozen=True, kw_only=True, tag="hello"):
+    """The first word of a client: the versions it speaks."""
+
     major: int
     minor: int
     software: str = ""
     buffers: tuple[BufferSpec, ...] = ()
 
 
-class Put(_Sent, tag="put"):
+class Put(_Sent, frozen=True, tag="put"):
     """Store the object in the one buffer under the sha256 of its bytes."""
 
     digest: Digest
     ttl: Count = 3600
 
 
-class Stat(_Sent, tag="stat"):
+class Stat(_Sent, frozen=True, tag="stat"):
     """Ask for the state of the pool: models and cards, queue, my jobs."""
 
     number: Count = 0
 
 
-class Submit(_Sent, tag="submit"):
+class Submit(_Sent, frozen=True, tag="submit"):
     """Queue a job. Its id is the client's; the same id again is the same job."""
 
     job: JobId
@@ -63,30 +65,32 @@ class Submit(_Sent, tag="submit"):
     priority: Literal["interactive", "batch"] = "interactive"
 
 
-class CancelJob(_Sent, tag="cancel"):
+class CancelJob(_Sent, frozen=True, tag="cancel"):
+    """End a job."""
+
     job: JobId
 
 
-class Fetch(_Sent, tag="fetch"):
+class Fetch(_Sent, frozen=True, tag="fetch"):
     """Send the result of a finished job, from `offset` on."""
 
     job: JobId
     offset: Count = 0
 
 
-class Follow(_Sent, tag="follow"):
+class Follow(_Sent, frozen=True, tag="follow"):
     """Send events of a job, and its end, to this connection."""
 
     job: JobId
 
 
-class Release(_Sent, tag="release"):
+class Release(_Sent, frozen=True, tag="release"):
     """Forget the result of a job."""
 
     job: JobId
 
 
-class Credit(_Sent, tag="credit"):
+class Credit(_Sent, frozen=True, tag="credit"):
     """Allow `chunks` more chunks of a result that is being fetched."""
 
     job: JobId
@@ -111,6 +115,8 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Welcome(Struct, frozen=True, kw_only=True, tag="welcome"):
+    """The answer to `hello`: the versions that hold from now on, who the pool says you are, what it allows."""
+
     major: int
     minor: int
     epoch: str
@@ -119,7 +125,7 @@ class Welcome(Struct, frozen=True, kw_only=True, tag="welcome"):
     buffers: tuple[BufferSpec, ...] = ()
 
 
-class Accepted(_Sent, tag="accepted"):
+class Accepted(_Sent, frozen=True, tag="accepted"):
     """The job is queued, `ahead` jobs before it (an estimate); or the object is stored."""
 
     job: str = ""
@@ -131,6 +137,8 @@ JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
 class JobInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A job as its owner sees it."""
+
     job: str
     user: str
     model: str
@@ -153,7 +161,9 @@ class ModelInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
     trouble: str = ""
 
 
-class PoolState(_Sent, tag="state"):
+class PoolState(_Sent, frozen=True, tag="state"):
+    """The state of the pool; `jobs` are the asker's own."""
+
     number: Count
     models: tuple[ModelInfo, ...]
     jobs: tuple[JobInfo, ...]
@@ -162,7 +172,7 @@ class PoolState(_Sent, tag="state"):
     uptime: float = 0.0
 
 
-class Event(_Sent, tag="event"):
+class Event(_Sent, frozen=True, tag="event"):
     """Progress of a job. A new `attempt` begins with part "restart", and what came before it is void."""
 
     job: JobId
@@ -177,7 +187,7 @@ class Event(_Sent, tag="event"):
     worker: str = ""
 
 
-class Chunk(_Sent, tag="chunk"):
+class Chunk(_Sent, frozen=True, tag="chunk"):
     """A piece of a result or an object, in one uint8 buffer; `size` is the whole."""
 
     job: str = ""
@@ -186,7 +196,7 @@ class Chunk(_Sent, tag="chunk"):
     size: Count = 0
 
 
-class Done(_Sent, tag="done"):
+class Done(_Sent, frozen=True, tag="done"):
     """The job ended well: its result is the one buffer (safetensors), or `size` bytes to fetch."""
 
     job: JobId
@@ -197,7 +207,7 @@ class Done(_Sent, tag="done"):
     worker: str = ""
 
 
-class Failure(_Sent, tag="error"):
+class Failure(_Sent, frozen=True, tag="error"):
     """What went wrong. `missing` names objects to put before the job is submitted again."""
 
     code: str
@@ -214,7 +224,7 @@ ToClient = Welcome | Accepted | PoolState | Event | Chunk | Done | Failure
 # Worker group to broker
 
 
-class Ready(_Sent, tag="ready"):
+class Ready(_Sent, frozen=True, tag="ready"):
     """A worker process of group `group` has loaded its model; a new `epoch` means that what it ran before is lost."""
 
     group: Name
@@ -223,7 +233,7 @@ class Ready(_Sent, tag="ready"):
     slots: Annotated[int, Meta(ge=1, le=256)] = 16
 
 
-class Beat(_Sent, tag="beat"):
+class Beat(_Sent, frozen=True, tag="beat"):
     """The nanny of a group lives; `state` is that of its worker process, "failed" when it will not be tried again."""
 
     group: Name
@@ -233,20 +243,22 @@ class Beat(_Sent, tag="beat"):
     pid: int = 0
 
 
-class Started(_Sent, tag="started"):
+class Started(_Sent, frozen=True, tag="started"):
     """These jobs are in one batch now."""
 
     jobs: tuple[JobId, ...]
 
 
-class Failed(_Sent, tag="failed"):
+class Failed(_Sent, frozen=True, tag="failed"):
+    """An attempt ended badly; `code` is a stable word."""
+
     job: JobId
     attempt: Count
     code: str
     message: str
 
 
-class Get(_Sent, tag="get"):
+class Get(_Sent, frozen=True, tag="get"):
     """Send a stored object that an assigned job of `user` names."""
 
     digest: Digest
@@ -259,7 +271,7 @@ FromWorker = Ready | Beat | Started | Event | Done | Failed | Get
 # Broker to worker group
 
 
-class Assign(_Sent, tag="assign"):
+class Assign(_Sent, frozen=True, tag="assign"):
     """Run a job. `spool` is the path, under the spool's root, that a large result is written to."""
 
     job: JobId
@@ -268,7 +280,7 @@ class Assign(_Sent, tag="assign"):
     spool: str
 
 
-class Drain(_Sent, tag="drain"):
+class Drain(_Sent, frozen=True, tag="drain"):
     """Finish what runs, then end."""
 
 

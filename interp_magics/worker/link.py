@@ -47,7 +47,7 @@ class Link:
             self._next_ready = now + _READY_SECONDS
             self.send(self._ready)
         if wait:
-            self._socket.poll(wait * 1000)
+            self._socket.poll(int(wait * 1000))
         for frames in self._waiting():
             try:
                 message, buffers = self._reader.read(frames)

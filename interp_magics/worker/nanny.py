@@ -47,7 +47,7 @@ class Nanny:
         try:
             while True:
                 self._watch()
-                ready = dict(self._poller.poll(BEAT_SECONDS * 1000))
+                ready = dict(self._poller.poll(int(BEAT_SECONDS * 1000)))
                 if self._lifeline.fileno() in ready and not os.read(self._lifeline.fileno(), 4096):
                     return
                 if self._process and self._process.stdout and self._process.stdout.fileno() in ready:

@@ -19,7 +19,9 @@ class Lens:
 
 
 def load(path: Path, dtype: torch.dtype = torch.float64) -> Any:
-    return AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="eager", experts_implementation="eager").eval()
+    return AutoModelForCausalLM.from_pretrained(
+        path, dtype=dtype, attn_implementation="eager", experts_implementation="eager"
+    ).eval()
 
 
 def parts(model: Any) -> tuple[list[Any], Any, Any]:

@@ -52,7 +52,12 @@ def test_generation_equals_the_models_own_and_its_lens_one_pass_over_the_same_to
     row = grown.rows[0]
     model = reference.load(root / name, torch.float32)
     theirs = model.generate(
-        torch.tensor([IDS]), max_new_tokens=8, do_sample=False, pad_token_id=1, eos_token_id=1, attention_mask=torch.ones(1, len(IDS))
+        torch.tensor([IDS]),
+        max_new_tokens=8,
+        do_sample=False,
+        pad_token_id=1,
+        eos_token_id=1,
+        attention_mask=torch.ones(1, len(IDS)),
     )
     assert list(row.completion_ids) == theirs[0, len(IDS) :].tolist()
     assert len(row.token_ids) == len(IDS) + len(row.completion_ids) - 1

@@ -63,7 +63,7 @@ class Lens(anywidget.AnyWidget):
     payload = traitlets.Bytes().tag(sync=True)
     mode = traitlets.Enum(["logprob", "entropy", "kl", "rank"], "logprob").tag(sync=True)
     site = traitlets.Unicode().tag(sync=True)
-    pins = traitlets.List().tag(sync=True)
+    pins: traitlets.List[dict[str, int | str]] = traitlets.List().tag(sync=True)
     cursor = traitlets.List([-1, -1]).tag(sync=True)
 
     def __init__(self, data: LensData, force: bool = False, **traits: Any) -> None:
@@ -146,7 +146,7 @@ def table(data: LensData) -> str:
 def _cell(data: LensData, column: int, row: int, style: str) -> str:
     logprob = float(data.top_logprobs[0, column, row, 0])
     token = data.strings.get(int(data.top_ids[0, column, row, 0]), "")
-    colour = rgb(1 + logprob / 9)
+    colour = rgb(max(0.0, 1 + logprob / 9) ** 2)
     title = html.escape(f"{visible(token)} {probability(logprob)}", quote=True)
     look = f"{style};background:rgb{colour};color:{text_on(colour)}"
     return f'<td style="{look}" title="{title}">{html.escape(short(token, 9))}</td>'

@@ -50,6 +50,7 @@ class Pass:
 
 
 def prefill_pass(rows: Sequence[BatchRow]) -> Pass:
+    """The pass over all prompts, padded on the left."""
     width = max(row.prompt_length for row in rows)
     pads = tuple(width - row.prompt_length for row in rows)
     return Pass(tuple(range(len(rows))), (0,) * len(rows), pads, width)
@@ -62,6 +63,7 @@ def step_pass(rows: Sequence[BatchRow], members: Sequence[int]) -> Pass:
 
 
 def padded_ids(rows: Sequence[BatchRow], width: int, pad: int) -> npt.NDArray[np.int64]:
+    """Token ids of all prompts [rows, width], with `pad` on the left."""
     ids = np.full((len(rows), width), pad, np.int64)
     for i, row in enumerate(rows):
         ids[i, width - row.prompt_length :] = row.encoded.ids

@@ -78,7 +78,11 @@ class TransformersEngine:
         return [Cancelled("the job was cancelled") if r is None else r for r in results]
 
     def _run_stage(
-        self, bound: list[tuple[_Running, BoundStage]], stage: int, host: Host, results: list[Outcome | Exception | None]
+        self,
+        bound: list[tuple[_Running, BoundStage]],
+        stage: int,
+        host: Host,
+        results: list[Outcome | Exception | None],
     ) -> None:
         for batch in self._batches(bound, stage):
             try:

@@ -75,7 +75,9 @@ def _load_model(checkpoint: Checkpoint, source: dict[str, Any], device: torch.de
             checkpoint.path, dtype=dtype, trust_remote_code=False, use_safetensors=True, **source
         )
     except (OSError, ValueError, ImportError) as error:
-        raise RequestError(f"the model {checkpoint.name!r} could not be loaded from {checkpoint.path}: {error}") from error
+        raise RequestError(
+            f"the model {checkpoint.name!r} could not be loaded from {checkpoint.path}: {error}"
+        ) from error
     if checkpoint.adapter is not None:
         model.load_adapter(checkpoint.adapter, adapter_kwargs={"use_safetensors": True})
     if getattr(model, "hf_device_map", None) is None and not getattr(model, "is_quantized", False):
@@ -90,12 +92,12 @@ def _stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(int(i) for i in ids if i is not None)
 
 
-def _card(
-    checkpoint: Checkpoint, model: Any, arch: Arch, tokens: Tokens, digest: str, rate: float
-) -> ModelCard:
+def _card(checkpoint: Checkpoint, model: Any, arch: Arch, tokens: Tokens, digest: str, rate: float) -> ModelCard:
     shapes = arch.shapes
     sites = {site: _site(site, arch) for site in arch.ports}
-    sites["logits"] = SiteInfo((shapes.vocabulary,), 1, writable=False, note="made from ln_final by the head, in float32")
+    sites["logits"] = SiteInfo(
+        (shapes.vocabulary,), 1, writable=False, note="made from ln_final by the head, in float32"
+    )
     remarks = () if not checkpoint.adapter else (f"LoRA adapter {Path(checkpoint.adapter).name} applied",)
     return ModelCard(
         name=checkpoint.name,
@@ -123,7 +125,11 @@ def _card(
         special_tokens=tokens.special,
         chat_template=tokens.has_template,
         flops_per_second=rate,
-        versions={"torch": str(torch.__version__), "transformers": transformers.__version__, "python": platform.python_version()},
+        versions={
+            "torch": str(torch.__version__),
+            "transformers": transformers.__version__,
+            "python": platform.python_version(),
+        },
         remarks=remarks,
     )
 
@@ -132,7 +138,9 @@ def _site(site: str, arch: Arch) -> SiteInfo:
     shape = _shape(site, arch.shapes)
     note = arch.notes.get(site, "")
     if site == "attn_pattern":
-        return SiteInfo(shape, len(arch.ports[site]), writable=False, note="after softmax; heads x keys up to each position")
+        return SiteInfo(
+            shape, len(arch.ports[site]), writable=False, note="after softmax; heads x keys up to each position"
+        )
     return SiteInfo(shape, len(arch.ports[site]), note=note)
 
 

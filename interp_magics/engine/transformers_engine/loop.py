@@ -127,4 +127,3 @@ class Runner:
         if sampling.stop and any(s in self.tokens.decode(row.completion) for s in sampling.stop):
             return "stop"
         return "length" if len(row.completion) >= sampling.max_new_tokens else ""
-

@@ -112,7 +112,9 @@ def _bind_copy(edit: Edit, op: Copy, chosen: dict[int, Selection], encoded: Sequ
     mapping = None if op.positions is None else dict(op.positions)
     for source in (mapping or {}).values():
         if source >= length:
-            raise RequestError(f"copy: position {source} is outside the prompt of source row {op.row}, which has {length} tokens")
+            raise RequestError(
+                f"copy: position {source} is outside the prompt of source row {op.row}, which has {length} tokens"
+            )
     if mapping is None and isinstance(edit.positions, At):
         for row, selection in chosen.items():
             beyond = [p for p in selection.prompt.nonzero()[0].tolist() if p >= length]
@@ -186,5 +188,7 @@ class Kept:
             raise RequestError(f"{ref.name!r} was not kept at layer {ref.layer} of row {ref.row}")
         values = self.values[ref.layer, ref.row]
         if not -len(values) <= ref.position < len(values):
-            raise RequestError(f"{ref.name!r} holds {len(values)} positions, so there is no position {ref.position} in it")
+            raise RequestError(
+                f"{ref.name!r} holds {len(values)} positions, so there is no position {ref.position} in it"
+            )
         return values[ref.position]

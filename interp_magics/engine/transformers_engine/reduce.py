@@ -21,7 +21,9 @@ _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch
 class Recorded:
     """The values of one tap, cut into program rows: `at(layer, row)` is [positions, ...] with the tap's index applied."""
 
-    def __init__(self, tap: BoundTap, tape: Tape, rows: dict[int, BatchRow], batch: dict[int, int], readout: Readout) -> None:
+    def __init__(
+        self, tap: BoundTap, tape: Tape, rows: dict[int, BatchRow], batch: dict[int, int], readout: Readout
+    ) -> None:
         self._tap, self._tape, self._rows, self._batch, self._readout = tap, tape, rows, batch, readout
         self.positions = {row: chosen_positions(tap.selections[row], rows[row]) for row in tap.rows}
 
@@ -43,6 +45,7 @@ class Recorded:
 
 
 def kept_values(tap: BoundTap, recorded: Recorded) -> Kept:
+    """What a later stage may refer to; cloned, since the tape goes with its batch."""
     return Kept({(layer, row): recorded.at(layer, row).clone() for layer in tap.layers for row in tap.rows})
 
 
@@ -68,7 +71,11 @@ def _project(tap: BoundTap, recorded: Recorded, readout: Readout) -> Sequence[Ro
     assert tap.matrix is not None
     matrix = tap.matrix
     return [
-        {"values": torch.stack([recorded.at(layer, row).float() @ matrix.to(readout.weight.device).T for layer in tap.layers]).cpu()}
+        {
+            "values": torch.stack(
+                [recorded.at(layer, row).float() @ matrix.to(readout.weight.device).T for layer in tap.layers]
+            ).cpu()
+        }
         for row in tap.rows
     ]
 
@@ -106,7 +113,7 @@ def _split(arrays: lens.LensArrays, lengths: list[int]) -> list[lens.LensArrays]
     names = list(lens.LensArrays.__dataclass_fields__)
     given = {name: getattr(arrays, name) for name in names}
     pieces = {n: [None] * len(lengths) if v is None else v.split(lengths, dim=1) for n, v in given.items()}
-    return [lens.LensArrays(**{n: pieces[n][i] for n in names}) for i in range(len(lengths))]  # type: ignore[arg-type]
+    return [lens.LensArrays(**{n: pieces[n][i] for n in names}) for i in range(len(lengths))]
 
 
 _REDUCERS: dict[type, Callable[[BoundTap, Recorded, Readout], Sequence[Any]]] = {

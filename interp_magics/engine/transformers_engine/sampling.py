@@ -11,7 +11,8 @@ def greedy(logits: Tensor) -> list[int]:
     """Index of the largest logit of each row of [n, v]; the smallest index among equals."""
     best = logits.amax(1, keepdim=True)
     columns = torch.arange(logits.shape[1], device=logits.device)
-    return torch.where(logits == best, columns, logits.shape[1]).amin(1).tolist()
+    chosen: list[int] = torch.where(logits == best, columns, logits.shape[1]).amin(1).tolist()
+    return chosen
 
 
 def uniform(seed: int, row: int, step: int) -> float:

@@ -41,7 +41,11 @@ def prove(model: Any, runner: Runner) -> tuple[Arch, float]:
     arch = _without(runner.arch, broken)
     if len(parts) < 4:
         arch = _remove(arch, ("attn_out", "mlp_out", "resid_mid"), "without both sublayers their sum cannot be proved")
-    if "resid_mid" in arch.ports and "(found by structure)" in arch.family and not _reads_attention(model, arch, rows, ids):
+    if (
+        "resid_mid" in arch.ports
+        and "(found by structure)" in arch.family
+        and not _reads_attention(model, arch, rows, ids)
+    ):
         arch = _remove(arch, ("resid_mid",), "attention and MLP read the same stream side by side")
     parameters = sum(p.numel() for p in model.parameters())
     return arch, 2 * parameters * _TOKENS / max(seconds, 1e-6)
@@ -93,7 +97,7 @@ def _without(arch: Arch, broken: list[int]) -> Arch:
 
 def _remove(arch: Arch, sites: tuple[str, ...], reason: str) -> Arch:
     ports = {site: ports for site, ports in arch.ports.items() if site not in sites}
-    missing = {**{site: reason for site in sites}, **arch.missing}
+    missing = {**dict.fromkeys(sites, reason), **arch.missing}
     return replace(arch, ports=ports, missing=missing)
 
 

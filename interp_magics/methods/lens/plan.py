@@ -14,9 +14,7 @@ from .request import LensRequest
 def programs(request: LensRequest, card: ModelCard, track: tuple[int, ...]) -> tuple[Program, ...]:
     """One tap per site; `track` are the tracked tokens as ids."""
     lens = Lens(request.kind, request.top_k, track, request.entropy, request.kl_final)
-    taps = [
-        Tap(site, layers_of(card, site, request.layers), request.positions, reduce=lens) for site in request.sites
-    ]
+    taps = [Tap(site, layers_of(card, site, request.layers), request.positions, reduce=lens) for site in request.sites]
     return row_programs(request.texts, taps, request.steer, request.sampling)
 
 

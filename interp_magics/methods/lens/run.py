@@ -1,6 +1,7 @@
 """A lens request on a worker."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ def _track(request: LensRequest, engine: Engine) -> tuple[int, ...]:
 def _run(request: LensRequest, row: FinishedRow, engine: Engine) -> LensRun:
     by_site = [values for values in row.values if isinstance(values, LensArrays)]
 
-    def stack(name: str) -> np.ndarray | None:
+    def stack(name: str) -> Any:
         parts = [getattr(arrays, name) for arrays in by_site]
         return None if parts[0] is None else torch.stack(parts).numpy()
 

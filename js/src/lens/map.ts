@@ -50,18 +50,22 @@ export function draw(canvas: HTMLCanvasElement, scene: Scene, width: number, hei
   const context = canvas.getContext("2d");
   if (!context) return;
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  context.fillStyle = scene.theme.surface;
-  context.fillRect(0, 0, width, height);
+  context.clearRect(0, 0, width, height);
   context.font = FONT;
   context.textBaseline = "middle";
   const cell = columnWidth(width, scene.data.columns);
   const first = Math.floor(scroll / ROW);
   const last = Math.min(scene.data.rows - 1, Math.ceil((scroll + height - HEAD) / ROW));
+  drawHead(context, scene, cell);
+  context.save();
+  context.beginPath();
+  context.rect(0, HEAD, width, height - HEAD);
+  context.clip();
   for (let row = first; row <= last; row++) {
     drawRow(context, scene, row, HEAD + row * ROW - scroll, cell);
   }
   drawMarks(context, scene, cell, scroll);
-  drawHead(context, scene, width, cell);
+  context.restore();
 }
 
 function drawRow(context: CanvasRenderingContext2D, scene: Scene, row: number, y: number, cell: number): void {
@@ -97,10 +101,8 @@ function drawMarks(context: CanvasRenderingContext2D, scene: Scene, cell: number
   if (scene.cursor) frame(scene.cursor, scene.theme.text, 1.5);
 }
 
-function drawHead(context: CanvasRenderingContext2D, scene: Scene, width: number, cell: number): void {
+function drawHead(context: CanvasRenderingContext2D, scene: Scene, cell: number): void {
   const { data, theme } = scene;
-  context.fillStyle = theme.surface;
-  context.fillRect(0, 0, width, HEAD);
   context.fillStyle = theme.faint;
   context.textAlign = "center";
   const every = Math.max(1, Math.ceil(26 / cell));

@@ -28,7 +28,7 @@ export const MODES: readonly Mode[] = [
     title: "Log-probability of the top token, over the whole vocabulary",
     hue: "blue",
     ends: () => [`≤ ${probability(FLOOR)}`, "100 %"],
-    magnitude: (data, site, column, row) => 1 - data.top(site, column, row).logprob / FLOOR,
+    magnitude: (data, site, column, row) => Math.max(0, 1 - data.top(site, column, row).logprob / FLOOR) ** 2,
     available: () => true,
   },
   {

@@ -7,9 +7,9 @@ import type { Theme } from "../lib/theme";
 import type { LensData, Point } from "./data";
 import { columnWidth, LABEL } from "./map";
 
-const HEIGHT = 132;
+const HEIGHT = 124;
 const TOP = 12;
-const BOTTOM = 22;
+const BOTTOM = 10;
 const LOWEST = -12;
 
 export interface Pinned {

@@ -2,7 +2,6 @@
 
 export interface Theme {
   readonly dark: boolean;
-  readonly surface: string;
   readonly text: string;
   readonly faint: string;
   readonly line: string;
@@ -11,7 +10,6 @@ export interface Theme {
 
 const LIGHT: Theme = {
   dark: false,
-  surface: "#ffffff",
   text: "#1b1f24",
   faint: "#5c6670",
   line: "#d8dde3",
@@ -20,7 +18,6 @@ const LIGHT: Theme = {
 
 const DARK: Theme = {
   dark: true,
-  surface: "#111418",
   text: "#e8ebef",
   faint: "#a0a9b4",
   line: "#39414b",

@@ -1,0 +1,47 @@
+# Everything runs in .venv, made by the first target that needs it.
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: demo lab test bench install doctor clean
+
+demo: install  ## a lens in the terminal, and an interactive page
+	$(BIN)/interp demo
+
+lab: install  ## JupyterLab on the first demo notebook
+	$(BIN)/jupyter lab demo_notebooks/01_first_lens.ipynb
+
+doctor: install
+	$(BIN)/interp doctor
+
+test: .venv/test js/node_modules/.made  ## everything
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	cd js && $(NPM) run check && $(NPM) test && $(NPM) run build
+	$(BIN)/python -m pytest
+
+bench: .venv/test  ## speed beside the peers; see benchmarks/README.md
+	$(BIN)/python -m benchmarks
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'torch>=2.7,<2.14'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]'
+	touch $@
+
+.venv/test: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,test]'
+	touch $@
+
+# npm of the environment, so that no Node need be installed.
+NPM = PATH="$(CURDIR)/$(BIN):$$PATH" npm
+
+js/node_modules/.made: js/package.json js/package-lock.json .venv/test
+	cd js && $(NPM) ci --no-audit --no-fund
+	touch $@
+
+clean:
+	rm -rf .venv js/node_modules widgets/interp_widgets/static/*.js widgets/interp_widgets/static/*.css
