@@ -6,7 +6,6 @@ out (`held_out`), so that recall can be told from copying.
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 
 from . import world as w
 
@@ -334,8 +333,12 @@ def synthetic(size: float, words: Sequence[str], seed: int) -> Iterator[str]:
     draw, written = random.Random(seed), 0
     kinds: dict[Callable[[random.Random], str], int] = dict(MIX)
     for make, weight in WORD_MIX.items():
-        kinds[partial(make, words=words)] = weight
+        kinds[_with(make, words)] = weight
     while written < size:
         text = draw.choices(list(kinds), list(kinds.values()))[0](draw)
         written += len(text.encode())
         yield text
+
+
+def _with(make: Callable[[random.Random, Sequence[str]], str], words: Sequence[str]) -> Callable[[random.Random], str]:
+    return lambda draw: make(draw, words)

@@ -6,12 +6,16 @@ quotes, braces, `$` and `;` in it are the prompt's.
 
 import argparse
 import keyword
+import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from IPython.core.error import UsageError
 
 from ..errors import nearest
+
+
+_QUOTED_VALUE = re.compile(r"""-[^\s=]*=(?=['"])""")
 
 
 class Parser(argparse.ArgumentParser):
@@ -68,10 +72,9 @@ def _word(text: str) -> tuple[str, str]:
         if end < 0:
             raise UsageError(f"the quote that begins at {text[:20]!r} is never closed")
         return text[1:end], text[end + 1 :].removeprefix(" ")
-    if "=" in text.split(maxsplit=1)[0] and text.split("=", 1)[1][:1] in ("'", '"'):
-        name, _, after = text.partition("=")
-        value, rest = _word(after)
-        return f"{name}={value}", rest
+    if text.startswith("-") and (quoted := _QUOTED_VALUE.match(text)):
+        value, rest = _word(text[quoted.end() :])
+        return quoted[0] + value, rest
     for place, character in enumerate(text):
         if character.isspace():
             return text[:place], text[place + 1 :]

@@ -1,0 +1,80 @@
+"""What happens to jobs when groups come, end and die."""
+
+import pytest
+
+from interp_magics.broker.book import STRIKES, Book
+from interp_magics.methods.tokenize.request import TokenizeRequest
+from interp_magics.program.cards import ModelCard
+
+
+def card(name="m"):
+    return ModelCard(
+        name, "f", "A", "d", "", "t", "float32", 1, 1, 1, 1, 1, 1, 2, 8, 1, {}, {}, "transformers", (), (), (), {}, False
+    )
+
+
+@pytest.fixture
+def book():
+    made = Book()
+    made.ready("g", b"r", "e1", card(), 16, 0.0)
+    return made
+
+
+def submit(book, job, user="ada"):
+    return book.submit((user, job), "m", TokenizeRequest(), "interactive", (), 0.0)
+
+
+def test_a_late_result_of_an_old_attempt_is_dropped(book):
+    submit(book, "one")
+    (job,) = book.hand_out()
+    book.started(job.key, "g")
+    book.ready("g", b"r2", "e2", card(), 16, 1.0)
+    (again,) = book.hand_out()
+    assert again is job and job.attempt == 2
+    assert book.end(job.key, "g", 1, "done", 2.0) is None
+    assert book.end(job.key, "g", 2, "done", 2.0) is job
+
+
+def test_jobs_of_a_dead_batch_are_suspect_and_run_alone_without_a_strike(book):
+    jobs = [submit(book, name) for name in ("one", "two")]
+    for job in book.hand_out():
+        book.started(job.key, "g")
+    book.ready("g", b"r2", "e2", card(), 16, 1.0)
+    assert [job.strikes for job in jobs] == [0, 0] and all(job.suspect for job in jobs)
+    assert len(book.hand_out()) == 1
+
+
+def test_a_job_that_kills_its_worker_alone_is_poison_after_three(book):
+    job = submit(book, "one")
+    for number in range(STRIKES):
+        assert book.hand_out() == [job]
+        book.started(job.key, "g")
+        book.ready("g", b"r", f"epoch{number}", card(), 16, 1.0)
+    assert job.state == "failed" and book.hand_out() == []
+
+
+def test_a_job_that_had_not_started_is_not_suspect(book):
+    job = submit(book, "one")
+    book.hand_out()
+    book.ready("g", b"r2", "e2", card(), 16, 1.0)
+    assert job.state == "queued" and not job.suspect
+
+
+def test_a_job_that_is_being_cancelled_ends_with_its_group(book):
+    job = submit(book, "one")
+    book.hand_out()
+    assert book.cancel(job.key, 1.0).cancelling
+    book.lose("g", 2.0)
+    assert job.state == "cancelled" and book.hand_out() == []
+
+
+def test_a_queued_job_is_cancelled_at_once(book):
+    job = submit(book, "one")
+    assert book.cancel(job.key, 1.0).state == "cancelled"
+    assert book.hand_out() == []
+
+
+def test_a_silent_group_is_named_and_an_unknown_state_is_not_up(book):
+    assert book.silent(10.0, 5.0) == ["g"]
+    book.beat("g", "m", "alive", "", 11.0)
+    assert book.silent(12.0, 5.0) == []
