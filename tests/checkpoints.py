@@ -44,7 +44,7 @@ _COMMON: dict[str, Any] = {
     "pad_token_id": 1,
 }
 _HEAD_DIM = {**_COMMON, "head_dim": 16}
-_NEOX = {**_COMMON, "rotary_pct": 0.5}
+_NEOX = {**{k: v for k, v in _COMMON.items() if k != "num_key_value_heads"}, "rotary_pct": 0.5}
 _EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 40}
 
 

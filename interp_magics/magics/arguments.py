@@ -14,7 +14,6 @@ from IPython.core.error import UsageError
 
 from ..errors import nearest
 
-
 _QUOTED_VALUE = re.compile(r"""-[^\s=]*=(?=['"])""")
 
 

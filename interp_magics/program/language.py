@@ -141,6 +141,8 @@ class Clamp(Struct, frozen=True, tag="clamp", forbid_unknown_fields=True):
         for name, bound in (("low", self.low), ("high", self.high)):
             if bound is not None:
                 _finite(name, bound)
+        if self.low is None and self.high is None:
+            raise RequestError("clamp: give low, high or both")
         if self.low is not None and self.high is not None and self.low > self.high:
             raise RequestError(f"clamp: low {self.low} is above high {self.high}")
 

@@ -9,7 +9,30 @@ from interp_magics.program.cards import ModelCard
 
 def card(name="m"):
     return ModelCard(
-        name, "f", "A", "d", "", "t", "float32", 1, 1, 1, 1, 1, 1, 2, 8, 1, {}, {}, "transformers", (), (), (), {}, False
+        name,
+        "f",
+        "A",
+        "d",
+        "",
+        "t",
+        "float32",
+        1,
+        1,
+        1,
+        1,
+        1,
+        1,
+        2,
+        8,
+        1,
+        {},
+        {},
+        "transformers",
+        (),
+        (),
+        (),
+        {},
+        False,
     )
 
 

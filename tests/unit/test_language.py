@@ -47,7 +47,9 @@ def test_fields_and_kinds_that_are_not_declared_are_refused():
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(data, Program)
     with pytest.raises(msgspec.ValidationError):
-        msgspec.json.decode(b'{"rows":[],"stages":[{"edits":[{"site":"q","layer":0,"op":{"type":"eval"}}]}]}', type=Program)
+        msgspec.json.decode(
+            b'{"rows":[],"stages":[{"edits":[{"site":"q","layer":0,"op":{"type":"eval"}}]}]}', type=Program
+        )
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
@@ -60,7 +62,9 @@ def test_numbers_that_are_not_finite_are_refused_at_construction(number):
         Sampling(1, number)
 
 
-@pytest.mark.parametrize("fields", [{"max_new_tokens": 0}, {"top_p": 0.0}, {"top_p": 1.1}, {"temperature": -1.0}, {"stop": ("",)}])
+@pytest.mark.parametrize(
+    "fields", [{"max_new_tokens": 0}, {"top_p": 0.0}, {"top_p": 1.1}, {"temperature": -1.0}, {"stop": ("",)}]
+)
 def test_sampling_that_means_nothing_is_refused(fields):
     with pytest.raises(RequestError):
         Sampling(**{"max_new_tokens": 1, **fields})

@@ -4,7 +4,6 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-
 from interp_widgets._pack import pack, quantise
 from interp_widgets._text import visible
 

@@ -8,7 +8,9 @@ from interp_magics.broker.schedule import Free, Waiting, assign, order
 USERS, MODELS = ("ada", "bob", "eve"), ("m", "n")
 
 waiting = st.lists(
-    st.tuples(st.sampled_from(USERS), st.sampled_from(MODELS), st.booleans(), st.sampled_from(["interactive", "batch"])),
+    st.tuples(
+        st.sampled_from(USERS), st.sampled_from(MODELS), st.booleans(), st.sampled_from(["interactive", "batch"])
+    ),
     max_size=30,
 ).map(lambda jobs: [Waiting((u, str(i)), m, i, p, a) for i, (u, m, a, p) in enumerate(jobs)])
 groups = st.lists(st.tuples(st.sampled_from(MODELS), st.integers(0, 4), st.integers(1, 5)), max_size=5).map(

@@ -8,7 +8,13 @@ from interp_magics.engine.topk import tile_top
 
 
 @settings(deadline=None)
-@given(st.integers(1, 8), st.sampled_from([64, 2048, 1000, 4096]), st.integers(1, 20), st.integers(0, 10_000), st.booleans())
+@given(
+    st.integers(1, 8),
+    st.sampled_from([64, 2048, 1000, 4096]),
+    st.integers(1, 20),
+    st.integers(0, 10_000),
+    st.booleans(),
+)
 def test_it_is_the_full_sort_by_value_and_column(rows, width, k, seed, tied):
     generator = torch.Generator().manual_seed(seed)
     values = torch.randn(rows, width, generator=generator)

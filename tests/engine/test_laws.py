@@ -1,0 +1,230 @@
+"""The laws of the language (DESIGN section 4) that hold at one rank: batch, step, order, identity."""
+
+import pytest
+import torch
+
+from interp_magics.engine.protocol import NoObjects, Quiet, Task
+from interp_magics.program.language import (
+    Ablate,
+    Add,
+    At,
+    Clamp,
+    Copy,
+    Edit,
+    Generated,
+    Ids,
+    Last,
+    Program,
+    Row,
+    Sampling,
+    Set,
+    Stage,
+    Tap,
+    Zero,
+)
+from tests.engine.running import program, raw, run, stored, vector
+
+ROWS = [[0, 17, 44, 9, 120, 301, 77, 3], [0, 5, 6], [0, 200, 201, 202, 203, 204, 205, 206, 207, 208, 209, 210, 211]]
+NAMES = ["llama", "qwen3", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "phi3", "mixtral", "mistral", "olmo2"]
+TAPS = [Tap("resid_post"), Tap("mlp_out"), Tap("attn_out")]
+
+
+def steer(layer=1, scale=4.0, positions=None, site="resid_post"):
+    return Edit(site, layer, Add(vector("x"), scale), **({} if positions is None else {"positions": positions}))
+
+
+def push(served):
+    torch.manual_seed(3)
+    return stored(x=torch.randn(served.card.d_model))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_1_a_row_in_a_batch_gives_what_it_gives_alone(name, engine):
+    """Whoever else is in the batch: other lengths, edits, sampled and greedy rows."""
+    served = engine(name)
+    objects = push(served)
+    programs = [
+        program([ROWS[0]], TAPS, sampling=Sampling(6)),
+        program([ROWS[1]], TAPS, [steer()], Sampling(9, 0.9, seed=4)),
+        program([ROWS[2]], TAPS, [steer(0, 2.0, Last())]),
+    ]
+    together = run(served, *programs, objects=objects)
+    for one, there in zip(programs, together, strict=True):
+        alone = run(served, one, objects=objects)[0]
+        assert there.rows == alone.rows
+        for tap in range(len(TAPS)):
+            assert (raw(there, tap) - raw(alone, tap)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
+def test_1_an_unedited_row_is_bit_equal_whether_or_not_its_neighbours_are_edited(name, engine):
+    served = engine(name)
+    objects = push(served)
+    plain, bystander = program([ROWS[0]], TAPS), program([ROWS[1]], TAPS, sampling=Sampling(4))
+    edited = program([ROWS[0]], TAPS, [steer(), steer(0, 1.0, site="ln_mlp")])
+    first = run(served, plain, bystander, objects=objects)[1]
+    second = run(served, edited, bystander, objects=objects)[1]
+    assert first.rows == second.rows
+    for tap in range(len(TAPS)):
+        assert torch.equal(raw(first, tap), raw(second, tap))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("positions", [None, Generated(), At((2, -1))])
+def test_2_a_step_means_what_one_pass_over_the_same_tokens_means(name, positions, engine):
+    served = engine(name)
+    objects = push(served)
+    edits = [steer(1, 5.0, positions), steer(0, 2.0, positions, "ln_attn"), Edit("head_out", 1, Zero(), index=(1,))]
+    grown = run(served, program([ROWS[0]], TAPS, edits, Sampling(7)), objects=objects)[0]
+    tokens = grown.rows[0].token_ids
+    prompt = len(ROWS[0])
+    everywhere = {None: None, Generated(): At(tuple(range(prompt, len(tokens)))), At((2, -1)): At((2, prompt - 1))}[
+        positions
+    ]
+    fixed = [steer(1, 5.0, everywhere), steer(0, 2.0, everywhere, "ln_attn"), edits[2]]
+    whole = run(served, program([tokens], TAPS, fixed), objects=objects)[0]
+    for tap in range(len(TAPS)):
+        assert (raw(grown, tap) - raw(whole, tap)).abs().max() < 1e-4
+
+
+def test_2_forced_tokens_read_what_generated_ones_read(engine):
+    served = engine("qwen3")
+    grown = run(served, program([ROWS[0]], TAPS, sampling=Sampling(6, 1.0, seed=9)))[0]
+    ids = grown.rows[0].completion_ids
+    forced = run(served, program([ROWS[0]], TAPS, sampling=Sampling(6, forced=ids)))[0]
+    assert forced.rows[0].completion_ids == ids
+    assert torch.equal(raw(forced), raw(grown))
+
+
+@pytest.mark.parametrize(
+    "site", ["resid_pre", "ln_attn", "attn_out", "resid_mid", "ln_mlp", "mlp_out", "resid_post", "ln_final"]
+)
+def test_5_a_read_at_an_edited_site_sees_the_edited_value(site, engine):
+    served = engine("gemma2")
+    layer = 0 if site == "ln_final" else 1
+    edit = Edit(site, layer, Set(vector("x")), At((3,)))
+    objects = push(served)
+    value = raw(run(served, program([ROWS[0]], [Tap(site, (layer,))], [edit]), objects=objects)[0])
+    assert torch.allclose(value[0, 3], objects.tensors["d", "x"], atol=1e-5)
+
+
+def test_5_edits_apply_in_the_order_written(engine):
+    served = engine("llama")
+    objects = push(served)
+    add, zero = Edit("resid_post", 1, Add(vector("x"), 2.0)), Edit("resid_post", 1, Zero())
+    then_zero = raw(run(served, program([ROWS[0]], [Tap("resid_post", (1,))], [add, zero]), objects=objects)[0])
+    then_add = raw(run(served, program([ROWS[0]], [Tap("resid_post", (1,))], [zero, add]), objects=objects)[0])
+    assert then_zero.abs().max() == 0
+    assert torch.allclose(then_add[0, 0], 2.0 * objects.tensors["d", "x"], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_6_edits_that_change_nothing_change_nothing(name, engine):
+    served = engine(name)
+    objects = push(served)
+    plain = run(served, program([ROWS[0]], TAPS, sampling=Sampling(5)), objects=objects)[0]
+    sites = [
+        s
+        for s in ("resid_pre", "ln_attn", "attn_out", "resid_mid", "ln_mlp", "mlp_out", "resid_post")
+        if s in served.card.sites
+    ]
+    edits = [Edit(site, layer, Add(vector("x"), 0.0)) for site in sites for layer in (0, 1, 2)]
+    edits += [Edit(site, 1, Add(vector("x"), 0.0, "stream")) for site in sites]
+    edits += [Edit(site, 2, Clamp(vector("x"), -1e30, 1e30)) for site in sites]
+    edits += [Edit(site, 1, Copy(0)) for site in sites]
+    same = run(served, program([ROWS[0]], TAPS, edits, Sampling(5)), objects=objects)[0]
+    assert same.rows == plain.rows
+    for tap in range(len(TAPS)):
+        assert (raw(same, tap) - raw(plain, tap)).abs().max() < 1e-5
+
+
+def test_6_a_clamp_to_where_it_is_changes_nothing_and_elsewhere_it_holds(engine):
+    served = engine("llama")
+    objects = push(served)
+    unit = objects.tensors["d", "x"] / objects.tensors["d", "x"].norm()
+    here = float(raw(run(served, program([ROWS[0]], [Tap("resid_post", (1,))]))[0])[0, 4] @ unit)
+    plain = raw(run(served, program([ROWS[0]], TAPS))[0])
+    kept = Edit("resid_post", 1, Clamp(vector("x"), here, here), At((4,)))
+    assert (raw(run(served, program([ROWS[0]], TAPS, [kept]), objects=objects)[0]) - plain).abs().max() < 1e-4
+    moved = Edit("resid_post", 1, Clamp(vector("x"), here + 2, here + 3), At((4,)))
+    value = raw(run(served, program([ROWS[0]], TAPS, [moved]), objects=objects)[0])
+    assert abs(float(value[1, 4] @ unit) - (here + 2)) < 1e-3
+
+
+def test_an_ablated_direction_is_gone(engine):
+    served = engine("gpt2")
+    objects = push(served)
+    value = raw(
+        run(
+            served,
+            program([ROWS[0]], [Tap("resid_post", (1,))], [Edit("resid_post", 1, Ablate(vector("x")))]),
+            objects=objects,
+        )[0]
+    )
+    assert (value[0] @ objects.tensors["d", "x"]).abs().max() < 1e-3
+
+
+def test_a_copy_takes_the_value_of_another_row_at_the_mapped_position(engine):
+    served = engine("qwen3")
+    edit = Edit("resid_post", 0, Copy(1, ((4, 2),)), At((4,)), rows=(0,))
+    rows = (Row(Ids(tuple(ROWS[0]))), Row(Ids(tuple(ROWS[1]))))
+    outcome = run(served, Program(rows, (Stage((Tap("resid_post", (0, 2)),), (edit,)),)))[0]
+    source = raw(outcome, row=1)[0, 2]
+    assert torch.equal(raw(outcome, row=0)[0, 4], source)
+    plain = raw(run(served, program([ROWS[0]], [Tap("resid_post", (2,))]))[0])
+    assert (raw(outcome, row=0)[1, 4] - plain[0, 4]).abs().max() > 1e-4
+    assert (raw(outcome, row=0)[1, :4] - plain[0, :4]).abs().max() < 1e-5
+
+
+def test_a_later_stage_uses_what_an_earlier_one_kept(engine):
+    from interp_magics.program.language import Ref
+
+    served = engine("llama")
+    keep = Stage((Tap("resid_post", (1,), Last(), reduce=None, keep="end"),), rows=(1,))
+    use = Stage((Tap("resid_post", (1,)),), (Edit("resid_post", 1, Set(Ref("end", 1, row=1)), At((0,)), rows=(0,)),))
+    rows = (Row(Ids(tuple(ROWS[0]))), Row(Ids(tuple(ROWS[1]))))
+    outcome = run(served, Program(rows, (keep, use)))[0]
+    assert torch.allclose(raw(outcome, row=0, stage=1)[0, 0], raw(outcome, row=1, stage=1)[0, -1], atol=1e-5)
+
+
+def test_a_fault_of_one_program_is_its_own(engine):
+    served = engine("llama")
+    broken = program([ROWS[0]], TAPS, [steer()])
+    wrong = stored(x=torch.ones(7))
+    results = served.run([Task(program([ROWS[1]], TAPS), NoObjects()), Task(broken, wrong)], Quiet())
+    assert raw(results[0]).shape[1] == len(ROWS[1])
+    assert "width 7" in str(results[1]) and "48" in str(results[1])
+
+
+def test_a_cancelled_row_stops_within_a_step_and_its_neighbours_go_on(engine):
+    from interp_magics.errors import Cancelled
+
+    class Impatient(Quiet):
+        steps = 0
+
+        def cancelled(self, task):
+            self.steps += task == 0
+            return task == 0 and self.steps > 3
+
+    served, host = engine("qwen3"), Impatient()
+    one, other = (program([ROWS[0]], sampling=Sampling(40, 1.0, seed=s)) for s in (1, 2))
+    results = served.run([Task(one, NoObjects()), Task(other, NoObjects())], host)
+    assert isinstance(results[0], Cancelled) and host.steps == 4
+    assert results[1].rows == run(served, other)[0].rows
+
+
+def test_memory_that_runs_out_splits_the_batch_and_fails_one_alone(engine, monkeypatch):
+    served = engine("llama")
+    tried = []
+    whole = type(served._runner).run
+
+    def run_short(self, rows, tape, host):
+        tried.append(len(rows))
+        if len(rows) > 1 or rows[0].encoded.ids == tuple(ROWS[1]):
+            raise torch.OutOfMemoryError("no more")
+        return whole(self, rows, tape, host)
+
+    monkeypatch.setattr(type(served._runner), "run", run_short)
+    results = served.run([Task(program([row], TAPS), NoObjects()) for row in ROWS], Quiet())
+    assert tried == [3, 1, 1, 1]
+    assert [isinstance(r, torch.OutOfMemoryError) for r in results] == [False, True, False]
