@@ -192,6 +192,8 @@ class Connection:
         socket.close(linger=500)
         self._context.term()
         self._fail_all("the connection to the pool was closed")
+        self._wake_read.close()
+        self._wake_write.close()
 
     def _open(self) -> "zmq.Socket[bytes]":
         socket = self._context.socket(zmq.DEALER)

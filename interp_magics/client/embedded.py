@@ -48,6 +48,8 @@ class EmbeddedPool:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        if self.process.stdout:
+            self.process.stdout.close()
 
 
 def start(models: Sequence[ModelSpec], threads: int | None = None, limits: Limits | None = None) -> EmbeddedPool:
