@@ -5,6 +5,7 @@ from typing import Any
 from IPython.core.magic import Magics, cell_magic, line_cell_magic, line_magic, magics_class, no_var_expand
 from traitlets import Float, Unicode
 
+from .questions import protect
 from .session import Session
 
 _NAMES = {"line": ("pool", "lens"), "cell": ("lens", "capture_layers")}
@@ -88,6 +89,7 @@ def load(shell: Any) -> None:
     unload(shell)
     magics = InterpMagics(shell)
     shell.register_magics(magics)
+    shell.input_transformers_cleanup.append(protect)
     if getattr(shell, "Completer", None) is not None:
         shell.Completer.custom_matchers.append(_Matcher(magics.session))
 
@@ -101,6 +103,7 @@ def unload(shell: Any) -> None:
     for kind, names in _NAMES.items():
         for name in names:
             shell.magics_manager.magics[kind].pop(name, None)
+    shell.input_transformers_cleanup[:] = [t for t in shell.input_transformers_cleanup if t is not protect]
     if magics in shell.configurables:
         shell.configurables.remove(magics)
     completer = getattr(shell, "Completer", None)

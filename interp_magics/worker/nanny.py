@@ -69,7 +69,7 @@ class Nanny:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._served = False
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._poller.register(self._process.stdout, zmq.POLLIN)
+        self._poller.register(self._process.stdout.fileno(), zmq.POLLIN)
         self._process.stdin.write(encode(self._config))
         self._process.stdin.flush()
 

@@ -1,0 +1,115 @@
+"""Processes are killed; jobs end once, and nothing is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+import interp_magics as im
+from tests.pool.conftest import descendants, named
+
+IDS = [0, 17, 44, 9]
+
+
+def wait_for(condition, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def worker_process():
+    return next(p for p in descendants() if named(p, "--process"))
+
+
+def started(job):
+    wait_for(lambda: job.progress.state == "running" and job.progress.done > 0, 30)
+
+
+def test_a_job_whose_worker_is_killed_completes_on_a_new_one_its_parts_restarted(own_pool):
+    options = {"max_new_tokens": 110, "temperature": 1.0, "seed": 5}
+    job = own_pool.generate([IDS] * 8, **options, wait=False)
+    started(job)
+    before = worker_process()
+    os.kill(before.pid, signal.SIGKILL)
+    made = job.result(60)
+    assert job.progress.attempt == 2
+    assert worker_process().pid != before.pid
+    again = own_pool.generate([IDS] * 8, **options)
+    assert all(np.array_equal(a.completion_ids, b.completion_ids) for a, b in zip(made, again, strict=True))
+
+
+def test_a_job_that_was_waiting_for_a_killed_worker_runs_on_the_next(own_pool):
+    os.kill(worker_process().pid, signal.SIGKILL)
+    assert len(own_pool.lens(IDS, timeout=60).token_ids) == len(IDS)
+
+
+def test_a_killed_nanny_takes_its_worker_along_and_the_pool_says_so(own_pool):
+    nanny = next(p for p in descendants() if named(p, "--config-from-stdin"))
+    worker = worker_process()
+    os.kill(nanny.pid, signal.SIGKILL)
+    wait_for(lambda: not psutil.pid_exists(worker.pid) or worker.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_killed_broker_is_told_to_whoever_waits(own_pool):
+    job = own_pool.generate([IDS] * 8, 110, temperature=1.0, wait=False)
+    broker = next(p for p in descendants() if named(p, "serve"))
+    below = descendants(broker)
+    os.kill(broker.pid, signal.SIGKILL)
+    with pytest.raises(im.PoolUnavailable, match="has ended"):
+        job.result(20)
+    wait_for(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in below))
+
+
+def test_nothing_is_left_when_the_kernel_is_killed(model):
+    code = f"""
+        import interp_magics as im
+        pool = im.connect(model={str(model)!r}, threads=1)
+        pool.card()
+        job = pool.generate([[0, 1, 2]] * 8, 110, temperature=1.0, wait=False)
+        print("up", flush=True)
+        job.result()
+    """
+    kernel = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE)
+    assert kernel.stdout.readline() == b"up\n"
+    below = descendants(psutil.Process(kernel.pid))
+    directories = {word for p in below for word in _open_pool_directories(p)}
+    assert len(below) == 3 and directories
+    kernel.kill()
+    kernel.wait()
+    kernel.stdout.close()
+    wait_for(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in below), 10)
+    wait_for(lambda: not any(d.exists() for d in directories), 10)
+
+
+def _open_pool_directories(process):
+    log = Path(f"/proc/{process.pid}/fd/2").readlink()
+    return {log.parent} if "interp-pool-" in str(log) else set()
+
+
+def test_nothing_is_left_when_a_pool_is_closed(model):
+    pool = im.connect(model=str(model), threads=1)
+    pool.card()
+    mine = [p for p in descendants() if named(p)]
+    pool.close()
+    wait_for(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in mine))
+    with pytest.raises(im.PoolUnavailable):
+        pool.lens(IDS)
+
+
+def test_an_interrupted_call_cancels_its_job_and_is_raised_again(own_pool, capsys):
+    signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    with pytest.raises(KeyboardInterrupt):
+        own_pool.generate([[0, i] for i in range(60)], 120, temperature=1.0)
+    said = capsys.readouterr().err
+    assert "cancelled" in said and said.startswith("job ")
+    (info,) = [j for j in own_pool.jobs() if j.job in said]
+    assert info.state == "cancelled"
