@@ -16,7 +16,7 @@ def _lens_data(run: LensRun) -> Any:
 
     meta = run.meta
     return LensData(
-        title="".join(run.tokens) or "lens",
+        title=meta.text or "lens",
         model=f"{meta.provenance.model} · {meta.kind} lens",
         sites=run.sites,
         layers=run.layers,

@@ -22,12 +22,13 @@ Floats = npt.NDArray[np.float32]
 
 
 class LensMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The plain part of a run; `strings` reads every token id that occurs in it."""
+    """The plain part of a run: `text` is what was read, without special tokens; `strings` reads every token id in it."""
 
     kind: str
     layers: tuple[int, ...]
     sites: tuple[str, ...]
     prompt_length: int
+    text: str
     completion: str
     finish: str
     vocabulary: int

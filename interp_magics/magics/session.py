@@ -34,6 +34,7 @@ class Session:
 
     def connect(self, url: str | None, model: str | None = None) -> None:
         """Connect anew; the pool that was there before is closed."""
+        from .. import display  # noqa: F401  (registers how results look)
         from ..api import connect
 
         self.close()

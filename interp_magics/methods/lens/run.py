@@ -47,6 +47,7 @@ def _run(request: LensRequest, row: FinishedRow, engine: Engine) -> LensRun:
         layers=layers_of(engine.card, request.sites[0], request.layers),
         sites=request.sites,
         prompt_length=outcome.prompt_length,
+        text=engine.tokens.decode(outcome.token_ids),
         completion=row.completion(engine.tokens),
         finish=outcome.finish,
         vocabulary=engine.card.vocabulary,

@@ -33,7 +33,7 @@ export function ramp(hue: Hue, dark: boolean): Ramp {
   let made = cache.get(key);
   if (!made) {
     const colours = table((dark ? DARK_STOPS : STOPS)[hue].map(parse));
-    made = { fills: colours.map(css), texts: colours.map((c) => (contrast(c, [16, 20, 26]) >= 4.5 ? "#10141a" : "#ffffff")) };
+    made = { fills: colours.map(css), texts: colours.map((c) => (contrast(c, [0, 0, 0]) >= contrast(c, [255, 255, 255]) ? "#000000" : "#ffffff")) };
     cache.set(key, made);
   }
   return made;

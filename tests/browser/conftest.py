@@ -1,0 +1,110 @@
+"""A real JupyterLab and a real Chromium."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import nbformat
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
+TOKEN = "for-this-test-only"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/browser" in str(item.path):
+            item.add_marker(pytest.mark.browser)
+            if CHROMIUM is None:
+                item.add_marker(pytest.mark.skip(reason="no Chromium is installed; `apt-get install chromium`"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """(address, directory) of a running JupyterLab."""
+    root = tmp_path_factory.mktemp("lab")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "JUPYTER_CONFIG_DIR": str(root / "config"),
+        "JUPYTER_DATA_DIR": str(root / "data"),
+        "JUPYTER_RUNTIME_DIR": str(root / "runtime"),
+        "IPYTHONDIR": str(root / "ipython"),
+    }
+    settings = root / "config/lab/user-settings/@jupyterlab/apputils-extension"
+    settings.mkdir(parents=True)
+    (settings / "notification.jupyterlab-settings").write_text(
+        json.dumps({"fetchNews": "false", "checkForUpdates": False})
+    )
+    options = ["--no-browser", "--allow-root", f"--port={port}", f"--ServerApp.root_dir={root}"]
+    options += [f"--IdentityProvider.token={TOKEN}", "--LabApp.expose_app_in_browser=True"]
+    log = (root / "lab.log").open("wb")
+    process = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options], env=environment, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    _wait_for_server(address, process, root / "lab.log")
+    yield address, root
+    process.terminate()
+    process.wait(20)
+    log.close()
+
+
+def _wait_for_server(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    for _ in range(300):
+        try:
+            urlopen(f"{address}/api?token={TOKEN}", timeout=1).close()
+            return
+        except OSError:
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.1)
+    raise AssertionError(log.read_text())
+
+
+@pytest.fixture
+def notebook(lab: tuple[str, Path], browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Open a notebook with these cells, in a theme, and run it."""
+    address, root = lab
+    pages = []
+
+    def open_and_run(name: str, cells: list[str], theme: str = "JupyterLab Light") -> Page:
+        made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(made, root / f"{name}.ipynb")
+        page = browser.new_page(viewport={"width": 1280, "height": 1400})
+        pages.append(page)
+        page.goto(f"{address}/lab/workspaces/{name}/tree/{name}.ipynb?token={TOKEN}")
+        idle = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+        page.wait_for_function(idle, timeout=60_000)
+        page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
+        page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        return page
+
+    yield open_and_run
+    for page in pages:
+        page.evaluate("window.jupyterapp?.shell.currentWidget?.sessionContext?.shutdown()")
+        page.close()
+
+
+def drawn(page: Page, count: int = 1) -> Any:
+    """Wait until so many lens widgets are drawn; the last of them."""
+    page.wait_for_function(f"document.querySelectorAll('.iw-lens[data-drawn]').length >= {count}", timeout=90_000)
+    return page.locator(".iw-lens").last

@@ -1,0 +1,152 @@
+"""What a person does in JupyterLab: run, hover, pin, read back, change the theme, keep the page."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from tests import checkpoints
+from tests.browser.conftest import drawn
+
+TEXT = "The capital </script><b>of</b> France is {x} 漢 😀"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return checkpoints.make("qwen3", tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def cells(model):
+    return [
+        f"%load_ext interp_magics\n%config InterpMagics.model = {str(model)!r}",
+        f"%lens -q -o run -t Paris {TEXT}",
+        "view = run.widget()\nview",
+    ]
+
+
+def cell_point(lens, row, column, columns=3):
+    """Pixel of a cell of the map."""
+    box = lens.locator("canvas").bounding_box()
+    width = min(92, (box["width"] - 132) / columns)
+    return box["x"] + 132 + (column + 0.5) * width, box["y"] + 20 + (row + 0.5) * 22
+
+
+def run_cell(page, source):
+    """Append a cell, run it, and give its text output."""
+    before = page.locator(".jp-Cell").count()
+    page.evaluate(
+        """async (source) => {
+            const app = window.jupyterapp;
+            const notebook = app.shell.currentWidget.content;
+            notebook.activeCellIndex = notebook.widgets.length - 1;
+            await app.commands.execute('notebook:insert-cell-below');
+            notebook.activeCell.model.sharedModel.setSource(source);
+            await app.commands.execute('notebook:run-cell');
+        }""",
+        source,
+    )
+    output = page.locator(".jp-Cell").nth(before).locator(".jp-OutputArea-output").first
+    output.wait_for(timeout=30_000)
+    return output.inner_text().strip()
+
+
+def test_hover_pin_and_read_the_pin_back_in_python(notebook, cells, tmp_path):
+    page = notebook("pin", cells)
+    lens = drawn(page)
+    page.mouse.move(*cell_point(lens, 2, 1))
+    card = lens.locator(".iw-card")
+    card.wait_for(state="visible")
+    assert "layer 1 · position 2" in card.inner_text()
+    assert card.locator(".iw-probability").count() == 5
+    page.mouse.click(*cell_point(lens, 2, 1))
+    lens.locator(".iw-chart path").wait_for(state="attached")
+    pins = json.loads(run_cell(page, "import json; print(json.dumps(view.pins))"))
+    top = int(run_cell(page, "print(int(run.top_ids[0, 1, 2, 0]))"))
+    assert pins == [{"site": "resid_post", "position": 2, "layer": 1, "token_id": top}]
+    run_cell(page, "view.pins = []; view.mode = 'entropy'; print('set')")
+    page.wait_for_function("document.querySelector('.iw-lens [aria-checked=true]').textContent === 'entropy'")
+    assert lens.locator(".iw-chart path").count() == 0
+
+
+def test_the_keyboard_alone_pins(notebook, cells):
+    page = notebook("keys", cells)
+    lens = drawn(page)
+    lens.locator("canvas").focus()
+    for key in ("ArrowDown", "ArrowDown", "End", "Enter"):
+        page.keyboard.press(key)
+    lens.locator(".iw-chart path").wait_for(state="attached")
+    assert "layer 2" in lens.locator(".iw-live").inner_text()
+
+
+def test_hostile_text_is_shown_and_harmless(notebook, cells):
+    page = notebook("hostile", cells)
+    alerts = []
+    page.on("dialog", lambda dialog: alerts.append(dialog.message))
+    lens = drawn(page)
+    for row in range(6):
+        page.mouse.move(*cell_point(lens, row, 2))
+    assert lens.locator("b, script").count() == 0 and alerts == []
+
+
+def test_the_theme_is_followed_when_it_changes(notebook, cells, tmp_path):
+    page = notebook("theme", cells)
+    lens = drawn(page)
+    light = _mean(lens, tmp_path / "light.png")
+    page.evaluate("window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
+    page.wait_for_timeout(500)
+    assert _mean(lens, tmp_path / "dark.png") < light - 60
+
+
+def _mean(lens, path):
+    lens.screenshot(path=path)
+    pixels = list(Image.open(path).convert("L").resize((32, 32)).getdata())
+    return sum(pixels) / len(pixels)
+
+
+def test_the_exported_page_opens_without_a_network_and_does_the_same(notebook, cells, lab, browser):
+    page = notebook(
+        "export",
+        [*cells, "view.pins = [dict(site='resid_post', position=1, layer=2, token_id=5)]\nview.to_html('page.html')"],
+    )
+    drawn(page)
+    path = lab[1] / "page.html"
+    page.wait_for_function("document.querySelectorAll('.jp-Cell')[3]?.innerText.includes('page.html')", timeout=30_000)
+    context = browser.new_context(offline=True)
+    asked = []
+    offline = context.new_page()
+    offline.on("request", lambda request: asked.append(request.url))
+    errors = []
+    offline.on("pageerror", lambda error: errors.append(str(error)))
+    offline.goto(path.as_uri())
+    lens = drawn(offline)
+    assert lens.locator(".iw-chip").first.inner_text().endswith("×")
+    offline.mouse.click(*cell_point(lens, 3, 1))
+    offline.wait_for_function("document.querySelectorAll('.iw-chart path').length === 2")
+    assert offline.locator("h1").inner_text() == TEXT
+    assert offline.locator("h1 b, h1 script").count() == 0
+    assert errors == [] and all(url.startswith(("file:", "blob:")) for url in asked)
+    context.close()
+
+
+def test_stop_cancels_the_job_and_says_so(notebook, cells):
+    page = notebook("stop", [cells[0]])
+    page.wait_for_timeout(500)
+    page.evaluate(
+        """() => {
+            const app = window.jupyterapp;
+            const notebook = app.shell.currentWidget.content;
+            const source = "%%lens --each-line -n 110 --temperature 1\\n" + "word\\n".repeat(60);
+            app.commands.execute('notebook:insert-cell-below').then(() => {
+                notebook.activeCell.model.sharedModel.setSource(source);
+                void app.commands.execute('notebook:run-cell');
+            });
+        }"""
+    )
+    busy = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'busy'"
+    page.wait_for_function(busy, timeout=30_000)
+    page.wait_for_function("document.body.innerText.includes('running')", timeout=60_000)
+    page.evaluate("void window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
+    page.wait_for_function("document.body.innerText.includes('KeyboardInterrupt')", timeout=30_000)
+    assert "cancelled" in page.locator(".jp-Notebook").inner_text()
