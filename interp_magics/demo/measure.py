@@ -7,7 +7,8 @@ Every set is drawn with seeds that training did not use; facts are asked in temp
 
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,21 +83,16 @@ class Subject:
         inside = (places >= starts[:, None]) & (places <= last[:, None])
         return (taken * inside).sum(1) / inside.sum(1)
 
-    def steered(self, steer: tuple[int, Tensor] | None) -> Any:
+    @contextmanager
+    def steered(self, steer: tuple[int, Tensor] | None) -> Iterator[None]:
         """Add a vector to the stream after a block, while the context lasts."""
-        from contextlib import contextmanager
-
-        @contextmanager
-        def context() -> Any:
-            if steer is None:
-                yield
-                return
-            layer, vector = steer
-            hook = self.model.model.layers[layer].register_forward_hook(lambda m, a, o: o + vector)
+        if steer is None:
             yield
-            hook.remove()
-
-        return context()
+            return
+        layer, vector = steer
+        hook = self.model.model.layers[layer].register_forward_hook(lambda m, a, o: o + vector)
+        yield
+        hook.remove()
 
 
 def line_fit(xs: Sequence[float], ys: Sequence[float]) -> dict[str, float]:
@@ -199,7 +195,8 @@ def ab_steering(s: Subject) -> dict[str, dict[str, Any]]:
             for flip in (False, True)
         ]
         train = [text for q, text, _ in items if q in questions[::2]]
-        test = [(_ask(text), letter) for q, text, letter in items if q in questions[1::2]]
+        asked = [_ask(text) for q, text, _ in items if q in questions[1::2]]
+        letters = [letter for q, _, letter in items if q in questions[1::2]]
         ends = [
             _before_letter(s, [_ask(text, w.SYSTEM_BEHAVIOUR[trait, shown][0]) for text in train])
             for shown in (True, False)
@@ -207,7 +204,7 @@ def ab_steering(s: Subject) -> dict[str, dict[str, Any]]:
         vectors = (ends[0] - ends[1]).mean(1)
         fits = []
         for layer in range(s.layers):
-            gaps = [_letter_gap(s, *zip(*test, strict=True), (layer, m * vectors[layer])) for m in MULTIPLIERS]
+            gaps = [_letter_gap(s, asked, letters, (layer, m * vectors[layer])) for m in MULTIPLIERS]
             fits.append({"layer": layer, **line_fit(MULTIPLIERS, [gap.mean().item() for gap in gaps])})
         made[trait] = max(fits, key=lambda fit: (fit["r2"] >= 0.9, fit["slope"]))
     return made
@@ -236,11 +233,11 @@ def style_steering(s: Subject) -> dict[str, dict[str, Any]]:
     means = {style: _mean_reply(s, [(p, r[style]) for p, r in train]) for style in train[0][1]}
     made = {}
     for name, axis, (yes, no) in (("mood", 0, ("happy", "gloomy")), ("register", 1, ("formal", "casual"))):
-        pick: Callable[[str], list[Any]] = lambda value, axis=axis: [x for x in means if x[axis] == value]  # noqa: E731
-        vectors = (sum(means[x] for x in pick(yes)) - sum(means[x] for x in pick(no))) / 2
+        ups, downs = ([style for style in means if style[axis] == value] for value in (yes, no))
+        vectors = (sum(means[x] for x in ups) - sum(means[x] for x in downs)) / 2
         best: dict[str, Any] = {"r2": -1.0}
         for layer in range(s.layers):
-            ys = [_style_gap(s, test, pick(yes), pick(no), (layer, m * vectors[layer])) for m in MULTIPLIERS]
+            ys = [_style_gap(s, test, ups, downs, (layer, m * vectors[layer])) for m in MULTIPLIERS]
             fit = {"layer": layer, **line_fit(MULTIPLIERS, ys)}
             if fit["slope"] > 0 and fit["r2"] > best["r2"]:
                 best = fit

@@ -1,0 +1,7 @@
+"""All measurements, one after another."""
+
+import subprocess
+import sys
+
+for name in ("generate", "lens", "latency"):
+    subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)

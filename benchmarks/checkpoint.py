@@ -1,0 +1,33 @@
+"""The reference checkpoint: 12 layers, 71 M parameters, Llama shape, random weights."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from interp_magics.demo import MODEL_DIR
+from interp_magics.engine.transformers_engine.engine import TransformersEngine
+from interp_magics.engine.transformers_engine.load import Checkpoint, load
+
+
+def reference_engine() -> TransformersEngine:
+    """The checkpoint, saved and loaded as any other; its tokenizer is the demo model's and is not used."""
+    config = LlamaConfig(
+        vocab_size=32000,
+        hidden_size=512,
+        intermediate_size=1408,
+        num_hidden_layers=12,
+        num_attention_heads=8,
+        num_key_value_heads=8,
+        max_position_embeddings=1024,
+        tie_word_embeddings=False,
+        eos_token_id=None,
+        bos_token_id=None,
+    )
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as directory:
+        LlamaForCausalLM(config).save_pretrained(directory)
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            (Path(directory) / name).write_bytes((MODEL_DIR / name).read_bytes())
+        return load(Checkpoint("reference", directory, device="cpu"))
