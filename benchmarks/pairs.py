@@ -46,8 +46,7 @@ def write(name: str, measured: dict[str, Any]) -> None:
     (RESULTS / f"{name}.json").write_text(json.dumps({**measured, "on": machine}, indent=1) + "\n")
     for key, value in measured.items():
         if isinstance(value, dict):
-            print(
-                f"{key:<44} {value['ratio']:.3f}  [{value['low']:.3f}, {value['high']:.3f}]  floor {value.get('floor', '')} aim {value.get('aim', '')}"
-            )
+            bounds = f"[{value['low']:.3f}, {value['high']:.3f}]"
+            print(f"{key:<44} {value['ratio']:.3f}  {bounds}  floor {value['floor']} aim {value['aim']}")
         else:
             print(f"{key:<44} {value}")

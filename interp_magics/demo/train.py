@@ -11,8 +11,9 @@ import gzip
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -292,7 +293,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     changes = dict(item.split("=", 1) for item in given.set)
-    kinds = {f.name: type(f.default) for f in fields(Recipe)}
+    kinds: dict[str, Any] = {name: type(value) for name, value in asdict(Recipe()).items()}
     recipe = replace(Recipe(), **{name: kinds[name](value) for name, value in changes.items()})
     train(given.text, given.out, recipe, given.minutes, given.device, given.save_every, given.resume)
 

@@ -21,6 +21,8 @@ from .topk import merge_top, tile_top
 
 ROWS_PER_CHUNK = 512
 VOCABULARY_PER_TILE = 2048
+#: Tiles whose candidates are held before they are merged.
+_MERGE = 8
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,8 @@ def _chunk(rows: Tensor, points: int, sets: int, readout: Readout, request: Lens
         top, top_ids = tile_top(logits, min(request.top_k, stop - start))
         values.append(top[:decoded])
         ids.append(top_ids[:decoded] + start)
+        if len(values) == _MERGE:
+            values, ids = ([part] for part in merge_top(torch.cat(values, 1), torch.cat(ids, 1), request.top_k))
         factor = sums.raise_maximum(top[:, :1])
         torch.sub(logits, sums.maximum, out=weights).exp_()
         sums.total += weights.sum(1, keepdim=True)
