@@ -15,6 +15,7 @@ LONG = list(range(100)) * 2
         (lambda p: p.lens("x", model="qwen2"), "does not serve 'qwen2'; did you mean 'qwen3'"),
         (lambda p: p.lens("x", sites="resid_pst"), "did you mean 'resid_post'"),
         (lambda p: p.lens("x", sites="q"), "as wide as the stream"),
+        (lambda p: p.lens("x", sites="embed,resid_post"), "different numbers of layers"),
         (lambda p: p.lens("x", layers="3"), "layer 3 does not exist"),
         (lambda p: p.lens("x", kind="tuned"), "unknown lens kind 'tuned'"),
         (lambda p: p.lens("x", positions="al"), "did you mean 'all'"),

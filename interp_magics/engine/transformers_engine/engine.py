@@ -69,7 +69,14 @@ class TransformersEngine:
             for one in running:
                 try:
                     plan = one.program.stages[stage]
-                    bound.append((one, bind_stage(plan, one.encoded, self.card, fetcher(one.task.objects, one.kept))))
+                    bound.append(
+                        (
+                            one,
+                            bind_stage(
+                                plan, one.encoded, self.card, fetcher(one.task.objects, one.kept, self._runner.device)
+                            ),
+                        )
+                    )
                 except Exception as error:
                     results[one.number] = error
             self._run_stage(bound, stage, host, results)

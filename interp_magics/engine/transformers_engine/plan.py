@@ -164,12 +164,12 @@ def chosen_positions(selection: Selection, row: BatchRow) -> tuple[int, ...]:
     return tuple(int(p) for p in selection.mask(0, row.read_length, row.completion).nonzero()[0])
 
 
-def fetcher(objects: Objects, kept: dict[str, "Kept"]) -> Fetch:
-    """How vectors are found: stored objects by digest, references among what earlier stages kept."""
+def fetcher(objects: Objects, kept: dict[str, "Kept"], device: torch.device) -> Fetch:
+    """How vectors are found: stored objects by digest, references among what earlier stages kept; on the model's device."""
 
     def fetch(vector: Vector) -> Tensor:
         if not isinstance(vector, Ref):
-            return objects.tensor(vector.digest, vector.name)
+            return objects.tensor(vector.digest, vector.name).to(device)
         if vector.name not in kept:
             raise RequestError(f"nothing was kept as {vector.name!r}")
         return kept[vector.name].at(vector)

@@ -27,6 +27,11 @@ def validate(request: LensRequest, card: ModelCard) -> None:
     for site in request.sites:
         check_site(site, card)
         check_lens(site, Lens(request.kind, request.top_k), card)
+    counts = {card.sites[site].layers for site in request.sites}
+    if len(counts) > 1:
+        raise RequestError(
+            f"{', '.join(request.sites)} have different numbers of layers; decode `embed` in a lens of its own"
+        )
     tracked = tuple(t for t in request.track if isinstance(t, int))
     for program in programs(request, card, tracked) or (Program(()),):
         check(program, card)
