@@ -22,7 +22,8 @@ class Job:
 
     key: JobKey
     model: str
-    request: Request
+    request: Request | None
+    method: str
     priority: str
     objects: tuple[str, ...]
     number: int
@@ -75,17 +76,16 @@ class Book:
     ) -> Job:
         """A new job at the end of its user's queue."""
         self._numbers += 1
-        job = Job(key, model, request, priority, objects, self._numbers, now)
+        job = Job(key, model, request, method(request), priority, objects, self._numbers, now)
         self.jobs[key] = self._waiting[key] = job
         return job
 
     def queued_of(self, user: str) -> int:
         return sum(key[0] == user for key in self._waiting)
 
-    def ahead(self, key: JobKey) -> int:
-        """How many waiting jobs would be handed out before this one."""
-        turns = order(self._views(), self._last_user)
-        return turns.index(key) if key in self._waiting else 0
+    def places(self) -> dict[JobKey, int]:
+        """How many waiting jobs would be handed out before each."""
+        return {key: place for place, key in enumerate(order(self._views(), self._last_user))}
 
     def hand_out(self) -> list[Job]:
         """Take jobs from the queue for groups with room; each is a new attempt."""
@@ -156,8 +156,11 @@ class Book:
         group.state, group.heard, group.trouble = "up", now, ""
         return lost
 
-    def lose(self, name: str, now: float) -> list[Job]:
-        """The process of a group is gone: its jobs go back to the queue, or end as poison after `STRIKES`."""
+    def lose(self, name: str, now: float, died: bool = True) -> list[Job]:
+        """The process of a group is gone: its jobs go back to the queue, or end as poison after `STRIKES`.
+
+        Only a death is held against a job; a group that merely fell silent may have been cut off.
+        """
         group = self.groups[name]
         group.state, group.route = "down", b""
         jobs = [self.jobs[key] for key in group.running]
@@ -165,7 +168,7 @@ class Book:
         batch = [job for job in jobs if job.started]
         for job in jobs:
             job.group = ""
-            if job.started:
+            if job.started and died:
                 job.suspect = True
                 job.strikes += len(batch) == 1
             if job.cancelling:
@@ -185,14 +188,15 @@ class Book:
         self.jobs.pop(key, None)
         self._waiting.pop(key, None)
 
-    def info(self, job: Job) -> JobInfo:
+    def info(self, job: Job, places: dict[JobKey, int]) -> JobInfo:
+        """A job as its owner sees it."""
         return JobInfo(
             job=job.key[1],
             user=job.key[0],
             model=job.model,
-            method=method(job.request),
+            method=job.method,
             state=job.state,
-            ahead=self.ahead(job.key) if job.state == "queued" else 0,
+            ahead=places.get(job.key, 0),
             attempt=job.attempt,
             worker=job.group,
             seconds=job.seconds,
@@ -219,5 +223,5 @@ class Book:
     def _finish(self, job: Job, state: JobState, now: float) -> None:
         if job.group:
             self.groups[job.group].running.discard(job.key)
-        job.state, job.ended = state, now
+        job.state, job.ended, job.request = state, now, None
         job.seconds = now - job.submitted

@@ -40,6 +40,7 @@ from .workers import Workers
 
 CHUNK = 1 << 20
 FIRST_CHUNKS = 8
+_LISTED = 200
 
 
 class Clients:
@@ -107,13 +108,15 @@ class Clients:
         self._out.client(route, Accepted(digest=put.digest))
 
     def _stat(self, route: bytes, user: str, stat: Stat, buffers: Sequence[Buffer]) -> None:
-        jobs = tuple(self._book.info(job) for job in self._book.of_user(user))
+        places = self._book.places()
+        mine = list(self._book.of_user(user))[-_LISTED:]
+        jobs = tuple(self._book.info(job, places) for job in mine)
         models = tuple(self._model_info(name) for name in self._models)
         uptime = time.monotonic() - self._started
         state = PoolState(
             number=stat.number,
             models=models,
-            jobs=jobs[-200:],
+            jobs=jobs,
             running=self._book.running,
             queued=self._book.queued,
             uptime=uptime,
@@ -147,7 +150,7 @@ class Clients:
         known = self._book.jobs.get(key)
         if known:
             known.followers.add(route)
-            self._out.client(route, Accepted(job=submit.job, ahead=self._book.ahead(key)))
+            self._out.client(route, Accepted(job=submit.job, ahead=self._ahead(key)))
             self._tell_end(route, known)
             return
         trouble = self._trouble(user, submit)
@@ -157,7 +160,7 @@ class Clients:
         objects = tuple(sorted(digests(submit.request)))
         job = self._book.submit(key, submit.model, submit.request, submit.priority, objects, time.monotonic())
         job.followers.add(route)
-        self._out.client(route, Accepted(job=submit.job, ahead=self._book.ahead(key)))
+        self._out.client(route, Accepted(job=submit.job, ahead=self._ahead(key)))
         if not any(g.state == "up" for g in self._book.groups.values() if g.model == submit.model):
             self._out.client(route, Event(job=submit.job, attempt=1, seq=0, part="loading"))
 
@@ -186,6 +189,10 @@ class Clients:
             return failure("bad_request", str(error))
         return None
 
+    def _ahead(self, key: JobKey) -> int:
+        """An upper bound that costs nothing: the exact place is in the state that a client asks for."""
+        return max(0, self._book.queued - 1) if self._book.jobs[key].state == "queued" else 0
+
     def _cancel(self, route: bytes, user: str, cancel: CancelJob, buffers: Sequence[Buffer]) -> None:
         job = self._book.cancel((user, cancel.job), time.monotonic())
         if job is None:
@@ -201,7 +208,7 @@ class Clients:
             self._unknown(route, follow.job)
             return
         job.followers.add(route)
-        self._out.client(route, Accepted(job=follow.job, ahead=self._book.ahead(job.key)))
+        self._out.client(route, Accepted(job=follow.job, ahead=self._ahead(job.key)))
         self._tell_end(route, job)
 
     def _tell_end(self, route: bytes, job: Job) -> None:

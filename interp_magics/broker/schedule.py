@@ -44,7 +44,11 @@ def assign(waiting: Iterable[Waiting], groups: Sequence[Free], last_user: str = 
     for job in _turns(waiting, last_user):
         places = [g for g in groups if g.model == job.model and g.group not in closed and load[g.group] < g.slots]
         if job.alone:
-            places = [g for g in places if load[g.group] == 0]
+            empty = [g for g in places if load[g.group] == 0]
+            if places and not empty:
+                # One group takes nothing more until it is empty, so that the job's turn comes.
+                closed.add(min(places, key=lambda g: (load[g.group], g.group)).group)
+            places = empty
         if not places:
             continue
         best = min(places, key=lambda g: (load[g.group], g.group)).group

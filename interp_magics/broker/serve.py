@@ -17,7 +17,7 @@ import msgspec
 
 from ..errors import RequestError
 from ..launch import local
-from ..launch.config import GroupConfig, ModelSpec
+from ..launch.config import GroupConfig, ModelSpec, WorkLimits
 from ..wire.keys import Address, KeyPair, write_secret
 from ..wire.messages import Limits
 from .admission import CLIENT, WORKER, Key
@@ -87,6 +87,7 @@ class Pool:
                     self._groups.append(local.start(self._config(name, spec, worker), log_file))
 
     def _config(self, name: str, spec: ModelSpec, worker: KeyPair) -> GroupConfig:
+        limits = self.server.settings.limits
         return GroupConfig(
             group=name,
             endpoint=self.server.worker_endpoint,
@@ -94,7 +95,7 @@ class Pool:
             secret_key=worker.secret.decode(),
             model=spec,
             spool=str(self.server.settings.spool),
-            inline_bytes=self.server.settings.limits.inline_bytes,
+            limits=WorkLimits(limits.inline_bytes, limits.result_bytes),
             threads=self.threads,
         )
 

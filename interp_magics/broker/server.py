@@ -22,6 +22,7 @@ from .workers import Workers
 log = logging.getLogger(__name__)
 
 _TICK = 0.25
+_DRAIN_SECONDS = 0.1
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -84,8 +85,8 @@ class Server:
                 self._drain(self._workers_socket, self._from_worker)
             if self._clients_socket in ready:
                 self._drain(self._clients_socket, self._from_client)
-            self.workers.hand_out()
-            self._tick(time.monotonic())
+            self._guarded(self.workers.hand_out)
+            self._guarded(self._tick)
 
     def close(self) -> None:
         for socket in (self._clients_socket, self._workers_socket):
@@ -104,8 +105,9 @@ class Server:
         return socket
 
     def _drain(self, socket: "zmq.Socket[bytes]", handle: Callable[[bytes, str, list[bytes]], None]) -> None:
-        """Handle what has come, at most so many messages that the other socket is not kept waiting."""
-        for _ in range(200):
+        """Handle what has come, but not for so long that the other socket is kept waiting."""
+        until = time.monotonic() + _DRAIN_SECONDS
+        while time.monotonic() < until:
             try:
                 frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
@@ -132,12 +134,23 @@ class Server:
             return
         self.workers.handle(route, message, buffers)
 
-    def _tick(self, now: float) -> None:
+    def _guarded(self, act: Callable[[], None]) -> None:
+        """One fault never ends the pool."""
+        try:
+            act()
+        except Exception:
+            log.exception("the broker could not finish %s", act.__name__)
+
+    def _tick(self) -> None:
+        now = time.monotonic()
         if now < self._next_tick:
             return
+        stalled = now - self._next_tick > 1.0
         self._next_tick = now + _TICK
         self._store.expire(now)
         self.clients.expire(now)
+        if stalled:
+            return  # beats that came meanwhile are still unread: silence would be this loop's own
         for name in self._book.silent(now, self.settings.patience):
             self.workers.lost(name, "nothing was heard of it")
 

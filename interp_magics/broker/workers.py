@@ -50,6 +50,8 @@ class Workers:
     def hand_out(self) -> None:
         """Send what waits to whoever has room."""
         for job in self._book.hand_out():
+            if job.state != "running" or job.request is None:
+                continue  # its group was lost while an earlier job of this round was sent
             group = self._book.groups[job.group]
             name = self._spool.incoming()
             self._incoming[(*job.key, job.attempt)] = name
@@ -68,7 +70,7 @@ class Workers:
     def lost(self, name: str, why: str) -> None:
         """A group is gone; its jobs go back to the queue."""
         log.warning("group %s is lost: %s", name, why)
-        self._tell_lost(self._book.lose(name, time.monotonic()))
+        self._tell_lost(self._book.lose(name, time.monotonic(), died=False))
         self._book.groups[name].state = "gone"
 
     def _group(self, route: bytes) -> Group | None:

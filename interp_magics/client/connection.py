@@ -13,7 +13,7 @@ import zmq
 
 from ..errors import Cancelled, InterpError, PoolUnavailable, RemoteError, RequestError
 from ..methods.requests import Request
-from ..wire.frames import Reader, WireError, write, write_bytes
+from ..wire.frames import MAX_HEADER, Reader, WireError, write, write_bytes
 from ..wire.keys import Address, use_client_keys
 from ..wire.messages import (
     MAJOR,
@@ -49,6 +49,7 @@ class _Tracked:
     job: Job[Any]
     submit: Submit | None
     objects: Mapping[str, bytes]
+    heard: float = field(default_factory=time.monotonic)
     size: int = 0
     got: int = 0
     data: bytearray = field(default_factory=bytearray)
@@ -112,6 +113,14 @@ class Connection:
         job: Job[Any] = Job(secrets.token_hex(10), method, build, self.cancel)
         message = Submit(job=job.id, model=model, request=request, priority=priority)  # type: ignore[arg-type]
         frames = write(message)
+        if len(frames[1]) > MAX_HEADER:
+            raise RequestError(
+                f"the request has {len(frames[1]) / 1e6:.1f} MB, more than a message holds; send fewer texts at a time"
+            )
+        limit = self.welcome.limits.message_bytes if self.welcome else MAX_HEADER
+        for data in objects.values():
+            if len(data) > limit - MAX_HEADER:
+                raise RequestError(f"an object of {len(data) / 1e6:.0f} MB is larger than this pool takes")
         with self._lock:
             if self._gone:
                 raise PoolUnavailable(self._gone)
@@ -120,7 +129,10 @@ class Connection:
         return job
 
     def follow(self, job_id: str, method: str, build: Callable[[bytes], Any]) -> Job[Any]:
-        """A job that was submitted before, perhaps by another kernel."""
+        """A job that was submitted before, perhaps by another kernel; the same Job if this connection has it already."""
+        known = self._tracked.get(job_id)
+        if known:
+            return known.job
         job: Job[Any] = Job(job_id, method, build, self.cancel)
         with self._lock:
             self._tracked[job_id] = _Tracked(job, None, {})
@@ -246,6 +258,7 @@ class Connection:
         else:
             tracked = self._tracked.get(message.job)
             if tracked:
+                tracked.heard = time.monotonic()
                 self._take_of_job(tracked, message, buffers)
 
     def _take_of_job(self, tracked: _Tracked, message: Any, buffers: list[Any]) -> None:
@@ -267,6 +280,23 @@ class Connection:
         if asked:
             asked.state = state
             asked.event.set()
+        self._look_after(state)
+
+    def _look_after(self, state: PoolState) -> None:
+        """Ask again for what a broken link may have lost: the end of a job, a chunk of a result, a job never heard of."""
+        ended = {info.job for info in state.jobs if info.state in ("done", "failed", "cancelled")}
+        listed = {info.job for info in state.jobs}
+        now = time.monotonic()
+        for job_id, tracked in list(self._tracked.items()):
+            if now - tracked.heard < _PING_SECONDS:
+                continue
+            if tracked.size:
+                self._outgoing.append(write(Fetch(job=job_id, offset=tracked.got)))
+            elif job_id in ended:
+                self._outgoing.append(write(Follow(job=job_id)))
+            elif job_id not in listed and tracked.submit is not None:
+                self._outgoing.append(write(tracked.submit))
+        self._wake()
 
     def _take_failure(self, failure: Failure) -> None:
         if failure.code == "version":

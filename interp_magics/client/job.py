@@ -47,6 +47,7 @@ class Job(Generic[T]):
         self._value: T | None = None
         self._error: BaseException | None = None
         self._ended = False
+        self._restarts = 0
         self._listeners: list[Callable[[], object]] = []
 
     @property
@@ -90,11 +91,13 @@ class Job(Generic[T]):
         return self._as_future().__await__()
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        seen, loop, changed = 0, asyncio.get_running_loop(), asyncio.Event()
+        seen, attempt, loop, changed = 0, self._restarts, asyncio.get_running_loop(), asyncio.Event()
         self._listen(partial(loop.call_soon_threadsafe, changed.set))
         while True:
             changed.clear()
             with self._changed:
+                if attempt != self._restarts:
+                    seen, attempt = 0, self._restarts
                 parts, ended = self._parts[seen:], self._ended
             seen += len(parts)
             for part in parts:
@@ -127,6 +130,7 @@ class Job(Generic[T]):
             self._update(Progress("queued", attempt=event.attempt), None)
             with self._changed:
                 self._parts.clear()
+                self._restarts += 1
             return
         state = {"generated": "running", "started": "running", "progress": "running"}.get(event.part, event.part)
         self._update(Progress(state, event.ahead, event.done, event.total, event.text, event.attempt), event)

@@ -60,6 +60,8 @@ class Source:
 
 def decode(source: Source, readout: Readout, request: LensRequest) -> LensArrays:
     """Decode every row of `source`. The log-probabilities are natural, over the whole vocabulary."""
+    if source.points == 0:
+        return _nothing(source.sets, request)
     step = max(1, ROWS_PER_CHUNK // (source.sets + request.kl_final))
     parts = []
     for start in range(0, source.points, step):
@@ -69,6 +71,18 @@ def decode(source: Source, readout: Readout, request: LensRequest) -> LensArrays
             rows = torch.cat([rows, source.final(start, stop)])
         parts.append(_chunk(rows, stop - start, source.sets, readout, request))
     return _assemble(parts)
+
+
+def _nothing(sets: int, request: LensRequest) -> LensArrays:
+    tracked = len(request.track)
+    return LensArrays(
+        top_ids=torch.zeros(sets, 0, request.top_k, dtype=torch.int32),
+        top_logprobs=torch.zeros(sets, 0, request.top_k),
+        entropy=torch.zeros(sets, 0) if request.entropy else None,
+        kl_final=torch.zeros(sets, 0) if request.kl_final else None,
+        tracked_logprobs=torch.zeros(sets, 0, tracked),
+        tracked_ranks=torch.zeros(sets, 0, tracked, dtype=torch.int32),
+    )
 
 
 class _Sums:

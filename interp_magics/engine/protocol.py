@@ -54,8 +54,9 @@ class Reading:
 
 @dataclass(frozen=True)
 class RowOutcome:
-    """One finished row: T = P + N - 1 tokens that were read, the N sampled ones, and why it ended."""
+    """Finished row `number` of a program: T = P + N - 1 tokens that were read, the N sampled ones, why it ended."""
 
+    number: int
     token_ids: tuple[int, ...]
     prompt_length: int
     completion_ids: tuple[int, ...]

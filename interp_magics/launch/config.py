@@ -14,6 +14,14 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device: str | None = None
 
 
+class WorkLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bytes of a result that travels at once, of any result, and of activations that one job may hold."""
+
+    inline_bytes: int = 4 << 20
+    result_bytes: int = 4 << 30
+    held_bytes: int = 8 << 30
+
+
 class GroupConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A worker group: the broker's worker endpoint and key (z85), the group's secret key, its model, the spool."""
 
@@ -23,7 +31,7 @@ class GroupConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     secret_key: str
     model: ModelSpec
     spool: str
-    inline_bytes: int = 4 << 20
+    limits: WorkLimits = WorkLimits()
     threads: int | None = None
 
 

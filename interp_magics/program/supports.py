@@ -31,6 +31,10 @@ def _check_row(row: Row, card: ModelCard) -> None:
             )
         if len(row.text.ids) > card.context:
             raise RequestError(over_context(len(row.text.ids), card))
+    if row.sampling and row.sampling.forced is not None:
+        outside = [i for i in row.sampling.forced if not 0 <= i < card.vocabulary]
+        if outside or not row.sampling.forced:
+            raise RequestError(f"forced tokens must be ids between 0 and {card.vocabulary - 1}, one at least")
     if row.sampling and row.sampling.max_new_tokens > card.context:
         raise RequestError(
             f"max_new_tokens {row.sampling.max_new_tokens} is over the context of {card.name}, {card.context}"
@@ -54,6 +58,8 @@ def _check_stage(stage: Stage, card: ModelCard, rows: int, kept: set[str]) -> No
         _check_reduction(tap, card)
     for edit in stage.edits:
         _check_edit(edit, card, rows, kept)
+        if isinstance(edit.op, Copy) and stage.rows is not None and edit.op.row not in stage.rows:
+            raise RequestError(f"copy: row {edit.op.row} does not run in this stage, so nothing can be copied from it")
 
 
 def check_site(site: str, card: ModelCard) -> None:
@@ -82,6 +88,8 @@ def check_lens(site: str, lens: Lens, card: ModelCard) -> None:
 
 
 def _check_layers(site: str, layers: tuple[int, ...] | None, card: ModelCard) -> None:
+    if layers == ():
+        raise RequestError(f"no layer of {site!r} was chosen; leave `layers` out for all")
     count = card.sites[site].layers
     for layer in layers or ():
         if not 0 <= layer < count:
@@ -90,6 +98,8 @@ def _check_layers(site: str, layers: tuple[int, ...] | None, card: ModelCard) ->
 
 
 def _check_rows(chosen: tuple[int, ...] | None, rows: int) -> None:
+    if chosen == ():
+        raise RequestError("no row was chosen; leave `rows` out for all")
     for row in chosen or ():
         if not 0 <= row < rows:
             raise RequestError(f"row {row} does not exist: the program has rows 0 to {rows - 1}")
@@ -98,6 +108,8 @@ def _check_rows(chosen: tuple[int, ...] | None, rows: int) -> None:
 def _check_index(item: Tap | Edit, card: ModelCard) -> None:
     if item.index is None:
         return
+    if not item.index:
+        raise RequestError(f"the index into {item.site!r} is empty; leave it out for all")
     size = card.sites[item.site].shape[0]
     for i in item.index:
         if not 0 <= i < size:
@@ -114,6 +126,8 @@ def _check_reduction(tap: Tap, card: ModelCard) -> None:
     kind = tap.reduce.__struct_config__.tag
     if kind not in card.reductions:
         raise RequestError(f"engine {card.engine} has no reduction {kind!r}{nearest(kind, card.reductions)}")
+    if tap.index is not None and isinstance(tap.reduce, Lens):
+        raise RequestError("a lens decodes the whole stream; remove `index` from its tap")
     if isinstance(tap.reduce, Lens):
         check_lens(tap.site, tap.reduce, card)
 

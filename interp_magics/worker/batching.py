@@ -10,7 +10,9 @@ import torch
 
 from ..engine.protocol import Engine, Outcome, Task
 from ..errors import Cancelled, RequestError
-from ..methods import runs
+from ..launch.config import WorkLimits
+from ..methods import plans, runs
+from ..methods.requests import Request
 from ..wire.messages import Assign, Done, Event, Failed, Started
 from .link import Link, ObjectMissing
 from .vectors import JobObjects, VectorCache
@@ -36,9 +38,9 @@ class _Entry:
 class Batch:
     """The jobs of one run; the engine's host while they run."""
 
-    def __init__(self, link: Link, engine: Engine, cache: VectorCache, spool: Path, inline_bytes: int) -> None:
+    def __init__(self, link: Link, engine: Engine, cache: VectorCache, spool: Path, limits: WorkLimits) -> None:
         self._link, self._engine, self._cache = link, engine, cache
-        self._spool, self._inline_bytes = spool, inline_bytes
+        self._spool, self._limits = spool, limits
         self._entries: list[_Entry] = []
         self._owner: list[_Entry] = []
         self._pumped = 0.0
@@ -87,6 +89,8 @@ class Batch:
         try:
             if assign.job in self._link.cancelled:
                 raise Cancelled("the job was cancelled before it ran")
+            plans.validate(assign.request, self._engine.card)
+            self._check_size(assign.request)
             programs = runs.programs(assign.request, self._engine)
         except Exception as error:
             self._fail(assign, error)
@@ -94,6 +98,17 @@ class Batch:
         entry = _Entry(assign, [Task(program, objects) for program in programs], len(self._owner))
         self._entries.append(entry)
         self._owner += [entry] * len(entry.tasks)
+
+    def _check_size(self, request: Request) -> None:
+        """Refuse what would not fit the result or this worker's memory, before a pass is paid for."""
+        tokens = [len(self._engine.tokens.encode(text).ids) for text in plans.texts(request)]
+        cost = plans.cost(request, self._engine.card, tokens)
+        plans.check_size(cost, self._limits.result_bytes)
+        if cost.held_bytes > self._limits.held_bytes:
+            raise RequestError(
+                f"{cost.held_bytes / 1e9:.1f} GB of activations would be held at once, the worker allows "
+                f"{self._limits.held_bytes / 1e9:.1f} GB; send fewer texts, layers or positions at a time"
+            )
 
     def _answer(self, entry: _Entry) -> None:
         try:
@@ -108,7 +123,7 @@ class Batch:
             self._fail(entry.assign, error)
 
     def _send(self, assign: Assign, data: bytes) -> None:
-        if len(data) <= self._inline_bytes:
+        if len(data) <= self._limits.inline_bytes:
             self._link.send(Done(job=assign.job, attempt=assign.attempt, size=len(data)), data)
             return
         (self._spool / assign.spool).write_bytes(data)

@@ -53,7 +53,7 @@ def serve(config: GroupConfig, engine: Engine) -> None:
         while link.assigned and len(taken) < _JOBS:
             taken.append(link.assigned.popleft())
         if taken:
-            Batch(link, engine, cache, spool, config.inline_bytes).run(taken)
+            Batch(link, engine, cache, spool, config.limits).run(taken)
             link.cancelled -= {assign.job for assign in taken}
     link.close()
 

@@ -14,6 +14,7 @@ from interp_magics.program.language import (
     Generated,
     Ids,
     Last,
+    Lens,
     Program,
     Row,
     Sampling,
@@ -106,6 +107,30 @@ def test_5_a_read_at_an_edited_site_sees_the_edited_value(site, engine):
     objects = push(served)
     value = raw(run(served, program([ROWS[0]], [Tap(site, (layer,))], [edit]), objects=objects)[0])
     assert torch.allclose(value[0, 3], objects.tensors["d", "x"], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
+def test_5_the_stream_between_sees_what_was_written_before_the_block(name, engine):
+    served = engine(name)
+    objects = push(served)
+    edits = [Edit("resid_pre", 1, Add(vector("x"), 3.0)), Edit("resid_mid", 1, Add(vector("x"), 0.0))]
+    taps = [Tap(site, (1,)) for site in ("resid_pre", "attn_out", "resid_mid")]
+    outcome = run(served, program([ROWS[0]], taps, edits), objects=objects)[0]
+    assert torch.allclose(raw(outcome, 0) + raw(outcome, 1), raw(outcome, 2), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "mistral", "gpt2"])
+def test_1_and_2_patterns_of_a_row_are_its_own_in_a_batch_and_while_it_grows(name, engine):
+    served = engine(name)
+    tap = Tap("attn_pattern")
+    alone = raw(run(served, program([ROWS[0]], [tap]))[0])
+    batched = raw(run(served, program([ROWS[0]], [tap]), program([ROWS[2]], [tap]))[0])
+    assert batched.shape == alone.shape and (batched - alone).abs().max() < 1e-5
+    grown = run(
+        served, program([ROWS[0]], [tap], sampling=Sampling(5)), program([ROWS[2]], [tap], sampling=Sampling(7))
+    )[0]
+    whole = raw(run(served, program([grown.rows[0].token_ids], [tap]))[0])
+    assert (raw(grown) - whole).abs().max() < 1e-5
 
 
 def test_5_edits_apply_in_the_order_written(engine):
@@ -211,6 +236,50 @@ def test_a_cancelled_row_stops_within_a_step_and_its_neighbours_go_on(engine):
     results = served.run([Task(one, NoObjects()), Task(other, NoObjects())], host)
     assert isinstance(results[0], Cancelled) and host.steps == 4
     assert results[1].rows == run(served, other)[0].rows
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Program((Row(Ids((0, 1))),), (Stage((Tap("resid_post", layers=()),)),)),
+        lambda: Program((Row(Ids((0, 1))),), (Stage((Tap("resid_post", rows=()),)),)),
+        lambda: Program(
+            (Row(Ids((0, 1))), Row(Ids((0, 2)))), (Stage((), (Edit("resid_post", 0, Copy(1)),), rows=(0,)),)
+        ),
+        lambda: Program((Row(Ids((0, 1))),), (Stage((), (Edit("q", 0, Zero(), index=()),)),)),
+        lambda: Program((Row(Ids((0, 1))),), (Stage((Tap("resid_post", index=(1,), reduce=Lens()),)),)),
+        lambda: Program((Row(Ids((0, 1)), Sampling(2, forced=())),)),
+        lambda: Program((Row(Ids((0, 1)), Sampling(2, forced=(9999,))),)),
+        lambda: Program((Row(Ids((0, 1))),), (Stage((), (Edit("resid_post", 0, Add(vector("wide"))),)),)),
+    ],
+)
+def test_a_program_that_means_nothing_is_refused_and_takes_nobody_along(make, engine):
+    from interp_magics.errors import RequestError
+
+    served = engine("llama")
+    objects = stored(wide=torch.ones(3, served.card.d_model))
+    results = served.run([Task(make(), objects), Task(program([ROWS[1]], TAPS), objects)], Quiet())
+    assert isinstance(results[0], RequestError) and raw(results[1]).shape[1] == len(ROWS[1])
+
+
+def test_a_lens_of_no_positions_is_empty(engine):
+    outcome = run(engine("llama"), program([ROWS[0]], [Tap("resid_post", positions=Generated(), reduce=Lens())]))[0]
+    assert outcome.readings[0][0].values[0].top_ids.shape == (3, 0, 5)
+
+
+def test_any_fault_in_a_pass_fails_one_alone(engine, monkeypatch):
+    served = engine("llama")
+    whole = type(served._runner).run
+
+    def run_broken(self, rows, tape, host):
+        if any(row.encoded.ids == tuple(ROWS[1]) for row in rows):
+            raise RuntimeError("a bug")
+        return whole(self, rows, tape, host)
+
+    monkeypatch.setattr(type(served._runner), "run", run_broken)
+    results = served.run([Task(program([row], TAPS), NoObjects()) for row in ROWS], Quiet())
+    assert [isinstance(r, RuntimeError) for r in results] == [False, True, False]
+    assert len(results[0].readings) == 1
 
 
 def test_memory_that_runs_out_splits_the_batch_and_fails_one_alone(engine, monkeypatch):

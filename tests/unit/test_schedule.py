@@ -34,8 +34,9 @@ def test_no_slot_is_left_while_a_job_waits_for_it(jobs, free, last):
     taken = dict(assign(jobs, free, last))
     load = {g.group: g.running + sum(name == g.group for name in taken.values()) for g in free}
     alone = {taken[j.key] for j in jobs if j.alone and j.key in taken}
+    held_back = {j.model for j in jobs if j.alone and j.key not in taken}
     for job in jobs:
-        if job.key not in taken and not job.alone:
+        if job.key not in taken and not job.alone and job.model not in held_back:
             assert all(load[g.group] >= g.slots or g.group in alone for g in free if g.model == job.model)
 
 
@@ -58,3 +59,10 @@ def test_a_light_user_is_not_behind_a_heavy_one(heavy):
 def test_interactive_jobs_of_a_user_go_before_batch_ones():
     jobs = [Waiting(("u", "slow"), "m", 0, "batch"), Waiting(("u", "quick"), "m", 1, "interactive")]
     assert order(jobs) == [("u", "quick"), ("u", "slow")]
+
+
+def test_a_job_that_must_be_alone_is_not_kept_out_by_a_stream_of_others():
+    suspect = Waiting(("a", "suspect"), "m", 0, alone=True)
+    others = [Waiting(("b", str(i)), "m", i + 1) for i in range(5)]
+    assert assign([suspect, *others], [Free("g", "m", 1, 4)]) == []
+    assert assign([suspect, *others], [Free("g", "m", 0, 4)]) == [(("a", "suspect"), "g")]

@@ -39,7 +39,7 @@ class _Running:
         for number in sorted(self.rows):
             row = self.rows[number]
             read_ids = (*row.encoded.ids, *row.completion[:-1])
-            rows.append(RowOutcome(read_ids, row.prompt_length, tuple(row.completion), row.finish))
+            rows.append(RowOutcome(number, read_ids, row.prompt_length, tuple(row.completion), row.finish))
         return Outcome(tuple(rows), tuple(self.readings))
 
 
@@ -92,31 +92,35 @@ class TransformersEngine:
         results: list[Outcome | Exception | None],
     ) -> None:
         for batch in self._batches(bound, stage):
-            try:
-                self._run_batch(batch, stage, host)
-            except torch.OutOfMemoryError as error:
-                self._retry_alone(batch, stage, host, results, error)
+            error = self._try_batch(batch, stage, host)
+            if error is not None and len(batch) > 1:
+                for alone in batch:
+                    self._run_stage([alone], stage, host, results)
                 continue
             for one, _ in batch:
-                if any(row.finish == "cancelled" for row in one.rows.values()):
+                if error is not None:
+                    results[one.number] = error
+                elif any(row.finish == "cancelled" for row in one.rows.values()):
                     results[one.number] = Cancelled("the job was cancelled while it ran")
                 elif stage + 1 == len(one.program.stages):
                     results[one.number] = one.outcome()
 
-    def _retry_alone(
-        self,
-        batch: list[tuple[_Running, BoundStage]],
-        stage: int,
-        host: Host,
-        results: list[Outcome | Exception | None],
-        error: torch.OutOfMemoryError,
-    ) -> None:
-        """Memory ran out: each task once more by itself; the one that still does not fit fails alone."""
-        if len(batch) == 1:
-            results[batch[0][0].number] = error
-            return
-        for one in batch:
-            self._run_stage([one], stage, host, results)
+    def _try_batch(self, batch: list[tuple[_Running, BoundStage]], stage: int, host: Host) -> Exception | None:
+        """Run a batch; what went wrong, without the frames that would keep its memory alive.
+
+        A fault of the whole device is raised: nothing more can be computed in this process.
+        """
+        try:
+            self._run_batch(batch, stage, host)
+        except Exception as error:
+            if isinstance(error, torch.AcceleratorError):
+                raise
+            for one, _ in batch:
+                del one.readings[stage:]
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            return error if len(batch) == 1 else error.with_traceback(None)
+        return None
 
     def _batches(
         self, bound: list[tuple[_Running, BoundStage]], stage: int

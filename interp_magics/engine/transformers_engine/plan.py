@@ -129,13 +129,19 @@ def _bind_tap(tap: Tap, chosen: dict[int, Selection], card: ModelCard, fetch: Fe
     layers = tuple(range(card.sites[tap.site].layers)) if tap.layers is None else tap.layers
     matrix = None
     if isinstance(tap.reduce, Project):
-        matrix = torch.stack([fetch(vector).float() for vector in tap.reduce.vectors])
-        _check_width(matrix, tap.site, card, tap.index)
+        directions = [fetch(vector).float() for vector in tap.reduce.vectors]
+        for direction in directions:
+            if direction.ndim != 1:
+                raise RequestError(f"a direction to project on is one vector, not of {direction.ndim} dimensions")
+            _check_width(direction, tap.site, card, tap.index)
+        matrix = torch.stack(directions)
     return BoundTap(tap, tuple(chosen), layers, chosen, matrix)
 
 
 def _check_width(vector: Tensor, site: str, card: ModelCard, index: tuple[int, ...] | None) -> None:
     shape = card.sites[site].shape
+    if vector.ndim > len(shape):
+        raise RequestError(f"the vector for {site!r} has {vector.ndim} dimensions; give one direction")
     wanted = (len(index) if index else shape[0],) if len(shape) == 1 else shape[-1:]
     if vector.shape[-1:] != wanted:
         raise RequestError(f"the vector has width {vector.shape[-1]}, but {site!r} of {card.name} has {wanted[0]}")

@@ -39,7 +39,8 @@ class Recorded:
         return self._cut(("ln_final", 0), row)
 
     def _cut(self, address: tuple[str, int], row: int) -> Tensor:
-        values = self._tape.record(address).row(self._batch[row])
+        record, member = self._tape.record(address), self._batch[row]
+        values = record.patterns(member) if address[0] == "attn_pattern" else record.row(member)
         positions = self.positions[row]
         return values if len(positions) == len(values) else values[list(positions)]
 

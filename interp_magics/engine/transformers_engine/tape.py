@@ -51,6 +51,24 @@ class Record:
                 pieces.append(value[index, call.pads[index] :])
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
+    def patterns(self, member: int) -> Tensor:
+        """Attention patterns of one row as [T, heads, T]: keys are cut to the row's own and padded to all its positions.
+
+        A layer with a sliding window gives its newest keys only, so keys are counted from the end.
+        """
+        pieces: list[tuple[int, Tensor]] = []
+        for call, value in self.chunks:
+            if member in call.members:
+                index = call.members.index(member)
+                pieces.append((call.starts[index], value[index, call.pads[index] :]))
+        total = sum(len(piece) for _, piece in pieces)
+        whole = pieces[0][1].new_zeros(total, pieces[0][1].shape[1], total)
+        for start, piece in pieces:
+            stop = start + len(piece)
+            keys = min(stop, piece.shape[-1])
+            whole[start:stop, :, stop - keys : stop] = piece[..., piece.shape[-1] - keys :]
+        return whole
+
 
 class Tape:
     """Edits and records of one batch. `during(call)` frames each forward call; `record(address)` is read at the end."""
@@ -77,10 +95,11 @@ class Tape:
         """Hooks in place; removed on the way out, whatever happens."""
         with ExitStack() as stack:
             addresses = sorted({*self._edits, *self._records}, key=lambda a: (a[1], SITES.index(a[0])))
-            for base in {id(p.base.module): p.base for a in addresses if (p := self._port(a)).base}.values():
-                stack.callback(base.module.register_forward_pre_hook(self._base_hook, with_kwargs=True).remove)
             for address in addresses:
                 stack.callback(self._hook(address, self._port(address)).remove)
+            # After the edits, so that a base is what the block really reads.
+            for base in {id(p.base.module): p.base for a in addresses if (p := self._port(a)).base}.values():
+                stack.callback(base.module.register_forward_pre_hook(self._base_hook, with_kwargs=True).remove)
             yield
 
     @contextmanager

@@ -21,9 +21,9 @@ def result(request: ProgramRequest, outcomes: Sequence[Outcome], engine: Engine)
     (outcome,) = outcomes
     tensors = {}
     infos = []
-    for i, row in enumerate(outcome.rows):
-        tensors[f"rows/{i}/token_ids"] = int32(row.token_ids)
-        tensors[f"rows/{i}/completion_ids"] = int32(row.completion_ids)
+    for row in outcome.rows:
+        tensors[f"rows/{row.number}/token_ids"] = int32(row.token_ids)
+        tensors[f"rows/{row.number}/completion_ids"] = int32(row.completion_ids)
         infos.append(RowInfo(row.prompt_length, engine.tokens.decode(row.completion_ids), row.finish))
     for stage, taps in enumerate(outcome.readings):
         for tap, reading in enumerate(taps):
