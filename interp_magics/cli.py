@@ -33,6 +33,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--model", action="append", default=[], metavar="[NAME=]PATH", help="a directory or hub id; repeat it"
     )
+    serve.add_argument(
+        "--adapter", action="append", default=[], metavar="NAME=DIR", help="a LoRA adapter for model NAME"
+    )
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=7717)
     serve.add_argument("--groups", type=int, default=1, help="worker groups for each model")
@@ -61,7 +64,7 @@ def _serve(given: argparse.Namespace) -> None:
     if given.embedded:
         serve.embedded(sys.stdin.buffer, sys.stdout.buffer)
     else:
-        serve.shared(given.model, given.host, given.port, given.groups, given.dtype)
+        serve.shared(given.model, given.adapter, given.host, given.port, given.groups, given.dtype)
 
 
 def _worker(given: argparse.Namespace) -> None:

@@ -71,7 +71,7 @@ CONFIGS: dict[str, Any] = {
         sliding_window=8,
         query_pre_attn_scalar=16,
         final_logit_softcapping=8.0,
-        attn_logit_softcapping=20.0,
+        attn_logit_softcapping=1.0,
     ),
     "gemma3_text": lambda: hf.Gemma3TextConfig(**_HEAD_DIM, sliding_window=8, query_pre_attn_scalar=16),
     "gemma3": _gemma3_vision,
@@ -107,7 +107,7 @@ def make(name: str, root: Path, dtype: torch.dtype = torch.float32) -> Path:
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
             if parameter.ndim >= 2:
-                parameter.mul_(4.0)
+                parameter.mul_(3.0)
             elif "norm" in parameter_name or "ln_" in parameter_name:
                 parameter.add_(torch.randn_like(parameter) * 0.1)
     model.to(dtype).save_pretrained(path)

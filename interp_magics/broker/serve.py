@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from ..errors import RequestError
+from ..errors import RequestError, nearest
 from ..launch import local
 from ..launch.config import GroupConfig, ModelSpec, WorkLimits
 from ..wire.keys import Address, KeyPair, write_secret
@@ -125,12 +125,15 @@ def embedded(stdin: BinaryIO, stdout: BinaryIO) -> None:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def shared(models: Sequence[str], host: str, port: int, groups: int, dtype: str | None) -> None:
+def shared(
+    models: Sequence[str], adapters: Sequence[str], host: str, port: int, groups: int, dtype: str | None
+) -> None:
     """Serve models to others until told to stop, and write the connection file that lets its reader in.
 
-    `models` are `NAME=PATH` or paths. Raises RequestError when there is none, or two have one name.
+    `models` are `NAME=PATH` or paths, `adapters` `NAME=DIR` for some of them. Raises RequestError when there is no model, two
+    have one name, or an adapter names none.
     """
-    specs = [_spec(text, dtype) for text in models]
+    specs = _with_adapters([_spec(text, dtype) for text in models], adapters)
     if not specs:
         raise RequestError("name at least one model: interp serve --model NAME=PATH")
     if len({spec.name for spec in specs}) < len(specs):
@@ -158,6 +161,15 @@ def _spec(text: str, dtype: str | None) -> ModelSpec:
     local = Path(path).expanduser()
     source = str(local.resolve()) if local.is_dir() else path
     return ModelSpec(name if has_name else local.name, source, dtype=dtype)
+
+
+def _with_adapters(specs: Sequence[ModelSpec], adapters: Sequence[str]) -> list[ModelSpec]:
+    chosen = {name: str(Path(path).expanduser().resolve()) for name, _, path in (a.partition("=") for a in adapters)}
+    names = [spec.name for spec in specs]
+    for name in chosen:
+        if name not in names:
+            raise RequestError(f"--adapter names {name!r}, which is not served{nearest(name, names)}")
+    return [msgspec.structs.replace(spec, adapter=chosen.get(spec.name)) for spec in specs]
 
 
 def _state_directory() -> Path:

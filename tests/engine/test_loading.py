@@ -11,7 +11,7 @@ from interp_magics.engine.transformers_engine.load import Checkpoint, load
 from interp_magics.errors import RequestError
 from interp_magics.program.language import Chat, Lens, Message, Plain, Program, Row, Stage, Tap
 from tests import checkpoints
-from tests.engine.running import run
+from tests.engine.running import program, raw, run
 
 
 def test_families_without_an_entry_serve_what_their_structure_proves(engine):
@@ -89,6 +89,24 @@ def test_a_pickled_checkpoint_is_not_opened(root, tmp_path):
     torch.save({}, path / "pytorch_model.bin")
     with pytest.raises(RequestError, match="could not be loaded"):
         load(Checkpoint("x", str(path), device="cpu"))
+
+
+def test_a_registered_adapter_is_part_of_the_model(root, tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    from tests.engine import reference
+
+    path = checkpoints.make("llama", root)
+    settings = LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
+    theirs = get_peft_model(reference.load(path, torch.float32), settings)
+    theirs.save_pretrained(tmp_path / "adapter")
+    served = load(Checkpoint("x", str(path), adapter=str(tmp_path / "adapter"), device="cpu"))
+    mine = raw(run(served, program([[0, 3, 4, 5]], [Tap("logits")]))[0])[0]
+    with torch.no_grad():
+        assert torch.allclose(mine, theirs(torch.tensor([[0, 3, 4, 5]])).logits[0], atol=1e-4)
+    assert "adapter" in served.card.remarks[0]
+    with pytest.raises(RequestError, match="no adapter_model"):
+        load(Checkpoint("x", str(path), adapter=str(tmp_path), device="cpu"))
 
 
 def test_the_digest_is_the_contents(root, tmp_path):

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from ...errors import RequestError
 from ...program.cards import ModelCard, SiteInfo
@@ -71,6 +71,10 @@ def _load_model(checkpoint: Checkpoint, source: dict[str, Any], device: torch.de
     if dtype is None:
         raise RequestError(f"unknown dtype {checkpoint.dtype!r}; there is {', '.join(_DTYPES)}")
     try:
+        config = AutoConfig.from_pretrained(checkpoint.path, trust_remote_code=False, **source)
+        if getattr(config.get_text_config(), "attn_logit_softcapping", None):
+            # Some releases run Gemma 2 on sdpa, which leaves the cap of its attention out without a word.
+            source = {**source, "attn_implementation": "eager"}
         model = AutoModelForCausalLM.from_pretrained(
             checkpoint.path, dtype=dtype, trust_remote_code=False, use_safetensors=True, **source
         )
@@ -79,10 +83,18 @@ def _load_model(checkpoint: Checkpoint, source: dict[str, Any], device: torch.de
             f"the model {checkpoint.name!r} could not be loaded from {checkpoint.path}: {error}"
         ) from error
     if checkpoint.adapter is not None:
-        model.load_adapter(checkpoint.adapter, adapter_kwargs={"use_safetensors": True})
+        _refuse_pickles(checkpoint)
+        model.load_adapter(checkpoint.adapter)
     if getattr(model, "hf_device_map", None) is None and not getattr(model, "is_quantized", False):
         model.to(device)
     return model.eval().requires_grad_(False)
+
+
+def _refuse_pickles(checkpoint: Checkpoint) -> None:
+    if not (Path(checkpoint.adapter or "") / "adapter_model.safetensors").is_file():
+        raise RequestError(
+            f"the adapter of {checkpoint.name!r} has no adapter_model.safetensors in {checkpoint.adapter}"
+        )
 
 
 def _stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
