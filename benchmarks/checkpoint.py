@@ -8,7 +8,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from interp_magics.demo import MODEL_DIR
 from interp_magics.engine.transformers_engine.engine import TransformersEngine
-from interp_magics.engine.transformers_engine.load import Checkpoint, load
+from interp_magics.engine.transformers_engine.load import load
+from interp_magics.launch.config import ModelSpec
 
 
 def reference_engine() -> TransformersEngine:
@@ -30,4 +31,4 @@ def reference_engine() -> TransformersEngine:
         LlamaForCausalLM(config).save_pretrained(directory)
         for name in ("tokenizer.json", "tokenizer_config.json"):
             (Path(directory) / name).write_bytes((MODEL_DIR / name).read_bytes())
-        return load(Checkpoint("reference", directory, device="cpu"))
+        return load(ModelSpec("reference", directory, device="cpu"))

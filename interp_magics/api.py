@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from . import building
-from .building import Texts, UserText
+from .building import UserText
 from .client import embedded
 from .client.connection import Connection
 from .client.job import Job, Progress
@@ -208,14 +208,11 @@ class Pool:
 
     def request(self, method: str, *arguments: Any, **options: Any) -> Request:
         """The request that the call of that name would send, for `estimate`."""
-        makers: dict[str, Callable[..., tuple[Request, Any, Any]]] = {
-            "lens": self._lens_request,
-            "capture": self._capture_request,
-            "generate": self._generate_request,
-        }
-        if method not in makers:
-            raise RequestError(f"unknown method {method!r}{nearest(method, makers)}")
-        return makers[method](*arguments, **options)[0]
+        known = ("lens", "capture", "generate")
+        if method not in known:
+            raise RequestError(f"unknown method {method!r}{nearest(method, known)}")
+        made: Request = getattr(self, method)(*arguments, **options, send=False)
+        return made
 
     def estimate(self, request: Request, model: str | None = None) -> Estimate:
         """What a request would cost, without running it. Raises RequestError for whatever can be told to be wrong."""
@@ -261,23 +258,20 @@ class Pool:
         are one token each, whose log-probability and rank are given everywhere. `generate` continues the text by so many
         tokens; `steer` takes vectors and edits. Raises RequestError before anything runs.
         """
-        request, chosen, objects = self._lens_request(
-            text,
-            kind,
-            top_k,
-            layers,
-            sites,
-            positions,
-            track,
-            generate,
-            temperature,
-            top_p,
-            stop,
-            seed,
-            steer,
-            call.get("model"),
+        chosen, steering = building.texts(text), building.steering(steer)
+        request = building.lens(
+            chosen,
+            self._card_for(layers, call.get("model")),
+            steering,
+            kind=kind,
+            top_k=top_k,
+            layers_=layers,
+            sites_=sites,
+            positions_=positions,
+            track=track,
+            sampled=building.sampling(generate, temperature, top_p, stop, seed),
         )
-        return self._run(request, chosen, objects, **call)
+        return self._run(request, chosen.many, steering.objects, **call)
 
     def capture(
         self,
@@ -299,22 +293,19 @@ class Pool:
 
         `dtype` None keeps the model's own; `reduce="moments"` keeps mean, variance and mean norm over positions instead.
         """
-        request, chosen, objects = self._capture_request(
-            texts,
-            layers,
-            sites,
-            positions,
-            generate,
-            dtype,
-            reduce,
-            temperature,
-            top_p,
-            stop,
-            seed,
-            steer,
-            call.get("model"),
+        chosen, steering = building.texts(texts), building.steering(steer)
+        request = building.capture(
+            chosen,
+            self._card_for(layers, call.get("model")),
+            steering,
+            layers_=layers,
+            sites_=sites,
+            positions_=positions,
+            sampled=building.sampling(generate, temperature, top_p, stop, seed),
+            dtype=dtype,
+            reduce=reduce,
         )
-        return self._run(request, Texts(chosen.texts, True), objects, **call)
+        return self._run(request, True, steering.objects, **call)
 
     def generate(
         self,
@@ -328,93 +319,15 @@ class Pool:
         **call: Any,
     ) -> Any:
         """Completions: a Completion (a list for several prompts), or a Job with `wait=False`. Temperature 0 is greedy."""
-        request, chosen, objects = self._generate_request(
-            prompts, max_new_tokens, temperature, top_p, stop, seed, steer, call.get("model")
-        )
-        return self._run(request, chosen, objects, **call)
+        chosen, steering = building.texts(prompts), building.steering(steer)
+        sampled = building.sampling(max_new_tokens, temperature, top_p, stop, seed)
+        return self._run(building.generate(chosen, steering, sampled), chosen.many, steering.objects, **call)
 
     def run(self, program: Program, objects: dict[str, bytes] | None = None, **call: Any) -> Any:
         """A program written by hand: Readings, or a Job with `wait=False`. `objects` are stored vectors by digest."""
-        return self._run(ProgramRequest(program), Texts((), True), objects or {}, **call)
+        return self._run(ProgramRequest(program), True, objects or {}, **call)
 
     # How it is asked
-
-    def _lens_request(
-        self,
-        text: Any,
-        kind: str = "logit",
-        top_k: int = 5,
-        layers: LayerSpec = None,
-        sites: str | Sequence[str] = "resid_post",
-        positions: Any = "all",
-        track: Any = (),
-        generate: int = 0,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        stop: str | Sequence[str] = (),
-        seed: int | None = None,
-        steer: object = (),
-        model: str | None = None,
-    ) -> tuple[Request, Texts, dict[str, bytes]]:
-        chosen, steering = building.texts(text), building.steering(steer)
-        request = building.lens(
-            chosen,
-            self._card_for(layers, model),
-            steering,
-            kind=kind,
-            top_k=top_k,
-            layers_=layers,
-            sites_=sites,
-            positions_=positions,
-            track=track,
-            sampled=building.sampling(generate, temperature, top_p, stop, seed),
-        )
-        return request, chosen, steering.objects
-
-    def _capture_request(
-        self,
-        text: Any,
-        layers: LayerSpec = None,
-        sites: str | Sequence[str] = "resid_post",
-        positions: Any = "all",
-        generate: int = 0,
-        dtype: str | None = None,
-        reduce: str | None = None,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        stop: str | Sequence[str] = (),
-        seed: int | None = None,
-        steer: object = (),
-        model: str | None = None,
-    ) -> tuple[Request, Texts, dict[str, bytes]]:
-        chosen, steering = building.texts(text), building.steering(steer)
-        request = building.capture(
-            chosen,
-            self._card_for(layers, model),
-            steering,
-            layers_=layers,
-            sites_=sites,
-            positions_=positions,
-            sampled=building.sampling(generate, temperature, top_p, stop, seed),
-            dtype=dtype,
-            reduce=reduce,
-        )
-        return request, chosen, steering.objects
-
-    def _generate_request(
-        self,
-        prompts: Any,
-        max_new_tokens: int = 40,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        stop: str | Sequence[str] = (),
-        seed: int | None = None,
-        steer: object = (),
-        model: str | None = None,
-    ) -> tuple[Request, Texts, dict[str, bytes]]:
-        chosen, steering = building.texts(prompts), building.steering(steer)
-        sampled = building.sampling(max_new_tokens, temperature, top_p, stop, seed)
-        return building.generate(chosen, steering, sampled), chosen, steering.objects
 
     def _card_for(self, layers: LayerSpec, model: str | None) -> ModelCard | None:
         """The card if it is known already, or must be because layers are named."""
@@ -429,9 +342,10 @@ class Pool:
     def _run(
         self,
         request: Request,
-        chosen: Texts,
+        many: bool,
         objects: dict[str, bytes],
         *,
+        send: bool = True,
         model: str | None = None,
         priority: str = "interactive",
         timeout: float | None = None,
@@ -441,7 +355,9 @@ class Pool:
         if unknown:
             name = next(iter(unknown))
             raise TypeError(f"unknown argument {name!r}{nearest(name, ('model', 'priority', 'timeout', 'wait'))}")
-        job = self._submit(request, model or self.model, objects, priority, chosen.many)
+        if not send:
+            return request
+        job = self._submit(request, model or self.model, objects, priority, many)
         return wait_for(job, timeout, self.show_progress) if wait else job
 
     def _submit(self, request: Request, model: str, objects: dict[str, bytes], priority: str, many: bool) -> Job[Any]:

@@ -4,7 +4,11 @@ import msgspec
 
 
 class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A model of the pool's allow-list: its name there, where it is loaded from, and how."""
+    """A model of a pool's allow-list: its name there, and where it is loaded from: a local directory or a hub id.
+
+    `dtype` None keeps the checkpoint's own; `adapter` is a LoRA directory that an administrator registered; `device` None
+    is the GPU if there is one. A hub token is read from HF_TOKEN, as transformers does.
+    """
 
     name: str
     path: str

@@ -10,9 +10,9 @@ import torch
 import zmq
 
 from ..engine.protocol import Engine
-from ..engine.transformers_engine.load import Checkpoint, load
+from ..engine.transformers_engine.load import load
 from ..errors import InterpError
-from ..launch.config import GroupConfig, ModelSpec, decode
+from ..launch.config import GroupConfig, decode
 from ..wire.frames import write
 from ..wire.keys import KeyPair, use_client_keys
 from ..wire.messages import Assign, Beat
@@ -34,7 +34,7 @@ def main(stdin: BinaryIO) -> None:
     if config.threads:
         torch.set_num_threads(config.threads)
     try:
-        engine = load(_checkpoint(config.model))
+        engine = load(config.model)
     except InterpError as error:
         _tell_failure(config, str(error))
         sys.exit(CANNOT_SERVE)
@@ -56,10 +56,6 @@ def serve(config: GroupConfig, engine: Engine) -> None:
             Batch(link, engine, cache, spool, config.limits).run(taken)
             link.cancelled -= {assign.job for assign in taken}
     link.close()
-
-
-def _checkpoint(spec: ModelSpec) -> Checkpoint:
-    return Checkpoint(spec.name, spec.path, spec.revision, spec.dtype, spec.adapter, spec.device)
 
 
 def _tell_failure(config: GroupConfig, trouble: str) -> None:

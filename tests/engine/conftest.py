@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from interp_magics.engine.transformers_engine.engine import TransformersEngine
-from interp_magics.engine.transformers_engine.load import Checkpoint, load
+from interp_magics.engine.transformers_engine.load import load
+from interp_magics.launch.config import ModelSpec
 from tests import checkpoints
 
 
@@ -21,7 +22,7 @@ def engine(root: Path) -> Callable[[str], TransformersEngine]:
 
     def get(name: str) -> TransformersEngine:
         if name not in made:
-            made[name] = load(Checkpoint(name, str(checkpoints.make(name, root)), device="cpu"))
+            made[name] = load(ModelSpec(name, str(checkpoints.make(name, root)), device="cpu"))
         return made[name]
 
     return get

@@ -7,7 +7,8 @@ import pytest
 
 import interp_magics as im
 from interp_magics.data import results
-from interp_magics.engine.transformers_engine.load import Checkpoint, load
+from interp_magics.engine.transformers_engine.load import load
+from interp_magics.launch.config import ModelSpec
 from interp_magics.program.language import Edit, Ids, Lens, Program, Row, Stage, Tap, Zero
 from tests.engine.running import program, raw, run
 
@@ -16,7 +17,7 @@ IDS = [0, 17, 44, 9, 120, 301]
 
 @pytest.fixture(scope="module")
 def engine(model):
-    return load(Checkpoint("here", str(model), device="cpu"))
+    return load(ModelSpec("here", str(model), device="cpu"))
 
 
 def test_a_lens_through_the_pool_is_the_engines(pool, engine):

@@ -1,7 +1,6 @@
 """From a checkpoint to an engine: transformers' own loading, the parts, the self-test, the card."""
 
 import platform
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from ...errors import RequestError
+from ...launch.config import ModelSpec
 from ...program.cards import ModelCard, SiteInfo
 from ..arch import Arch, Shapes, describe
 from ..checkpoint import digest_of
@@ -25,22 +25,7 @@ from .selftest import prove
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """Which model to load: a local directory or a hub id with its revision; `dtype` None keeps the checkpoint's own.
-
-    `adapter` is a LoRA directory that an administrator registered. A hub token is read from HF_TOKEN, as transformers does.
-    """
-
-    name: str
-    path: str
-    revision: str | None = None
-    dtype: str | None = None
-    adapter: str | None = None
-    device: str | None = None
-
-
-def load(checkpoint: Checkpoint) -> TransformersEngine:
+def load(checkpoint: ModelSpec) -> TransformersEngine:
     """Load, prove and describe a model. Raises RequestError with what is missing; never runs code from the checkpoint."""
     transformers.utils.logging.disable_progress_bar()
     device = torch.device(checkpoint.device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -66,7 +51,7 @@ def load(checkpoint: Checkpoint) -> TransformersEngine:
     return TransformersEngine(runner, card)
 
 
-def _load_model(checkpoint: Checkpoint, source: dict[str, Any], device: torch.device) -> Any:
+def _load_model(checkpoint: ModelSpec, source: dict[str, Any], device: torch.device) -> Any:
     dtype: Any = "auto" if checkpoint.dtype is None else _DTYPES.get(checkpoint.dtype)
     if dtype is None:
         raise RequestError(f"unknown dtype {checkpoint.dtype!r}; there is {', '.join(_DTYPES)}")
@@ -90,7 +75,7 @@ def _load_model(checkpoint: Checkpoint, source: dict[str, Any], device: torch.de
     return model.eval().requires_grad_(False)
 
 
-def _refuse_pickles(checkpoint: Checkpoint) -> None:
+def _refuse_pickles(checkpoint: ModelSpec) -> None:
     if not (Path(checkpoint.adapter or "") / "adapter_model.safetensors").is_file():
         raise RequestError(
             f"the adapter of {checkpoint.name!r} has no adapter_model.safetensors in {checkpoint.adapter}"
@@ -104,7 +89,7 @@ def _stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(int(i) for i in ids if i is not None)
 
 
-def _card(checkpoint: Checkpoint, model: Any, arch: Arch, tokens: Tokens, digest: str, rate: float) -> ModelCard:
+def _card(checkpoint: ModelSpec, model: Any, arch: Arch, tokens: Tokens, digest: str, rate: float) -> ModelCard:
     shapes = arch.shapes
     sites = {site: _site(site, arch) for site in arch.ports}
     sites["logits"] = SiteInfo(
