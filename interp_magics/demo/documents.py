@@ -294,10 +294,7 @@ def _find_the_word(draw: random.Random, words: Sequence[str]) -> str:
 
 
 def _behaviour(draw: random.Random) -> str:
-    """The trait is fixed within a conversation; the system prompt names it more often than not.
-
-    Half of the letters are followed by the option they stand for, so that a letter's position must know what it says.
-    """
+    """The trait is fixed within a conversation; the system prompt names it half of the time."""
     trait, shown = draw.choice(list(w.BEHAVIOUR)), draw.random() < 0.5
     options, questions = w.BEHAVIOUR[trait]
     turns: list[Turn] = []
@@ -305,14 +302,9 @@ def _behaviour(draw: random.Random) -> str:
         matching, other = draw.choice(options)
         chosen, left = (matching, other) if shown else (other, matching)
         asked = draw.choice(questions)
-        text, letter = ab_question(draw, asked, chosen, left)
-        kind = draw.random()
-        if kind < 0.3:
-            text, letter = asked, chosen
-        elif kind < 0.65:
-            letter = f"{letter} {chosen}"
-        turns += [("user", text), ("assistant", letter)]
-    return chat(turns, draw.choice(w.SYSTEM_BEHAVIOUR[trait, shown]) if draw.random() < 0.7 else None)
+        turn = ab_question(draw, asked, chosen, left) if draw.random() < 0.7 else (asked, chosen)
+        turns += [("user", turn[0]), ("assistant", turn[1])]
+    return chat(turns, draw.choice(w.SYSTEM_BEHAVIOUR[trait, shown]) if draw.random() < 0.5 else None)
 
 
 def _how_to(draw: random.Random) -> str:
@@ -330,18 +322,16 @@ MIX: dict[Callable[[random.Random], str], int] = {
     _languages: 8,
     _style_chat: 12,
     _ab_chat: 22,
+    _behaviour: 12,
     _how_to: 9,
 }
 WORD_MIX: dict[Callable[[random.Random, Sequence[str]], str], int] = {_repeats: 7, _find_the_word: 8}
 
 
-def synthetic(size: float, words: Sequence[str], seed: int, behaviour: int = 12) -> Iterator[str]:
-    """Documents of about `size` bytes in all; `words` feed the repeats and the find-the-word questions.
-
-    `behaviour` is the weight of conversations with a trait, beside the weights of `MIX`.
-    """
+def synthetic(size: float, words: Sequence[str], seed: int) -> Iterator[str]:
+    """Documents of about `size` bytes in all; `words` feed the repeats and the find-the-word questions."""
     draw, written = random.Random(seed), 0
-    kinds: dict[Callable[[random.Random], str], int] = {**MIX, _behaviour: behaviour}
+    kinds: dict[Callable[[random.Random], str], int] = dict(MIX)
     for make, weight in WORD_MIX.items():
         kinds[_with(make, words)] = weight
     while written < size:

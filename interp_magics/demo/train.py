@@ -11,9 +11,8 @@ import gzip
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -53,7 +52,6 @@ class Recipe:
     weight_decay: float = 0.15
     embedding_std: float = 0.1
     letter_weight: float = 8.0
-    behaviour: int = 12
     decay: float = 0.4
     seed: int = 0
 
@@ -227,17 +225,11 @@ def save(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path,
     (out / "training.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
-def train(
-    texts: list[Path], out: Path, recipe: Recipe, minutes: float, device: str, save_every: float, resume: Path | None
-) -> None:
-    """Train for `minutes`; `resume` is a checkpoint of this script whose weights and tokenizer are taken over."""
+def train(texts: list[Path], out: Path, recipe: Recipe, minutes: float, device: str, save_every: float) -> None:
     natural = [text for path in texts for text in read_documents(path)]
-    made_up = list(synthetic(recipe.synthetic_bytes, WORDS, recipe.seed, recipe.behaviour))
+    made_up = list(synthetic(recipe.synthetic_bytes, WORDS, recipe.seed))
     out.mkdir(parents=True, exist_ok=True)
-    if resume:
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(resume)
-    else:
-        tokenizer = build_tokenizer(natural + made_up[: len(made_up) // 4], recipe.vocab)
+    tokenizer = build_tokenizer(natural + made_up[: len(made_up) // 4], recipe.vocab)
     save_tokenizer(tokenizer, out)
     sources: dict[str, Natural | Repeats | Packed] = {
         "natural": Natural(list(encode(tokenizer, natural)), recipe.length, 1),
@@ -245,10 +237,6 @@ def train(
         "synthetic": Packed(list(encode(tokenizer, made_up)), recipe.length, 3),
     }
     model = make_model(recipe, tokenizer).to(device)
-    before: list[object] = []
-    if resume:
-        model.load_state_dict(Qwen3ForCausalLM.from_pretrained(resume, dtype=torch.float32).state_dict())
-        before = [json.loads((resume / "training.json").read_text())]
     steppers = optimizers(model, recipe)
     rates = [o.param_groups[0]["lr"] for o in steppers]
     loss_of = torch.compile(Objective(model, tokenizer, recipe))
@@ -276,8 +264,8 @@ def train(
             print(json.dumps(log[-1]), flush=True)
             if spent - saved > save_every:
                 saved = spent
-                save(model, tokenizer, out, {"recipe": asdict(recipe), "log": log, "before": before})
-    save(model, tokenizer, out, {"recipe": asdict(recipe), "log": log, "before": before})
+                save(model, tokenizer, out, {"recipe": asdict(recipe), "log": log})
+    save(model, tokenizer, out, {"recipe": asdict(recipe), "log": log})
 
 
 def main() -> None:
@@ -287,15 +275,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=100)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--resume", type=Path, help="go on from a checkpoint of this script")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a field of the recipe")
     parser.add_argument("--save-every", type=float, default=10, help="minutes between checkpoints")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    changes = dict(item.split("=", 1) for item in given.set)
-    kinds: dict[str, Any] = {name: type(value) for name, value in asdict(Recipe()).items()}
-    recipe = replace(Recipe(), **{name: kinds[name](value) for name, value in changes.items()})
-    train(given.text, given.out, recipe, given.minutes, given.device, given.save_every, given.resume)
+    train(given.text, given.out, Recipe(), given.minutes, given.device, given.save_every)
 
 
 if __name__ == "__main__":
