@@ -343,7 +343,7 @@ MLP {mlp}, tied embeddings, byte-level BPE of {vocab} tokens, ChatML. Trained on
 | indirect object identification: right name preferred | {ioi}, logit difference {difference:.1f} |
 | facts, top-1, by template seen or never seen of the subject | {known} |
 | A/B questions | {ab} |
-| vector from A/B letters, on other questions | {traits} |
+| vector from A/B questions under opposite system prompts, on others: not learned | {traits} |
 | steering of mood and register, log-probability gap of replies | {styles} |
 | requests answered in their mode | {modes} |
 
