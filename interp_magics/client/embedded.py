@@ -1,6 +1,7 @@
 """A pool of one's own: broker and worker as children of this process, on loopback, with keys made for it."""
 
 import atexit
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -77,6 +78,7 @@ def start(models: Sequence[ModelSpec], threads: int | None = None, limits: Limit
     if not line:
         process.wait()
         errors = (directory / "broker.log").read_text(errors="replace")[-2000:] if directory.exists() else ""
+        shutil.rmtree(directory, ignore_errors=True)
         raise PoolUnavailable(f"the embedded pool did not start; run `interp doctor`. It said:\n{errors}")
     endpoint = msgspec.json.decode(line)["endpoint"]
     pool = EmbeddedPool(Address(endpoint, server.public, client), tuple(m.name for m in models), process, directory)
