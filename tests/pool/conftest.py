@@ -1,6 +1,6 @@
 """Real pools: broker, nanny and worker as processes, over a checkpoint that the tests make."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -32,7 +32,14 @@ def pool(shared_pool: Pool) -> Iterator[Pool]:
 
 
 @pytest.fixture
-def own_pool(model: Path) -> Iterator[Pool]:
+def own() -> Callable[[], list[psutil.Process]]:
+    """The processes of this package that this test has started so far, other pools of the run left out."""
+    before = {process.pid for process in descendants()}
+    return lambda: [p for p in descendants() if p.pid not in before and named(p)]
+
+
+@pytest.fixture
+def own_pool(own: Callable[[], list[psutil.Process]], model: Path) -> Iterator[Pool]:
     """A pool of its own, for tests that kill parts of it."""
     with im.connect(model=str(model), threads=1) as pool:
         pool.card()

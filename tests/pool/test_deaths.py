@@ -25,42 +25,42 @@ def wait_for(condition, seconds=10.0):
         time.sleep(0.05)
 
 
-def worker_process():
-    return next(p for p in descendants() if named(p, "--process"))
+def part(own, word):
+    return next(p for p in own() if named(p, word))
 
 
 def started(job):
     wait_for(lambda: job.progress.state == "running" and job.progress.done > 0, 30)
 
 
-def test_a_job_whose_worker_is_killed_completes_on_a_new_one_its_parts_restarted(own_pool):
+def test_a_job_whose_worker_is_killed_completes_on_a_new_one_its_parts_restarted(own, own_pool):
     options = {"max_new_tokens": 110, "temperature": 1.0, "seed": 5}
     job = own_pool.generate([IDS] * 8, **options, wait=False)
     started(job)
-    before = worker_process()
+    before = part(own, "--process")
     os.kill(before.pid, signal.SIGKILL)
     made = job.result(60)
     assert job.progress.attempt == 2
-    assert worker_process().pid != before.pid
+    assert part(own, "--process").pid != before.pid
     again = own_pool.generate([IDS] * 8, **options)
     assert all(np.array_equal(a.completion_ids, b.completion_ids) for a, b in zip(made, again, strict=True))
 
 
-def test_a_job_that_was_waiting_for_a_killed_worker_runs_on_the_next(own_pool):
-    os.kill(worker_process().pid, signal.SIGKILL)
+def test_a_job_that_was_waiting_for_a_killed_worker_runs_on_the_next(own, own_pool):
+    os.kill(part(own, "--process").pid, signal.SIGKILL)
     assert len(own_pool.lens(IDS, timeout=60).token_ids) == len(IDS)
 
 
-def test_a_killed_nanny_takes_its_worker_along_and_the_pool_says_so(own_pool):
-    nanny = next(p for p in descendants() if named(p, "--config-from-stdin"))
-    worker = worker_process()
+def test_a_killed_nanny_takes_its_worker_along(own, own_pool):
+    nanny = part(own, "--config-from-stdin")
+    worker = part(own, "--process")
     os.kill(nanny.pid, signal.SIGKILL)
     wait_for(lambda: not psutil.pid_exists(worker.pid) or worker.status() == psutil.STATUS_ZOMBIE)
 
 
-def test_a_killed_broker_is_told_to_whoever_waits(own_pool):
+def test_a_killed_broker_is_told_to_whoever_waits(own, own_pool):
     job = own_pool.generate([IDS] * 8, 110, temperature=1.0, wait=False)
-    broker = next(p for p in descendants() if named(p, "serve"))
+    broker = part(own, "serve")
     below = descendants(broker)
     os.kill(broker.pid, signal.SIGKILL)
     with pytest.raises(im.PoolUnavailable, match="has ended"):
@@ -94,10 +94,10 @@ def _open_pool_directories(process):
     return {log.parent} if "interp-pool-" in str(log) else set()
 
 
-def test_nothing_is_left_when_a_pool_is_closed(model):
+def test_nothing_is_left_when_a_pool_is_closed(own, model):
     pool = im.connect(model=str(model), threads=1)
     pool.card()
-    mine = [p for p in descendants() if named(p)]
+    mine = own()
     pool.close()
     wait_for(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in mine))
     with pytest.raises(im.PoolUnavailable):
