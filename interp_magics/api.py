@@ -33,6 +33,7 @@ from .wire.keys import Address
 from .wire.messages import JobInfo, Limits
 
 _LOAD_SECONDS = 600.0
+PRIORITIES = ("interactive", "batch")
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -355,6 +356,8 @@ class Pool:
         if unknown:
             name = next(iter(unknown))
             raise TypeError(f"unknown argument {name!r}{nearest(name, ('model', 'priority', 'timeout', 'wait'))}")
+        if priority not in PRIORITIES:
+            raise RequestError(f"unknown priority {priority!r}{nearest(priority, PRIORITIES)}")
         if not send:
             return request
         job = self._submit(request, model or self.model, objects, priority, many)

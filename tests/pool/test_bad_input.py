@@ -42,6 +42,7 @@ LONG = list(range(100)) * 2
         (lambda p: p.generate("x", steer="mood"), "vectors and edits"),
         (lambda p: p.generate("x", steer=Edit("attn_pattern", 0, Set(Stored("a" * 64, "v")))), "read but not written"),
         (lambda p: p.generate("x", steer=Edit("q", 0, Set(Stored("a" * 64, "v")))), "does not bring"),
+        (lambda p: p.lens("x", priority="urgent"), "unknown priority 'urgent'"),
         (lambda p: p.capture("x", dtype="float8"), "unknown dtype"),
         (lambda p: p.capture("x", sites="mlp_act,mlp_act"), None),
         (lambda p: p.lens(3.5), "a text is"),
