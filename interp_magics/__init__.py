@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _WHERE = {
-    "connect": "api",
+    "connect": "connecting",
     "Pool": "api",
     "Job": "client.job",
     "load": "data.results",
@@ -52,8 +52,9 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from .api import Pool, connect
+    from .api import Pool
     from .client.job import Job
+    from .connecting import connect
     from .data.activations import Activations
     from .data.completions import Completion
     from .data.lens_run import LensRun

@@ -1,26 +1,20 @@
 """The calls that a notebook makes. A magic parses, then makes one of these."""
 
-import os
-import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import msgspec
-
-from . import building
-from .building import UserText
-from .client import embedded
+from . import building, following
+from .building import Steering, Texts, UserText
 from .client.connection import Connection
 from .client.job import Job, Progress
 from .client.waiting import wait as wait_for
 from .data import results
 from .data.tokenized import Tokenized
-from .demo import MODEL_DIR, MODEL_NAME
 from .errors import PoolUnavailable, RemoteError, RequestError, nearest
-from .launch.config import ModelSpec
+from .estimate import Estimate
+from .following import Readable
 from .methods import plans
 from .methods.program.request import ProgramRequest
 from .methods.requests import Request
@@ -29,87 +23,11 @@ from .program.cards import ModelCard
 from .program.language import Positions, Program, digests
 from .program.layers import LayerSpec
 from .status import PoolStatus
-from .wire.keys import Address
 from .wire.messages import JobInfo, Limits
 
 _LOAD_SECONDS = 600.0
+_OBJECTS = 256
 PRIORITIES = ("interactive", "batch")
-
-
-class Estimate(msgspec.Struct, frozen=True):
-    """What a request would cost, all of it estimated: tokens read, seconds of work, bytes of result, jobs before it."""
-
-    method: str
-    model: str
-    texts: int
-    tokens: int
-    seconds: float
-    result_bytes: int
-    held_bytes: int
-    ahead: int
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(str(self))
-
-    def __str__(self) -> str:
-        size = f"{self.result_bytes / 1e6:.1f} MB" if self.result_bytes > 1e5 else f"{self.result_bytes / 1e3:.1f} kB"
-        place = f"{self.ahead} jobs before it" if self.ahead else "nothing before it"
-        what = f"{self.method} of {self.texts} text{'s' * (self.texts != 1)}, {self.tokens} tokens on {self.model}"
-        return f"{what}: about {self.seconds:.2g} s of work, {size} of result, {place} (estimates)"
-
-
-def connect(
-    url: str | Path | None = None,
-    *,
-    model: str | None = None,
-    tp: int = 1,
-    dtype: str | None = None,
-    threads: int | None = None,
-) -> "Pool":
-    """Connect to a pool.
-
-    `url` is a pool's address (tcp://host:port#key=…) or its connection file; without it $INTERP_POOL_URL counts, and without
-    that an embedded pool starts for `model` (a directory or hub id; by default the demo model) and ends with this process.
-    Raises PoolUnavailable, RequestError.
-    """
-    target = url or os.environ.get("INTERP_POOL_URL")
-    if target is None:
-        return _embedded(model, tp, dtype, threads)
-    connection = Connection(_address(target))
-    connection.connect()
-    pool = Pool(connection)
-    if model:
-        pool.use(model)
-    return pool
-
-
-def _address(target: str | Path) -> Address:
-    text = str(target)
-    if "://" in text:
-        return Address.parse(text)
-    path = Path(text).expanduser()
-    if not path.is_file():
-        raise RequestError(f"{text!r} is neither a pool's address (tcp://host:port#key=…) nor a connection file")
-    return Address.parse(path.read_text().strip())
-
-
-def _embedded(model: str | None, tp: int, dtype: str | None, threads: int | None) -> "Pool":
-    if tp != 1:
-        raise RequestError(f"tp={tp}: this version runs a model on one rank; leave tp at 1")
-    if model is None or model == MODEL_NAME:
-        spec = ModelSpec(MODEL_NAME, str(MODEL_DIR), dtype=dtype or "float32")
-    else:
-        local = Path(model).expanduser()
-        path = str(local.resolve()) if local.is_dir() else model
-        spec = ModelSpec(local.name if local.is_dir() else model, path, dtype=dtype)
-    child = embedded.start([spec], threads)
-
-    def trouble() -> str | None:
-        return None if child.alive else f"the embedded pool has ended; connect again. It said:\n{child.trouble()}"
-
-    connection = Connection(child.address, trouble)
-    connection.connect()
-    return Pool(connection, child.stop, spec.name)
 
 
 class Pool:
@@ -126,7 +44,7 @@ class Pool:
         self._connection, self._close = connection, close
         self._model = model
         self._cards: dict[str, ModelCard] = {}
-        self._lock = threading.Lock()
+        self._objects: dict[str, bytes] = {}
         #: Called while a blocking call waits longer than a second; notebooks set it to draw progress.
         self.show_progress: Callable[[Progress], Any] | None = None
 
@@ -251,13 +169,15 @@ class Pool:
         stop: str | Sequence[str] = (),
         seed: int | None = None,
         steer: object = (),
+        keep: int = 0,
         **call: Any,
     ) -> Any:
         """What the model was about to say at every layer and position.
 
         Returns a LensRun (a list for several texts), or a Job with `wait=False`. `track` names tokens, as ids or texts that
         are one token each, whose log-probability and rank are given everywhere. `generate` continues the text by so many
-        tokens; `steer` takes vectors and edits. Raises RequestError before anything runs.
+        tokens; `steer` takes vectors and edits. `keep` seconds long the worker holds what it read, so that `decode` and
+        `values` of the run need no new pass. Raises RequestError before anything runs.
         """
         chosen, steering = building.texts(text), building.steering(steer)
         request = building.lens(
@@ -271,6 +191,7 @@ class Pool:
             positions_=positions,
             track=track,
             sampled=building.sampling(generate, temperature, top_p, stop, seed),
+            keep=keep,
         )
         return self._run(request, chosen.many, steering.objects, **call)
 
@@ -288,11 +209,13 @@ class Pool:
         stop: str | Sequence[str] = (),
         seed: int | None = None,
         steer: object = (),
+        keep: int = 0,
         **call: Any,
     ) -> Any:
         """The values at `sites` and `layers` of every text, in one pass: Activations, or a Job with `wait=False`.
 
-        `dtype` None keeps the model's own; `reduce="moments"` keeps mean, variance and mean norm over positions instead.
+        `dtype` None keeps the model's own; `reduce="moments"` gives mean, variance and mean norm over positions instead;
+        `keep` as in `lens`.
         """
         chosen, steering = building.texts(texts), building.steering(steer)
         request = building.capture(
@@ -305,8 +228,76 @@ class Pool:
             sampled=building.sampling(generate, temperature, top_p, stop, seed),
             dtype=dtype,
             reduce=reduce,
+            keep=keep,
         )
         return self._run(request, True, steering.objects, **call)
+
+    def decode(
+        self,
+        source: Readable,
+        row: int = 0,
+        *,
+        kind: str = "logit",
+        top_k: int = 5,
+        layers: LayerSpec = None,
+        sites: str | Sequence[str] | None = None,
+        positions: str | int | Sequence[int] | Positions | None = None,
+        track: str | int | Sequence[str | int] = (),
+        keep: int = 0,
+        **call: Any,
+    ) -> Any:
+        """A lens on what an earlier result read: a LensRun, row `row` of Activations, or a Completion.
+
+        Rows that a worker still holds (`keep=` of the earlier call) are decoded without a pass; else the same tokens are
+        fed again under the same edits. `provenance.kept` of the LensRun that it returns says which. Sites, layers and
+        positions are the earlier ones unless given.
+        """
+        told = following.origin(source, row)
+        model = call.setdefault("model", told.model)
+        request = building.lens(
+            Texts((told.text,), False),
+            self._card_for(layers or told.layers, model),
+            Steering(told.edits, {}),
+            kind=kind,
+            top_k=top_k,
+            layers_=told.layers if layers is None else layers,
+            sites_=told.sites if sites is None else sites,
+            positions_=told.positions if positions is None else positions,
+            track=track,
+            sampled=told.sampling,
+            keep=keep,
+            kept=told.handle,
+        )
+        return self._run(request, False, self._objects, **call)
+
+    def values(
+        self,
+        source: Readable,
+        row: int = 0,
+        *,
+        layers: LayerSpec = None,
+        sites: str | Sequence[str] | None = None,
+        positions: str | int | Sequence[int] | Positions | None = None,
+        dtype: str | None = None,
+        keep: int = 0,
+        **call: Any,
+    ) -> Any:
+        """The exact values behind an earlier result, as Activations of one row; found as `decode` finds them."""
+        told = following.origin(source, row)
+        model = call.setdefault("model", told.model)
+        request = building.capture(
+            Texts((told.text,), True),
+            self._card_for(layers or told.layers, model),
+            Steering(told.edits, {}),
+            layers_=told.layers if layers is None else layers,
+            sites_=told.sites if sites is None else sites,
+            positions_=told.positions if positions is None else positions,
+            sampled=told.sampling,
+            dtype=dtype,
+            keep=keep,
+            kept=told.handle,
+        )
+        return self._run(request, True, self._objects, **call)
 
     def generate(
         self,
@@ -326,6 +317,9 @@ class Pool:
 
     def run(self, program: Program, objects: dict[str, bytes] | None = None, **call: Any) -> Any:
         """A program written by hand: Readings, or a Job with `wait=False`. `objects` are stored vectors by digest."""
+        missing = digests(program) - set(objects or {})
+        if missing:
+            raise RequestError(f"the program names object {min(missing)}, which it does not bring; give objects=")
         return self._run(ProgramRequest(program), True, objects or {}, **call)
 
     # How it is asked
@@ -367,12 +361,19 @@ class Pool:
         card = self._cards.get(model)
         if card:
             plans.validate(request, card)
-        missing = digests(request) - set(objects)
-        if missing and not objects:
-            raise RequestError(f"the request names object {min(missing)}, which it does not bring; give objects=")
+        needed = {digest: objects[digest] for digest in digests(request) if digest in objects}
+        self._remember(needed)
         return self._connection.submit(
-            model, request, plans.method(request), lambda data: _unpack(data, many), objects, priority
+            model, request, plans.method(request), lambda data: _unpack(data, many), needed, priority
         )
+
+    def _remember(self, objects: dict[str, bytes]) -> None:
+        """Keep the vectors used last, so that a follow-up can bring them again."""
+        for digest, data in objects.items():
+            self._objects.pop(digest, None)
+            self._objects[digest] = data
+        while len(self._objects) > _OBJECTS:
+            del self._objects[next(iter(self._objects))]
 
 
 def _unpack(data: Any, many: bool) -> Any:

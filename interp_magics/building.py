@@ -13,6 +13,7 @@ from .methods.capture.request import CaptureRequest
 from .methods.generate.request import GenerateRequest
 from .methods.lens.request import LensRequest
 from .program.cards import ModelCard
+from .program.handles import KEEP_SECONDS, Handle
 from .program.language import (
     All,
     At,
@@ -164,6 +165,13 @@ def _flat(given: object) -> Iterable[Any]:
         yield given
 
 
+def seconds(keep: int) -> int:
+    """For how long rows are kept. Raises RequestError outside what a pool may be asked."""
+    if not 0 <= keep <= KEEP_SECONDS:
+        raise RequestError(f"keep= is a number of seconds between 0 and {KEEP_SECONDS}, not {keep}")
+    return int(keep)
+
+
 def lens(
     chosen: Texts,
     card: ModelCard | None,
@@ -176,6 +184,8 @@ def lens(
     positions_: str | int | Sequence[int] | Positions = "all",
     track: str | int | Sequence[str | int] = (),
     sampled: Sampling | None = None,
+    keep: int = 0,
+    kept: Handle | None = None,
 ) -> LensRequest:
     """A lens request from a call's arguments."""
     return LensRequest(
@@ -188,6 +198,8 @@ def lens(
         track=(track,) if isinstance(track, str | int) else tuple(track),
         sampling=sampled,
         steer=steer.edits,
+        keep=seconds(keep),
+        kept=kept,
     )
 
 
@@ -202,6 +214,8 @@ def capture(
     sampled: Sampling | None = None,
     dtype: str | None = None,
     reduce: str | None = None,
+    keep: int = 0,
+    kept: Handle | None = None,
 ) -> CaptureRequest:
     """A capture request from a call's arguments."""
     known = ("float32", "float16", "bfloat16")
@@ -218,6 +232,8 @@ def capture(
         dtype=dtype,  # type: ignore[arg-type]
         reduce=reduce,  # type: ignore[arg-type]
         steer=steer.edits,
+        keep=seconds(keep),
+        kept=kept,
     )
 
 

@@ -82,7 +82,7 @@ def _worker(given: argparse.Namespace) -> None:
 
 
 def _status(given: argparse.Namespace) -> None:
-    from .api import connect
+    from .connecting import connect
 
     with connect() as pool:
         print(pool.status())

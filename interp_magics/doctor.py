@@ -88,7 +88,7 @@ def _gpu() -> Iterator[Finding]:
 
 
 def _pool() -> Iterator[Finding]:
-    from .api import connect
+    from .connecting import connect
 
     started = time.monotonic()
     try:

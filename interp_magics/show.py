@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from . import display  # noqa: F401  (registers how results look)
-from .api import connect
+from .connecting import connect
 from .data.lens_run import LensRun
 from .terminal import lens_text
 

@@ -7,7 +7,7 @@ its batch is suspect and is run again alone; only a job that was alone when its 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ..methods.plans import method
+from ..methods.plans import kept, method
 from ..methods.requests import Request
 from ..program.cards import ModelCard
 from ..wire.messages import Failure, JobInfo, JobState
@@ -18,7 +18,8 @@ STRIKES = 3
 
 @dataclass
 class Job:
-    """One job. `suspect` ones run alone; `started` says whether its group has it in a batch."""
+    """One job. `suspect` ones run alone; `started` says whether its group has it in a batch; `near` is the epoch of the
+    worker that holds rows for it."""
 
     key: JobKey
     model: str
@@ -28,6 +29,7 @@ class Job:
     objects: tuple[str, ...]
     number: int
     submitted: float
+    near: str = ""
     state: JobState = "queued"
     attempt: int = 0
     strikes: int = 0
@@ -76,7 +78,9 @@ class Book:
     ) -> Job:
         """A new job at the end of its user's queue."""
         self._numbers += 1
-        job = Job(key, model, request, method(request), priority, objects, self._numbers, now)
+        followed = kept(request)
+        near = followed.epoch if followed else ""
+        job = Job(key, model, request, method(request), priority, objects, self._numbers, now, near)
         self.jobs[key] = self._waiting[key] = job
         return job
 
@@ -214,7 +218,11 @@ class Book:
         return sum(len(group.running) for group in self.groups.values())
 
     def _views(self) -> list[Waiting]:
-        return [Waiting(j.key, j.model, j.number, j.priority, j.suspect) for j in self._waiting.values()]
+        holders = {group.epoch: group.name for group in self.groups.values()}
+        return [
+            Waiting(j.key, j.model, j.number, j.priority, j.suspect, holders.get(j.near, ""))
+            for j in self._waiting.values()
+        ]
 
     def _running(self, key: JobKey, group: str) -> Job | None:
         job = self.jobs.get(key)

@@ -8,13 +8,15 @@ JobKey = tuple[str, str]
 
 @dataclass(frozen=True)
 class Waiting:
-    """A queued job. `alone` jobs share no batch; `number` is the order of submission."""
+    """A queued job. `alone` jobs share no batch; `number` is the order of submission; `near` the group that holds rows
+    that it follows up."""
 
     key: JobKey
     model: str
     number: int
     priority: str = "interactive"
     alone: bool = False
+    near: str = ""
 
     @property
     def user(self) -> str:
@@ -36,7 +38,8 @@ def assign(waiting: Iterable[Waiting], groups: Sequence[Free], last_user: str = 
     """Jobs in the order they are handed out, each with its group.
 
     Users take turns, beginning with the one after `last_user`; within a user interactive jobs come before batch ones, then
-    the oldest first. A job goes to the least loaded group of its model. No free slot is left while a job waits for it.
+    the oldest first. A job goes to the group that it is
+    near to, if that has room, else to the least loaded one of its model. No free slot is left while a job waits for it.
     """
     load = {group.group: group.running for group in groups}
     closed = {group.group for group in groups if group.closed}
@@ -51,7 +54,7 @@ def assign(waiting: Iterable[Waiting], groups: Sequence[Free], last_user: str = 
             places = empty
         if not places:
             continue
-        best = min(places, key=lambda g: (load[g.group], g.group)).group
+        best = min(places, key=lambda g: (g.group != job.near, load[g.group], g.group)).group
         load[best] += 1
         if job.alone:
             closed.add(best)

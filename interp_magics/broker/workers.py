@@ -56,7 +56,8 @@ class Workers:
             name = self._spool.incoming()
             self._incoming[(*job.key, job.attempt)] = name
             sent = self._out.worker(
-                group.route, Assign(job=_wire_id(job), attempt=job.attempt, request=job.request, spool=name)
+                group.route,
+                Assign(job=_wire_id(job), attempt=job.attempt, request=job.request, owner=job.key[0], spool=name),
             )
             if not sent:
                 self.lost(group.name, "it is not connected")

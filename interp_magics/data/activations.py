@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from ..errors import RequestError, nearest
+from ..program.handles import Handle
 from ..program.sites import parse_site
 from . import files
 from .provenance import Provenance
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
 
 
 class RowMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One captured text."""
+    """One captured text; `row` is its number among the texts of the call; `handle` finds it on the worker while it is
+    kept."""
 
+    row: int
     prompt_length: int
     completion: str
     finish: str
+    handle: Handle | None = None
 
 
 class ActivationsMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

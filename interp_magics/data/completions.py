@@ -12,8 +12,9 @@ from .view import Viewed
 
 
 class CompletionMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The plain part of a completion: `finish` is "length" or "stop"."""
+    """The plain part of a completion: `row` is its number in the call, `finish` "length" or "stop"."""
 
+    row: int
     prompt: str
     text: str
     finish: str

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import RequestError, nearest
+from ..program.handles import Handle
 from . import files
 from .provenance import Provenance
 from .view import Viewed
@@ -22,11 +23,13 @@ Floats = npt.NDArray[np.float32]
 
 
 class LensMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The plain part of a run: `text` is what was read, without special tokens; `strings` reads every token id in it."""
+    """The plain part of a run: `row` is its number among the texts of the call, `text` what was read, without
+    special tokens; `strings` reads every token id in it; `handle` finds its rows on the worker while they are kept."""
 
     kind: str
     layers: tuple[int, ...]
     sites: tuple[str, ...]
+    row: int
     prompt_length: int
     text: str
     completion: str
@@ -34,6 +37,7 @@ class LensMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     vocabulary: int
     strings: dict[int, str]
     provenance: Provenance
+    handle: Handle | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -73,6 +77,11 @@ class LensRun(Viewed):
     @property
     def provenance(self) -> Provenance:
         return self.meta.provenance
+
+    @property
+    def handle(self) -> Handle | None:
+        """Where a worker holds the rows of the run, if the call asked it to keep them."""
+        return self.meta.handle
 
     @cached_property
     def tokens(self) -> list[str]:

@@ -6,7 +6,10 @@ from msgspec import Struct
 
 
 class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
-    """Model, checkpoint, tokenizer, dtype, the request as sent (its seed in it), and the versions that ran it."""
+    """Model, checkpoint, tokenizer, dtype, the request as sent (its seed in it), and the versions that ran it.
+
+    `kept` says that a worker answered from rows that it held, without a pass.
+    """
 
     model: str
     revision: str
@@ -16,3 +19,4 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True):
     engine: str
     request: dict[str, Any]
     versions: dict[str, str]
+    kept: bool = False

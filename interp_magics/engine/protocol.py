@@ -7,7 +7,8 @@ from typing import Protocol
 from torch import Tensor
 
 from ..program.cards import ModelCard
-from ..program.language import Program
+from ..program.handles import Handle
+from ..program.language import Edit, Program
 from .lens import LensArrays
 from .tokens import Tokens
 
@@ -64,11 +65,39 @@ class RowOutcome:
 
 
 @dataclass(frozen=True)
+class HeldSite:
+    """Values [positions, ...] of one site and layer, and which positions they are."""
+
+    positions: tuple[int, ...]
+    values: Tensor
+
+
+@dataclass(frozen=True)
+class HeldRow:
+    """A row that outlives its program: how it ended, the edits that it ran under, values by (canonical site, layer)."""
+
+    outcome: RowOutcome
+    edits: tuple[Edit, ...]
+    sites: Mapping[tuple[str, int], HeldSite]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(site.values.nbytes for site in self.sites.values())
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What a program gave: its rows after the last stage, and for each stage the readings of the taps that reduce."""
+    """What a program gave: its rows after the last stage, and for each stage the readings of the taps that reduce.
+
+    `held` are rows of which the last stage kept something; `handles` say where they are found, once they are stored;
+    `reread` says that no pass was run.
+    """
 
     rows: tuple[RowOutcome, ...]
     readings: tuple[tuple[Reading, ...], ...]
+    held: tuple[HeldRow, ...] = ()
+    handles: tuple[Handle, ...] = ()
+    reread: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,4 +128,8 @@ class Engine(Protocol):
 
     def run(self, tasks: Sequence[Task], host: Host) -> list[Outcome | Exception]:
         """Run the programs, sharing passes between them; one result or error for each. A cancelled task gives Cancelled."""
+        ...
+
+    def reread(self, task: Task, held: HeldRow) -> Outcome | None:
+        """Answer a program of one row from what was kept of that row; None when it needs a pass."""
         ...

@@ -123,6 +123,7 @@ def reading(parser: Parser) -> None:
     parser.add_argument("--temperature", type=float, metavar="T", help="0 is greedy")
     parser.add_argument("--top-p", type=float, metavar="P")
     parser.add_argument("--seed", type=int, metavar="N")
+    parser.add_argument("--keep", type=int, metavar="SECONDS", help="hold the rows, for pool.decode and pool.values")
     parser.add_argument("-v", "--vector", action="append", metavar="NAME", help="steer with a vector; may be repeated")
     parser.add_argument("--scale", type=float, metavar="X", help="multiplier of the vectors")
 

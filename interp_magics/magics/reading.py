@@ -23,6 +23,7 @@ _CALL = {
     "track": "track",
     "dtype": "dtype",
     "reduce": "reduce",
+    "keep": "keep",
 }
 
 

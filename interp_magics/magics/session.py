@@ -35,7 +35,7 @@ class Session:
     def connect(self, url: str | None, model: str | None = None) -> None:
         """Connect anew; the pool that was there before is closed."""
         from .. import display  # noqa: F401  (registers how results look)
-        from ..api import connect
+        from ..connecting import connect
 
         self.close()
         self._pool = connect(url, model=model or self.config.model or None)

@@ -14,16 +14,20 @@ from ..data.files import Array
 from ..data.provenance import Provenance
 from ..engine.protocol import Engine, Outcome, Reading, RowOutcome, RowValues
 from ..engine.tokens import Tokens
+from ..program.handles import Handle
 from .requests import Request
 
 
 @dataclass(frozen=True)
 class FinishedRow:
-    """One row of a call: how it ended, and for each tap its positions and values."""
+    """One row of a call: how it ended, for each tap its positions and values, the handle under which it is kept, and
+    whether it was answered from kept rows."""
 
     outcome: RowOutcome
     positions: tuple[tuple[int, ...], ...]
     values: tuple[RowValues, ...]
+    handle: Handle | None = None
+    reread: bool = False
 
     def completion(self, tokens: Tokens) -> str:
         return tokens.decode(self.outcome.completion_ids)
@@ -37,7 +41,11 @@ def finished_rows(outcomes: Sequence[Outcome]) -> list[FinishedRow]:
         for number, row in enumerate(outcome.rows):
             made.append(
                 FinishedRow(
-                    row, tuple(r.positions[number] for r in readings), tuple(r.values[number] for r in readings)
+                    row,
+                    tuple(r.positions[number] for r in readings),
+                    tuple(r.values[number] for r in readings),
+                    outcome.handles[number] if outcome.handles else None,
+                    outcome.reread,
                 )
             )
     return made
@@ -55,8 +63,8 @@ def int32(values: Iterable[int]) -> npt.NDArray[np.int32]:
     return np.fromiter(values, np.int32)
 
 
-def provenance(request: Request, engine: Engine) -> Provenance:
-    """What made a result, from the card and the request."""
+def provenance(request: Request, engine: Engine, kept: bool = False) -> Provenance:
+    """What made a result, from the card and the request; `kept`: answered from kept rows, without a pass."""
     card = engine.card
     return Provenance(
         model=card.name,
@@ -67,4 +75,5 @@ def provenance(request: Request, engine: Engine) -> Provenance:
         engine=card.engine,
         request=msgspec.to_builtins(request),
         versions=dict(card.versions),
+        kept=kept,
     )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ..errors import RequestError
 from ..program.cards import ModelCard
+from ..program.handles import Handle
 from ..program.language import Text
 from .capture import plan as capture
 from .capture.request import CaptureRequest
@@ -42,6 +43,16 @@ def method(request: Request) -> str:
 def texts(request: Request) -> tuple[Text, ...]:
     """All texts of a request, in order."""
     return tuple(row.text for row in request.program.rows) if isinstance(request, ProgramRequest) else request.texts
+
+
+def keep(request: Request) -> int:
+    """For how many seconds the rows of a request are to be held."""
+    return request.keep if isinstance(request, LensRequest | CaptureRequest) else 0
+
+
+def kept(request: Request) -> Handle | None:
+    """The held row that a request follows up."""
+    return request.kept if isinstance(request, LensRequest | CaptureRequest) else None
 
 
 def validate(request: Request, card: ModelCard) -> None:

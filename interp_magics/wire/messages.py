@@ -272,11 +272,12 @@ FromWorker = Ready | Beat | Started | Event | Done | Failed | Get
 
 
 class Assign(_Sent, frozen=True, tag="assign"):
-    """Run a job. `spool` is the path, under the spool's root, that a large result is written to."""
+    """Run a job of `owner`. `spool` is the path, under the spool's root, that a large result is written to."""
 
     job: JobId
     attempt: Count
     request: Request
+    owner: str
     spool: str
 
 

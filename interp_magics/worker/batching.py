@@ -3,9 +3,10 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
 import torch
 
 from ..engine.protocol import Engine, Outcome, Task
@@ -14,6 +15,7 @@ from ..launch.config import WorkLimits
 from ..methods import plans, runs
 from ..methods.requests import Request
 from ..wire.messages import Assign, Done, Event, Failed, Started
+from .held import HeldRows
 from .link import Link, ObjectMissing
 from .vectors import JobObjects, VectorCache
 
@@ -38,8 +40,10 @@ class _Entry:
 class Batch:
     """The jobs of one run; the engine's host while they run."""
 
-    def __init__(self, link: Link, engine: Engine, cache: VectorCache, spool: Path, limits: WorkLimits) -> None:
-        self._link, self._engine, self._cache = link, engine, cache
+    def __init__(
+        self, link: Link, engine: Engine, cache: VectorCache, held: HeldRows, spool: Path, limits: WorkLimits
+    ) -> None:
+        self._link, self._engine, self._cache, self._held = link, engine, cache, held
         self._spool, self._limits = spool, limits
         self._entries: list[_Entry] = []
         self._owner: list[_Entry] = []
@@ -95,15 +99,53 @@ class Batch:
         except Exception as error:
             self._fail(assign, error)
             return
-        entry = _Entry(assign, [Task(program, objects) for program in programs], len(self._owner))
+        tasks = [Task(program, objects) for program in programs]
+        if self._reread(assign, tasks):
+            return
+        entry = _Entry(assign, tasks, len(self._owner))
         self._entries.append(entry)
         self._owner += [entry] * len(entry.tasks)
+
+    def _reread(self, assign: Assign, tasks: Sequence[Task]) -> bool:
+        """Whether a follow-up was answered from rows that are held here."""
+        handle = plans.kept(assign.request)
+        held = None if handle is None else self._held.find(assign.owner, handle)
+        if handle is None or held is None:
+            return False
+        try:
+            outcome = self._engine.reread(tasks[0], held)
+        except Exception as error:
+            self._fail(assign, error)
+            return True
+        if outcome is None:
+            return False
+        self._link.send(Started(jobs=(assign.job,)))
+        self._answer(_Entry(assign, list(tasks), results=[replace(outcome, handles=(handle,))]))
+        return True
+
+    def _keep(self, assign: Assign, outcomes: list[Outcome]) -> list[Outcome]:
+        """Hold the rows that a request asks to keep; its results say where."""
+        seconds = plans.keep(assign.request)
+        rows = [row for outcome in outcomes for row in outcome.held]
+        handle = self._held.keep(assign.owner, seconds, rows) if seconds and rows else None
+        if handle is None:
+            return outcomes
+        numbers = iter(range(len(rows)))
+        return [
+            replace(outcome, handles=tuple(msgspec.structs.replace(handle, row=next(numbers)) for _ in outcome.held))
+            for outcome in outcomes
+        ]
 
     def _check_size(self, request: Request) -> None:
         """Refuse what would not fit the result or this worker's memory, before a pass is paid for."""
         tokens = [len(self._engine.tokens.encode(text).ids) for text in plans.texts(request)]
         cost = plans.cost(request, self._engine.card, tokens)
         plans.check_size(cost, self._limits.result_bytes)
+        if plans.keep(request) and cost.held_bytes > self._limits.kept_bytes:
+            raise RequestError(
+                f"{cost.held_bytes / 1e9:.1f} GB would be kept, the worker allows {self._limits.kept_bytes / 1e9:.1f} GB "
+                "to a user; keep fewer texts, layers or sites, or leave keep= out"
+            )
         if cost.held_bytes > self._limits.held_bytes:
             raise RequestError(
                 f"{cost.held_bytes / 1e9:.1f} GB of activations would be held at once, the worker allows "
@@ -117,7 +159,7 @@ class Batch:
                 if isinstance(result, Exception):
                     raise result
                 outcomes.append(result)
-            data = runs.result(entry.assign.request, outcomes, self._engine)
+            data = runs.result(entry.assign.request, self._keep(entry.assign, outcomes), self._engine)
             self._send(entry.assign, data)
         except Exception as error:
             self._fail(entry.assign, error)

@@ -32,7 +32,8 @@ class Link:
         use_client_keys(self._socket, KeyPair.of(config.secret_key.encode()), config.server_key.encode())
         self._socket.linger = 1000
         self._socket.connect(config.endpoint)
-        self._ready = Ready(group=config.group, epoch=secrets.token_hex(8), card=card)
+        self.epoch = secrets.token_hex(8)
+        self._ready = Ready(group=config.group, epoch=self.epoch, card=card)
         self._reader = Reader(ToWorker)
         self._next_ready = 0.0
         self.assigned: deque[Assign] = deque()

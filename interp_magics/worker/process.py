@@ -17,6 +17,7 @@ from ..wire.frames import write
 from ..wire.keys import KeyPair, use_client_keys
 from ..wire.messages import Assign, Beat
 from .batching import Batch
+from .held import HeldRows
 from .lifeline import die_with_parent
 from .link import Link
 from .nanny import CANNOT_SERVE
@@ -46,14 +47,17 @@ def main(stdin: BinaryIO) -> None:
 def serve(config: GroupConfig, engine: Engine) -> None:
     """Take jobs until told to drain."""
     link, cache = Link(config, engine.card), VectorCache()
+    limits = config.limits
+    held = HeldRows(link.epoch, limits.kept_bytes, limits.all_kept_bytes)
     spool = Path(config.spool)
     while not (link.draining and not link.assigned):
         link.pump(0.0 if link.assigned else 1.0)
+        held.expire()
         taken: list[Assign] = []
         while link.assigned and len(taken) < _JOBS:
             taken.append(link.assigned.popleft())
         if taken:
-            Batch(link, engine, cache, spool, config.limits).run(taken)
+            Batch(link, engine, cache, held, spool, limits).run(taken)
             link.cancelled -= {assign.job for assign in taken}
     link.close()
 

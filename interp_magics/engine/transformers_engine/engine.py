@@ -9,9 +9,10 @@ from ...errors import Cancelled
 from ...program.cards import ModelCard
 from ...program.language import Program, Stage
 from ...program.supports import check
-from ..protocol import Host, Outcome, Reading, RowOutcome, Task
+from ..protocol import HeldRow, Host, Outcome, Reading, RowOutcome, Task
 from ..tokens import Encoded, Tokens
 from .batch import BatchRow
+from .held import held_rows, reread
 from .loop import Runner
 from .plan import BoundStage, Kept, bind_stage, encode_rows, fetcher, generated, place_on
 from .reduce import Recorded, kept_values, read
@@ -40,7 +41,7 @@ class _Running:
             row = self.rows[number]
             read_ids = (*row.encoded.ids, *row.completion[:-1])
             rows.append(RowOutcome(number, read_ids, row.prompt_length, tuple(row.completion), row.finish))
-        return Outcome(tuple(rows), tuple(self.readings))
+        return Outcome(tuple(rows), tuple(self.readings), held_rows(self.program.stages[-1], rows, self.kept))
 
 
 class TransformersEngine:
@@ -83,6 +84,13 @@ class TransformersEngine:
             stage += 1
             running = [one for one, _ in bound if results[one.number] is None and len(one.program.stages) > stage]
         return [Cancelled("the job was cancelled") if r is None else r for r in results]
+
+    def reread(self, task: Task, held: HeldRow) -> Outcome | None:
+        """Answer a program of one row from what was kept of that row; None when it needs a pass."""
+        check(task.program, self.card)
+        (encoded,) = encode_rows(task.program, self.tokens, self.card)
+        with torch.inference_mode():
+            return reread(task, held, encoded, self.card, self._runner.readout)
 
     def _run_stage(
         self,

@@ -185,9 +185,11 @@ def fetcher(objects: Objects, kept: dict[str, "Kept"], device: torch.device) -> 
 
 @dataclass(frozen=True)
 class Kept:
-    """What a tap kept for later stages: values by (layer, row), each [positions, ...]."""
+    """What a tap kept for later stages: values by (layer, row), each [positions, ...], and the positions of each row."""
 
+    site: str
     values: dict[tuple[int, int], Tensor]
+    positions: dict[int, tuple[int, ...]]
 
     def at(self, ref: Ref) -> Tensor:
         if (ref.layer, ref.row) not in self.values:

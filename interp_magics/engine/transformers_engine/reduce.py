@@ -1,12 +1,12 @@
 """From what the tape recorded to what a tap asked for."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from ...program.language import Lens, Moments, Project, Raw
+from ...program.language import Lens, Moments, Project, Raw, Tap
 from .. import lens
 from ..lens_kinds import LENS_KINDS
 from ..protocol import Reading, RowValues
@@ -18,8 +18,20 @@ from .tape import Tape
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
-class Recorded:
+class Values(Protocol):
     """The values of one tap, cut into program rows: `at(layer, row)` is [positions, ...] with the tap's index applied."""
+
+    positions: dict[int, tuple[int, ...]]
+
+    def at(self, layer: int, row: int) -> Tensor: ...
+
+    def final(self, row: int) -> Tensor:
+        """What the head read at the same positions."""
+        ...
+
+
+class Recorded:
+    """Values as the tape of a batch recorded them."""
 
     def __init__(
         self, tap: BoundTap, tape: Tape, rows: dict[int, BatchRow], batch: dict[int, int], readout: Readout
@@ -28,14 +40,9 @@ class Recorded:
         self.positions = {row: chosen_positions(tap.selections[row], rows[row]) for row in tap.rows}
 
     def at(self, layer: int, row: int) -> Tensor:
-        values = self._cut(canonical(self._tap.tap.site, layer), row)
-        if self._tap.tap.site == "logits":
-            return self._readout.logits(values)
-        index = self._tap.tap.index
-        return values if index is None else values[:, list(index)]
+        return finish(self._cut(canonical(self._tap.tap.site, layer), row), self._tap.tap, self._readout)
 
     def final(self, row: int) -> Tensor:
-        """What the head read at the same positions."""
         return self._cut(("ln_final", 0), row)
 
     def _cut(self, address: tuple[str, int], row: int) -> Tensor:
@@ -45,12 +52,20 @@ class Recorded:
         return values if len(positions) == len(values) else values[list(positions)]
 
 
+def finish(values: Tensor, tap: Tap, readout: Readout) -> Tensor:
+    """From the canonical site to what the tap names."""
+    if tap.site == "logits":
+        return readout.logits(values)
+    return values if tap.index is None else values[:, list(tap.index)]
+
+
 def kept_values(tap: BoundTap, recorded: Recorded) -> Kept:
     """What a later stage may refer to; cloned, since the tape goes with its batch."""
-    return Kept({(layer, row): recorded.at(layer, row).clone() for layer in tap.layers for row in tap.rows})
+    values = {(layer, row): recorded.at(layer, row).clone() for layer in tap.layers for row in tap.rows}
+    return Kept(tap.tap.site, values, recorded.positions)
 
 
-def read(tap: BoundTap, recorded: Recorded, readout: Readout) -> Reading:
+def read(tap: BoundTap, recorded: Values, readout: Readout) -> Reading:
     """Reduce a tap's values."""
     reducer = _REDUCERS[type(tap.tap.reduce)]
     values = reducer(tap, recorded, readout)
@@ -58,7 +73,7 @@ def read(tap: BoundTap, recorded: Recorded, readout: Readout) -> Reading:
     return Reading(tap.rows, tap.layers, positions, tuple(values))
 
 
-def _raw(tap: BoundTap, recorded: Recorded, readout: Readout) -> Sequence[RowValues]:
+def _raw(tap: BoundTap, recorded: Values, readout: Readout) -> Sequence[RowValues]:
     assert isinstance(tap.tap.reduce, Raw)
     wanted = tap.tap.reduce.dtype
     made = []
@@ -68,7 +83,7 @@ def _raw(tap: BoundTap, recorded: Recorded, readout: Readout) -> Sequence[RowVal
     return made
 
 
-def _project(tap: BoundTap, recorded: Recorded, readout: Readout) -> Sequence[RowValues]:
+def _project(tap: BoundTap, recorded: Values, readout: Readout) -> Sequence[RowValues]:
     assert tap.matrix is not None
     matrix = tap.matrix
     return [
@@ -81,7 +96,7 @@ def _project(tap: BoundTap, recorded: Recorded, readout: Readout) -> Sequence[Ro
     ]
 
 
-def _moments(tap: BoundTap, recorded: Recorded, readout: Readout) -> Sequence[RowValues]:
+def _moments(tap: BoundTap, recorded: Values, readout: Readout) -> Sequence[RowValues]:
     made = []
     for row in tap.rows:
         layers = [recorded.at(layer, row).float() for layer in tap.layers]
@@ -92,7 +107,7 @@ def _moments(tap: BoundTap, recorded: Recorded, readout: Readout) -> Sequence[Ro
     return made
 
 
-def _lens(tap: BoundTap, recorded: Recorded, readout: Readout) -> Sequence[RowValues]:
+def _lens(tap: BoundTap, recorded: Values, readout: Readout) -> Sequence[RowValues]:
     """All rows of the tap are decoded together, so that short ones fill whole chunks."""
     spec = tap.tap.reduce
     assert isinstance(spec, Lens)
@@ -117,7 +132,7 @@ def _split(arrays: lens.LensArrays, lengths: list[int]) -> list[lens.LensArrays]
     return [lens.LensArrays(**{n: pieces[n][i] for n in names}) for i in range(len(lengths))]
 
 
-_REDUCERS: dict[type, Callable[[BoundTap, Recorded, Readout], Sequence[Any]]] = {
+_REDUCERS: dict[type, Callable[[BoundTap, Values, Readout], Sequence[Any]]] = {
     Raw: _raw,
     Lens: _lens,
     Project: _project,

@@ -8,6 +8,7 @@ from ...program.cards import ModelCard
 from ...program.language import Moments, Program, Raw, Tap
 from ...program.supports import check, check_site
 from ..cost import Cost, layers_of, pass_flops, positions_count, read_tokens
+from ..keeping import check_kept, keep_taps
 from ..rows import programs as row_programs
 from .request import CaptureRequest
 
@@ -15,11 +16,13 @@ _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
 def programs(request: CaptureRequest, card: ModelCard) -> tuple[Program, ...]:
-    """One tap per site."""
+    """One tap per site, then those that keep."""
     reduce = Moments() if request.reduce == "moments" else Raw(request.dtype)
     taps = [
         Tap(site, layers_of(card, site, request.layers), request.positions, reduce=reduce) for site in request.sites
     ]
+    if request.keep:
+        taps += keep_taps(request.sites, request.layers, request.positions, card)
     return row_programs(request.texts, taps, request.steer, request.sampling)
 
 
@@ -31,6 +34,7 @@ def validate(request: CaptureRequest, card: ModelCard) -> None:
         raise RequestError("a site is named twice")
     for site in request.sites:
         check_site(site, card)
+    check_kept(request.kept, request.texts)
     for program in programs(request, card) or (Program(()),):
         check(program, card)
 

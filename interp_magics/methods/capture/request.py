@@ -4,11 +4,15 @@ from typing import Literal
 
 from msgspec import Struct
 
+from ...program.handles import Handle, Keep
 from ...program.language import All, Edit, Positions, Sampling, Text
 
 
 class CaptureRequest(Struct, frozen=True, tag="capture", forbid_unknown_fields=True):
-    """Keep the values of `sites` at `layers` (None: all); `reduce` "moments" keeps mean, variance and norm instead."""
+    """Read the values of `sites` at `layers` (None: all); `reduce` "moments" gives mean, variance and norm instead.
+
+    `keep` asks for a handle on the rows; `kept` names the row of an earlier call that this one's only text repeats.
+    """
 
     texts: tuple[Text, ...]
     layers: tuple[int, ...] | None = None
@@ -18,3 +22,5 @@ class CaptureRequest(Struct, frozen=True, tag="capture", forbid_unknown_fields=T
     dtype: Literal["float32", "float16", "bfloat16"] | None = None
     reduce: Literal["moments"] | None = None
     steer: tuple[Edit, ...] = ()
+    keep: Keep = 0
+    kept: Handle | None = None

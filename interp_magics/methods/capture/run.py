@@ -33,10 +33,11 @@ def result(request: CaptureRequest, outcomes: Sequence[Outcome], engine: Engine)
     meta = ActivationsMeta(
         layers={site: layers_of(engine.card, site, request.layers) for site in request.sites},
         rows=tuple(
-            RowMeta(row.outcome.prompt_length, row.completion(engine.tokens), row.outcome.finish) for row in rows
+            RowMeta(i, row.outcome.prompt_length, row.completion(engine.tokens), row.outcome.finish, row.handle)
+            for i, row in enumerate(rows)
         ),
         reduce=request.reduce,
         strings=engine.tokens.table(sorted(shown)),
-        provenance=provenance(request, engine),
+        provenance=provenance(request, engine, kept=rows[0].reread),
     )
     return activations.encode(Activations(meta, tensors))

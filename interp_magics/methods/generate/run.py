@@ -20,11 +20,11 @@ def result(request: GenerateRequest, outcomes: Sequence[Outcome], engine: Engine
     """One completion for each text; a stop string ends its text before it."""
     made = []
     origin = provenance(request, engine)
-    for row in finished_rows(outcomes):
+    for i, row in enumerate(finished_rows(outcomes)):
         outcome = row.outcome
         prompt = engine.tokens.decode(outcome.token_ids[: outcome.prompt_length])
         text = cut(row.completion(engine.tokens), request.sampling.stop)
-        meta = CompletionMeta(prompt, text, outcome.finish, outcome.prompt_length, origin)
+        meta = CompletionMeta(i, prompt, text, outcome.finish, outcome.prompt_length, origin)
         made.append(Completion(meta, int32(outcome.token_ids), int32(outcome.completion_ids)))
     return completions.encode(made)
 

@@ -7,14 +7,17 @@ from ...program.cards import ModelCard
 from ...program.language import Lens, Program, Tap
 from ...program.supports import check, check_lens, check_site
 from ..cost import Cost, layers_of, pass_flops, positions_count, read_tokens, site_layers
+from ..keeping import check_kept, keep_taps
 from ..rows import programs as row_programs
 from .request import LensRequest
 
 
 def programs(request: LensRequest, card: ModelCard, track: tuple[int, ...]) -> tuple[Program, ...]:
-    """One tap per site; `track` are the tracked tokens as ids."""
+    """One tap per site, then those that keep; `track` are the tracked tokens as ids."""
     lens = Lens(request.kind, request.top_k, track, request.entropy, request.kl_final)
     taps = [Tap(site, layers_of(card, site, request.layers), request.positions, reduce=lens) for site in request.sites]
+    if request.keep:
+        taps += keep_taps(request.sites, request.layers, request.positions, card)
     return row_programs(request.texts, taps, request.steer, request.sampling)
 
 
@@ -27,6 +30,7 @@ def validate(request: LensRequest, card: ModelCard) -> None:
     for site in request.sites:
         check_site(site, card)
         check_lens(site, Lens(request.kind, request.top_k), card)
+    check_kept(request.kept, request.texts)
     counts = {card.sites[site].layers for site in request.sites}
     if len(counts) > 1:
         raise RequestError(

@@ -2,11 +2,15 @@
 
 from msgspec import Struct
 
+from ...program.handles import Handle, Keep
 from ...program.language import All, Edit, Positions, Sampling, Text
 
 
 class LensRequest(Struct, frozen=True, tag="lens", forbid_unknown_fields=True):
-    """Decode `sites` at `layers` (None: all) of every text. `track` holds token ids, or texts that are one token each."""
+    """Decode `sites` at `layers` (None: all) of every text. `track` holds token ids, or texts that are one token each.
+
+    `keep` asks for a handle on the rows; `kept` names the row of an earlier call that this one's only text repeats.
+    """
 
     texts: tuple[Text, ...]
     kind: str = "logit"
@@ -19,3 +23,5 @@ class LensRequest(Struct, frozen=True, tag="lens", forbid_unknown_fields=True):
     steer: tuple[Edit, ...] = ()
     entropy: bool = True
     kl_final: bool = True
+    keep: Keep = 0
+    kept: Handle | None = None

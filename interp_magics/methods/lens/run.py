@@ -24,14 +24,14 @@ def programs(request: LensRequest, engine: Engine) -> tuple[Program, ...]:
 
 def result(request: LensRequest, outcomes: Sequence[Outcome], engine: Engine) -> bytes:
     """One run for each text."""
-    return lens_run.encode([_run(request, row, engine) for row in finished_rows(outcomes)])
+    return lens_run.encode([_run(request, i, row, engine) for i, row in enumerate(finished_rows(outcomes))])
 
 
 def _track(request: LensRequest, engine: Engine) -> tuple[int, ...]:
     return tuple(dict.fromkeys(engine.tokens.one(token) for token in request.track))
 
 
-def _run(request: LensRequest, row: FinishedRow, engine: Engine) -> LensRun:
+def _run(request: LensRequest, number: int, row: FinishedRow, engine: Engine) -> LensRun:
     by_site = [values for values in row.values if isinstance(values, LensArrays)]
 
     def stack(name: str) -> Any:
@@ -46,13 +46,15 @@ def _run(request: LensRequest, row: FinishedRow, engine: Engine) -> LensRun:
         kind=request.kind,
         layers=layers_of(engine.card, request.sites[0], request.layers),
         sites=request.sites,
+        row=number,
         prompt_length=outcome.prompt_length,
         text=engine.tokens.decode(outcome.token_ids),
         completion=row.completion(engine.tokens),
         finish=outcome.finish,
         vocabulary=engine.card.vocabulary,
         strings=engine.tokens.table(sorted(shown)),
-        provenance=provenance(request, engine),
+        provenance=provenance(request, engine, kept=row.reread),
+        handle=row.handle,
     )
     return LensRun(
         meta,

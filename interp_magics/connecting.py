@@ -1,0 +1,66 @@
+"""From an address, a connection file or nothing to a pool."""
+
+import os
+from pathlib import Path
+
+from .api import Pool
+from .client import embedded
+from .client.connection import Connection
+from .demo import MODEL_DIR, MODEL_NAME
+from .errors import RequestError
+from .launch.config import ModelSpec
+from .wire.keys import Address
+
+
+def connect(
+    url: str | Path | None = None,
+    *,
+    model: str | None = None,
+    tp: int = 1,
+    dtype: str | None = None,
+    threads: int | None = None,
+) -> Pool:
+    """Connect to a pool.
+
+    `url` is a pool's address (tcp://host:port#key=…) or its connection file; without it $INTERP_POOL_URL counts, and without
+    that an embedded pool starts for `model` (a directory or hub id; by default the demo model) and ends with this process.
+    Raises PoolUnavailable, RequestError.
+    """
+    target = url or os.environ.get("INTERP_POOL_URL")
+    if target is None:
+        return _embedded(model, tp, dtype, threads)
+    connection = Connection(_address(target))
+    connection.connect()
+    pool = Pool(connection)
+    if model:
+        pool.use(model)
+    return pool
+
+
+def _address(target: str | Path) -> Address:
+    text = str(target)
+    if "://" in text:
+        return Address.parse(text)
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise RequestError(f"{text!r} is neither a pool's address (tcp://host:port#key=…) nor a connection file")
+    return Address.parse(path.read_text().strip())
+
+
+def _embedded(model: str | None, tp: int, dtype: str | None, threads: int | None) -> Pool:
+    if tp != 1:
+        raise RequestError(f"tp={tp}: this version runs a model on one rank; leave tp at 1")
+    if model is None or model == MODEL_NAME:
+        spec = ModelSpec(MODEL_NAME, str(MODEL_DIR), dtype=dtype or "float32")
+    else:
+        local = Path(model).expanduser()
+        path = str(local.resolve()) if local.is_dir() else model
+        spec = ModelSpec(local.name if local.is_dir() else model, path, dtype=dtype)
+    child = embedded.start([spec], threads)
+
+    def trouble() -> str | None:
+        return None if child.alive else f"the embedded pool has ended; connect again. It said:\n{child.trouble()}"
+
+    connection = Connection(child.address, trouble)
+    connection.connect()
+    return Pool(connection, child.stop, spec.name)

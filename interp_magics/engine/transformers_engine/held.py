@@ -1,0 +1,93 @@
+"""Rows that outlive their program, and programs answered from them instead of by a pass."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ...program.cards import ModelCard
+from ...program.language import Lens, Program, Stage, replace
+from ..protocol import HeldRow, HeldSite, Outcome, RowOutcome, Task
+from ..readout import Readout
+from ..tokens import Encoded
+from .batch import BatchRow
+from .plan import BoundTap, Kept, bind_stage, canonical, chosen_positions, fetcher
+from .reduce import finish, read
+
+
+def held_rows(stage: Stage, rows: Sequence[RowOutcome], kept: Mapping[str, Kept]) -> tuple[HeldRow, ...]:
+    """What a program's last stage kept, by row; nothing when it kept nothing."""
+    last = [kept[tap.keep] for tap in stage.taps if tap.keep and tap.keep in kept]
+    if not last:
+        return ()
+    made = []
+    for row in rows:
+        sites = {
+            canonical(one.site, layer): HeldSite(one.positions[number], values)
+            for one in last
+            for (layer, number), values in one.values.items()
+            if number == row.number
+        }
+        made.append(HeldRow(row, stage.edits, sites))
+    return tuple(made)
+
+
+def reread(task: Task, held: HeldRow, encoded: Encoded, card: ModelCard, readout: Readout) -> Outcome | None:
+    """The outcome of a program whose row is the held one, if all that its taps read was kept."""
+    if not _same_row(task.program, held, encoded):
+        return None
+    row = BatchRow(0, 0, encoded, task.program.rows[0].sampling, list(held.outcome.completion_ids))
+    stage = replace(task.program.stages[0], edits=())
+    bound = bind_stage(stage, [encoded], card, fetcher(task.objects, {}, readout.weight.device))
+    readings = []
+    for tap in bound.taps:
+        if tap.tap.reduce is None:
+            continue
+        values = _HeldValues(tap, held, row, readout)
+        if not values.complete:
+            return None
+        readings.append(read(tap, values, readout))
+    return Outcome((replace_number(held.outcome),), (tuple(readings),), reread=True)
+
+
+def replace_number(outcome: RowOutcome) -> RowOutcome:
+    """The held row as the first of a program of one."""
+    return RowOutcome(0, outcome.token_ids, outcome.prompt_length, outcome.completion_ids, outcome.finish)
+
+
+def _same_row(program: Program, held: HeldRow, encoded: Encoded) -> bool:
+    sampling = program.rows[0].sampling
+    forced = () if sampling is None else sampling.forced
+    return (
+        len(program.rows) == len(program.stages) == 1
+        and encoded.ids == held.outcome.token_ids[: held.outcome.prompt_length]
+        and forced == held.outcome.completion_ids
+        and program.stages[0].edits == held.edits
+        and not program.stages[0].gradients
+    )
+
+
+class _HeldValues:
+    """Values of one tap, taken from what was held."""
+
+    def __init__(self, tap: BoundTap, held: HeldRow, row: BatchRow, readout: Readout) -> None:
+        self._tap, self._held, self._readout = tap.tap, held, readout
+        self.positions = {0: chosen_positions(tap.selections[0], row)}
+        wanted = [canonical(tap.tap.site, layer) for layer in tap.layers]
+        if isinstance(tap.tap.reduce, Lens) and tap.tap.reduce.kl_final:
+            wanted.append(("ln_final", 0))
+        self.complete = all(a in held.sites and set(self.positions[0]) <= set(held.sites[a].positions) for a in wanted)
+
+    def at(self, layer: int, row: int) -> Tensor:
+        return finish(self._take(canonical(self._tap.site, layer)), self._tap, self._readout)
+
+    def final(self, row: int) -> Tensor:
+        return self._take(("ln_final", 0))
+
+    def _take(self, address: tuple[str, int]) -> Tensor:
+        site = self._held.sites[address]
+        values = site.values
+        if site.positions != self.positions[0]:
+            place = {position: i for i, position in enumerate(site.positions)}
+            values = values[torch.tensor([place[p] for p in self.positions[0]], dtype=torch.long)]
+        return values.to(self._readout.weight.device)
