@@ -11,6 +11,7 @@ from ..methods.plans import kept, method
 from ..methods.requests import Request
 from ..program.cards import ModelCard
 from ..wire.messages import Failure, JobInfo, JobState
+from .outbox import Route
 from .schedule import Free, JobKey, Waiting, assign, order
 
 STRIKES = 3
@@ -40,7 +41,7 @@ class Job:
     ended: float = 0.0
     seconds: float = 0.0
     failure: Failure | None = None
-    followers: set[bytes] = field(default_factory=set)
+    followers: set[Route] = field(default_factory=set)
 
     @property
     def ended_state(self) -> bool:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -30,10 +31,12 @@ from ..wire.messages import (
     Release,
     Stat,
     Submit,
+    Ticket,
     Welcome,
 )
 from .book import Book, Job
-from .outbox import Outbox
+from .door import Door
+from .outbox import Outbox, Route
 from .schedule import JobKey
 from .store import ObjectStore, Spool, StoreError
 from .workers import Workers
@@ -41,6 +44,14 @@ from .workers import Workers
 CHUNK = 1 << 20
 FIRST_CHUNKS = 8
 _LISTED = 200
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where large results are had: the door for clients on this host, the port for results in chunks."""
+
+    door: Door
+    bulk_port: int
 
 
 class Clients:
@@ -55,12 +66,14 @@ class Clients:
         limits: Limits,
         models: Sequence[str],
         workers: Workers,
+        places: Places,
     ) -> None:
         self._book, self._store, self._spool, self._out = book, store, spool, outbox
         self._limits, self._models, self._workers = limits, tuple(models), workers
+        self._places = places
         self._epoch, self._started = uuid4().hex, time.monotonic()
-        self._reading: dict[tuple[bytes, JobKey], int] = {}
-        self._handlers: dict[type, Callable[[bytes, str, Any, Sequence[Buffer]], None]] = {
+        self._reading: dict[tuple[Route, JobKey], int] = {}
+        self._handlers: dict[type, Callable[[Route, str, Any, Sequence[Buffer]], None]] = {
             Hello: self._hello,
             Put: self._put,
             Stat: self._stat,
@@ -72,10 +85,10 @@ class Clients:
             Release: self._release,
         }
 
-    def handle(self, route: bytes, user: str, message: FromClient, buffers: Sequence[Buffer]) -> None:
+    def handle(self, route: Route, user: str, message: FromClient, buffers: Sequence[Buffer]) -> None:
         self._handlers[type(message)](route, user, message, buffers)
 
-    def refuse(self, route: bytes, why: str) -> None:
+    def refuse(self, route: Route, why: str) -> None:
         """Answer to a known client for what is not a message."""
         self._out.client(
             route, Failure(code="protocol", message=f"{why}; client and pool may be of different versions")
@@ -88,16 +101,25 @@ class Clients:
                 self._spool.release(key)
                 self._book.forget(key)
 
-    def _hello(self, route: bytes, user: str, hello: Hello, buffers: Sequence[Buffer]) -> None:
+    def _hello(self, route: Route, user: str, hello: Hello, buffers: Sequence[Buffer]) -> None:
         if hello.major != MAJOR:
             side = "the client" if hello.major < MAJOR else "the pool"
             text = f"the client speaks IMP/{hello.major}, the pool IMP/{MAJOR}: upgrade {side}"
             self._out.client(route, Failure(code="version", message=text))
             return
         minor = min(hello.minor, MINOR)
-        self._out.client(route, Welcome(major=MAJOR, minor=minor, epoch=self._epoch, user=user, limits=self._limits))
+        welcome = Welcome(
+            major=MAJOR,
+            minor=minor,
+            epoch=self._epoch,
+            user=user,
+            limits=self._limits,
+            door=self._places.door.path,
+            bulk=self._places.bulk_port,
+        )
+        self._out.client(route, welcome)
 
-    def _put(self, route: bytes, user: str, put: Put, buffers: Sequence[Buffer]) -> None:
+    def _put(self, route: Route, user: str, put: Put, buffers: Sequence[Buffer]) -> None:
         try:
             if len(buffers) != 1:
                 raise StoreError("bad_request", "an object is one buffer")
@@ -107,7 +129,7 @@ class Clients:
             return
         self._out.client(route, Accepted(digest=put.digest))
 
-    def _stat(self, route: bytes, user: str, stat: Stat, buffers: Sequence[Buffer]) -> None:
+    def _stat(self, route: Route, user: str, stat: Stat, buffers: Sequence[Buffer]) -> None:
         places = self._book.places()
         mine = list(self._book.of_user(user))[-_LISTED:]
         jobs = tuple(self._book.info(job, places) for job in mine)
@@ -145,7 +167,7 @@ class Clients:
             trouble=next((g.trouble for g in failed), ""),
         )
 
-    def _submit(self, route: bytes, user: str, submit: Submit, buffers: Sequence[Buffer]) -> None:
+    def _submit(self, route: Route, user: str, submit: Submit, buffers: Sequence[Buffer]) -> None:
         key = (user, submit.job)
         known = self._book.jobs.get(key)
         if known:
@@ -193,7 +215,7 @@ class Clients:
         """An upper bound that costs nothing: the exact place is in the state that a client asks for."""
         return max(0, self._book.queued - 1) if self._book.jobs[key].state == "queued" else 0
 
-    def _cancel(self, route: bytes, user: str, cancel: CancelJob, buffers: Sequence[Buffer]) -> None:
+    def _cancel(self, route: Route, user: str, cancel: CancelJob, buffers: Sequence[Buffer]) -> None:
         job = self._book.cancel((user, cancel.job), time.monotonic())
         if job is None:
             self._unknown(route, cancel.job)
@@ -202,7 +224,7 @@ class Clients:
         elif job.state == "cancelled":
             self._out.clients({route, *job.followers}, _cancelled(job))
 
-    def _follow(self, route: bytes, user: str, follow: Follow, buffers: Sequence[Buffer]) -> None:
+    def _follow(self, route: Route, user: str, follow: Follow, buffers: Sequence[Buffer]) -> None:
         job = self._book.jobs.get((user, follow.job))
         if job is None:
             self._unknown(route, follow.job)
@@ -211,7 +233,7 @@ class Clients:
         self._out.client(route, Accepted(job=follow.job, ahead=self._ahead(job.key)))
         self._tell_end(route, job)
 
-    def _tell_end(self, route: bytes, job: Job) -> None:
+    def _tell_end(self, route: Route, job: Job) -> None:
         result = self._spool.find(job.key)
         if job.state == "done" and result:
             done = Done(job=job.key[1], attempt=job.attempt, size=result.size, seconds=job.seconds, worker=job.group)
@@ -221,18 +243,23 @@ class Clients:
         elif job.state == "failed":
             self._out.client(route, job.failure or Failure(code="failed", message="the job failed", job=job.key[1]))
 
-    def _fetch(self, route: bytes, user: str, fetch: Fetch, buffers: Sequence[Buffer]) -> None:
+    def _fetch(self, route: Route, user: str, fetch: Fetch, buffers: Sequence[Buffer]) -> None:
         key = (user, fetch.job)
-        if self._spool.find(key) is None:
+        result = self._spool.find(key)
+        if result is None:
             self._unknown(route, fetch.job)
+            return
+        if fetch.local and result.path:
+            secret = self._places.door.ticket(result.path)
+            self._out.client(route, Ticket(job=fetch.job, size=result.size, secret=secret))
             return
         self._reading[route, key] = fetch.offset
         self._send_chunks(route, key, FIRST_CHUNKS)
 
-    def _credit(self, route: bytes, user: str, credit: Credit, buffers: Sequence[Buffer]) -> None:
+    def _credit(self, route: Route, user: str, credit: Credit, buffers: Sequence[Buffer]) -> None:
         self._send_chunks(route, (user, credit.job), credit.chunks)
 
-    def _send_chunks(self, route: bytes, key: JobKey, count: int) -> None:
+    def _send_chunks(self, route: Route, key: JobKey, count: int) -> None:
         """Up to `count` chunks of a result that the connection reads, as its credit allows."""
         result = self._spool.find(key)
         for _ in range(count):
@@ -246,13 +273,13 @@ class Clients:
                 return
             self._reading[route, key] = offset + len(data)
 
-    def _release(self, route: bytes, user: str, release: Release, buffers: Sequence[Buffer]) -> None:
+    def _release(self, route: Route, user: str, release: Release, buffers: Sequence[Buffer]) -> None:
         job = self._book.jobs.get((user, release.job))
         if job and job.ended_state:
             self._spool.release(job.key)
             self._book.forget(job.key)
 
-    def _unknown(self, route: bytes, job: str) -> None:
+    def _unknown(self, route: Route, job: str) -> None:
         self._out.client(route, Failure(code="unknown_job", message=f"you have no job {job}", job=job))
 
 

@@ -1,9 +1,10 @@
-"""The broker's process: two endpoints, one loop. One bad peer never ends it."""
+"""The broker's process: its endpoints, one loop. One bad peer never ends it."""
 
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -14,8 +15,9 @@ from ..wire.keys import KeyPair, use_server_keys
 from ..wire.messages import FromClient, FromWorker, Limits
 from .admission import CLIENT, WORKER, Admission, Key
 from .book import Book
-from .clients import Clients
-from .outbox import Outbox
+from .clients import Clients, Places
+from .door import Door
+from .outbox import Outbox, Route
 from .store import ObjectStore, Spool
 from .workers import Workers
 
@@ -33,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True):
     host: str = "127.0.0.1"
     client_port: int = 0
     worker_port: int = 0
+    bulk_port: int = 0
     limits: Limits = Limits()
     patience: float = 5.0
 
@@ -53,11 +56,14 @@ class Server:
         self._context = zmq.Context()
         self.admission = Admission(self._context, keys.admitted)
         self._clients_socket = self._bind(CLIENT, settings.client_port, keys.server)
+        self._bulk_socket = self._bind(CLIENT, settings.bulk_port, keys.server)
         self._workers_socket = self._bind(WORKER, settings.worker_port, keys.server)
         book, store, spool = Book(), ObjectStore(settings.limits), Spool(settings.spool, settings.limits)
-        outbox = Outbox(self._clients_socket, self._workers_socket)
+        self._door = Door()
+        places = Places(self._door, int(_endpoint(self._bulk_socket).rpartition(":")[2]))
+        outbox = Outbox(self._clients_socket, self._bulk_socket, self._workers_socket)
         self.workers = Workers(book, store, spool, outbox, settings.limits)
-        self.clients = Clients(book, store, spool, outbox, settings.limits, settings.models, self.workers)
+        self.clients = Clients(book, store, spool, outbox, settings.limits, settings.models, self.workers, places)
         self._book, self._store = book, store
         self._read_client, self._read_worker = Reader(FromClient), Reader(FromWorker)
         self._next_tick = 0.0
@@ -73,8 +79,9 @@ class Server:
     def run(self, going: Callable[[], bool], wake: int | None = None) -> None:
         """Serve until `going()` is false; it is asked at every tick and when `wake` (a file descriptor) is readable."""
         poller = zmq.Poller()
-        for socket in (self.admission.socket, self._clients_socket, self._workers_socket):
+        for socket in (self.admission.socket, self._clients_socket, self._bulk_socket, self._workers_socket):
             poller.register(socket, zmq.POLLIN)
+        poller.register(self._door.fileno(), zmq.POLLIN)
         if wake is not None:
             poller.register(wake, zmq.POLLIN)
         while going():
@@ -84,12 +91,17 @@ class Server:
             if self._workers_socket in ready:
                 self._drain(self._workers_socket, self._from_worker)
             if self._clients_socket in ready:
-                self._drain(self._clients_socket, self._from_client)
+                self._drain(self._clients_socket, partial(self._from_client, False))
+            if self._bulk_socket in ready:
+                self._drain(self._bulk_socket, partial(self._from_client, True))
+            if self._door.fileno() in ready:
+                self._guarded(self._door.answer)
             self._guarded(self.workers.hand_out)
             self._guarded(self._tick)
 
     def close(self) -> None:
-        for socket in (self._clients_socket, self._workers_socket):
+        self._door.close()
+        for socket in (self._clients_socket, self._bulk_socket, self._workers_socket):
             socket.close(linger=200)
         self.admission.close()
         self._context.term()
@@ -118,7 +130,8 @@ class Server:
             except Exception:
                 log.exception("a message could not be handled")
 
-    def _from_client(self, route: bytes, user: str, frames: list[bytes]) -> None:
+    def _from_client(self, bulk: bool, peer: bytes, user: str, frames: list[bytes]) -> None:
+        route = Route(bulk, peer)
         try:
             message, buffers = self._read_client.read(frames)
         except WireError as error:
@@ -149,6 +162,7 @@ class Server:
         self._next_tick = now + _TICK
         self._store.expire(now)
         self.clients.expire(now)
+        self._door.expire()
         if stalled:
             return  # beats that came meanwhile are still unread: silence would be this loop's own
         for name in self._book.silent(now, self.settings.patience):

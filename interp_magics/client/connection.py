@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import zmq
@@ -32,9 +33,11 @@ from ..wire.messages import (
     Put,
     Stat,
     Submit,
+    Ticket,
     ToClient,
     Welcome,
 )
+from .door import mapped
 from .job import Job
 
 _TICK = 0.25
@@ -44,7 +47,7 @@ _SILENCE_SECONDS = 20.0
 
 @dataclass
 class _Tracked:
-    """A job of this connection: how to submit it again, and what has come of its result."""
+    """A job of this connection: how to submit it again, what has come of its result, and where more is asked for."""
 
     job: Job[Any]
     submit: Submit | None
@@ -53,6 +56,7 @@ class _Tracked:
     size: int = 0
     got: int = 0
     data: bytearray = field(default_factory=bytearray)
+    asking: deque[list[Any]] = field(default_factory=deque)
 
 
 @dataclass
@@ -70,6 +74,7 @@ class Connection:
         """`alive` says why the pool is known to be gone, or None."""
         self._address, self._alive = address, alive
         self._outgoing: deque[list[Any]] = deque()
+        self._outgoing_bulk: deque[list[Any]] = deque()
         self._tracked: dict[str, _Tracked] = {}
         self._asked: dict[int, _Asked] = {}
         self._lock = threading.Lock()
@@ -185,7 +190,7 @@ class Connection:
             return
 
     def _run(self) -> None:
-        socket = self._open()
+        socket, bulk = self._open(self._address.endpoint), None
         reader, poller = Reader(ToClient), zmq.Poller()
         poller.register(socket, zmq.POLLIN)
         poller.register(self._wake_read.fileno(), zmq.POLLIN)
@@ -196,25 +201,37 @@ class Connection:
             self._drain_wakes()
             while self._outgoing:
                 socket.send_multipart(self._outgoing.popleft(), copy=False)
+            if self._outgoing_bulk and bulk is None:
+                bulk = self._open(self._bulk_endpoint())
+                poller.register(bulk, zmq.POLLIN)
+            while bulk and self._outgoing_bulk:
+                bulk.send_multipart(self._outgoing_bulk.popleft())
             self._receive(socket, reader)
+            if bulk:
+                self._receive(bulk, reader)
             now = time.monotonic()
             if now > next_ping:
                 next_ping = now + _PING_SECONDS
                 self._check(now, socket)
-        socket.close(linger=500)
+        for opened in filter(None, (socket, bulk)):
+            opened.close(linger=500)
         self._context.term()
         self._fail_all("the connection to the pool was closed")
         self._wake_read.close()
         self._wake_write.close()
 
-    def _open(self) -> "zmq.Socket[bytes]":
+    def _bulk_endpoint(self) -> str:
+        host = self._address.endpoint.rpartition(":")[0]
+        return f"{host}:{self.welcome.bulk if self.welcome else 0}"
+
+    def _open(self, endpoint: str) -> "zmq.Socket[bytes]":
         socket = self._context.socket(zmq.DEALER)
         socket.routing_id = b"\1" + secrets.token_bytes(16)
         use_client_keys(socket, self._address.client, self._address.server)
         socket.linger = 500
         socket.heartbeat_ivl, socket.heartbeat_timeout = 2000, 10000
         socket.sndhwm = socket.rcvhwm = 0
-        socket.connect(self._address.endpoint)
+        socket.connect(endpoint)
         return socket
 
     def _drain_wakes(self) -> None:
@@ -270,6 +287,8 @@ class Connection:
             self._take_done(tracked, message, buffers)
         elif isinstance(message, Chunk):
             self._take_chunk(tracked, message, buffers[0])
+        elif isinstance(message, Ticket):
+            self._take_ticket(tracked, message)
         elif isinstance(message, Failure) and message.code == "missing" and tracked.submit and message.missing:
             self._put(tracked, message)
         elif isinstance(message, Failure):
@@ -291,7 +310,9 @@ class Connection:
             if now - tracked.heard < _PING_SECONDS:
                 continue
             if tracked.size:
-                self._outgoing.append(write(Fetch(job=job_id, offset=tracked.got)))
+                # The bulk endpoint may be out of reach: the rest comes on this one.
+                tracked.data, tracked.asking = tracked.data or bytearray(tracked.size), self._outgoing
+                tracked.asking.append(write(Fetch(job=job_id, offset=tracked.got)))
             elif job_id in ended:
                 self._outgoing.append(write(Follow(job=job_id)))
             elif job_id not in listed and tracked.submit is not None:
@@ -313,9 +334,25 @@ class Connection:
         if buffers:
             self._end(tracked, data=buffers[0])
             return
-        tracked.size, tracked.got, tracked.data = done.size, 0, bytearray(done.size)
-        self._outgoing.append(write(Fetch(job=tracked.job.id)))
+        tracked.size, tracked.got = done.size, 0
+        if self.welcome and self.welcome.door and Path(self.welcome.door).exists():
+            self._outgoing.append(write(Fetch(job=tracked.job.id, local=True)))
+        else:
+            self._fetch_chunks(tracked)
         self._wake()
+
+    def _take_ticket(self, tracked: _Tracked, ticket: Ticket) -> None:
+        assert self.welcome is not None
+        data = mapped(self.welcome.door, ticket.secret, ticket.size)
+        if data is None:
+            self._fetch_chunks(tracked)
+            self._wake()
+        else:
+            self._end(tracked, data=data)
+
+    def _fetch_chunks(self, tracked: _Tracked) -> None:
+        tracked.data, tracked.asking = bytearray(tracked.size), self._outgoing_bulk
+        tracked.asking.append(write(Fetch(job=tracked.job.id)))
 
     def _take_chunk(self, tracked: _Tracked, chunk: Chunk, data: Any) -> None:
         if chunk.offset != tracked.got or chunk.offset + len(data) > tracked.size:
@@ -325,7 +362,7 @@ class Connection:
         if tracked.got == tracked.size:
             self._end(tracked, data=tracked.data)
             return
-        self._outgoing.append(write(Credit(job=tracked.job.id, chunks=1)))
+        tracked.asking.append(write(Credit(job=tracked.job.id, chunks=1)))
         self._wake()
 
     def _put(self, tracked: _Tracked, failure: Failure) -> None:

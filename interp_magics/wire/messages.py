@@ -72,10 +72,11 @@ class CancelJob(_Sent, frozen=True, tag="cancel"):
 
 
 class Fetch(_Sent, frozen=True, tag="fetch"):
-    """Send the result of a finished job, from `offset` on."""
+    """Send the result of a finished job, from `offset` on; or with `local` a ticket for its file, if that can be."""
 
     job: JobId
     offset: Count = 0
+    local: bool = False
 
 
 class Follow(_Sent, frozen=True, tag="follow"):
@@ -115,13 +116,19 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Welcome(Struct, frozen=True, kw_only=True, tag="welcome"):
-    """The answer to `hello`: the versions that hold from now on, who the pool says you are, what it allows."""
+    """The answer to `hello`: the versions that hold from now on, who the pool says you are, what it allows.
+
+    `door` is the path of a Unix socket that gives files of results to processes on the pool's host, `bulk` the port of the
+    endpoint for results in chunks.
+    """
 
     major: int
     minor: int
     epoch: str
     user: str
     limits: Limits
+    door: str = ""
+    bulk: int = 0
     buffers: tuple[BufferSpec, ...] = ()
 
 
@@ -196,6 +203,14 @@ class Chunk(_Sent, frozen=True, tag="chunk"):
     size: Count = 0
 
 
+class Ticket(_Sent, frozen=True, tag="ticket"):
+    """What to say at the pool's door for the file of a result of `size` bytes."""
+
+    job: JobId
+    size: Count
+    secret: str
+
+
 class Done(_Sent, frozen=True, tag="done"):
     """The job ended well: its result is the one buffer (safetensors), or `size` bytes to fetch."""
 
@@ -218,7 +233,7 @@ class Failure(_Sent, frozen=True, tag="error"):
     missing: tuple[str, ...] = ()
 
 
-ToClient = Welcome | Accepted | PoolState | Event | Chunk | Done | Failure
+ToClient = Welcome | Accepted | PoolState | Event | Chunk | Ticket | Done | Failure
 
 
 # Worker group to broker

@@ -77,7 +77,8 @@ export class LensView {
     this.#canvas.setAttribute("aria-label", `Lens of ${this.#data.header.title}; arrow keys move, Enter pins, Escape clears`);
     this.root.replaceChildren(this.#bar, this.#scroll, this.#chips, this.#chart, this.#card, this.#live);
     this.#readCursor();
-    this.#render();
+    // Off the page nothing has a size yet; the observer renders when it has.
+    if (this.root.isConnected) this.#render();
   }
 
   #listen(): void {
@@ -87,7 +88,7 @@ export class LensView {
     on.on(this.#canvas, "click", (event) => this.#click(event));
     on.on(this.#canvas, "keydown", (event) => this.#key(event));
     on.on(this.#canvas, "blur", () => this.#hideCard());
-    on.on(this.#scroll, "scroll", () => this.#paint());
+    on.on(this.#scroll, "scroll", () => this.#paintSoon());
     on.add(watchTheme(() => this.#render()));
     const observer = new ResizeObserver(() => this.#render());
     observer.observe(this.root);
@@ -96,7 +97,7 @@ export class LensView {
     for (const trait of ["payload", "header"] as const) this.#onModel(trait, () => this.#load());
     this.#onModel("cursor", () => {
       this.#readCursor();
-      this.#paint();
+      this.#paintSoon();
     });
   }
 
@@ -136,28 +137,31 @@ export class LensView {
     return Math.min(MAX_HEIGHT, HEAD + this.#data.rows * ROW);
   }
 
-  #paint(): void {
+  /** Paint in the next frame, once, however many events ask for it. */
+  #paintSoon(): void {
     cancelAnimationFrame(this.#frame);
-    this.#frame = requestAnimationFrame(() => {
-      const { header } = this.#data;
-      const pins = this.model.get("pins").flatMap((pin, i) => {
-        const cell = { row: header.positions.indexOf(pin.position), column: header.layers.indexOf(pin.layer) };
-        const colours = lineColours(themeOf(this.root).dark);
-        return cell.row < 0 || cell.column < 0 || pin.site !== header.sites[this.#site]
-          ? []
-          : [{ cell, colour: colours[i % colours.length] }];
-      });
-      const scene = {
-        data: this.#data,
-        mode: modeOf(this.model.get("mode")),
-        site: this.#site,
-        theme: themeOf(this.root),
-        cursor: this.#cursor,
-        pins,
-      };
-      draw(this.#canvas, scene, this.#width, this.#viewHeight, this.#scroll.scrollTop);
-      this.root.dataset.drawn = "true";
+    this.#frame = requestAnimationFrame(() => this.#paint());
+  }
+
+  #paint(): void {
+    const { header } = this.#data;
+    const pins = this.model.get("pins").flatMap((pin, i) => {
+      const cell = { row: header.positions.indexOf(pin.position), column: header.layers.indexOf(pin.layer) };
+      const colours = lineColours(themeOf(this.root).dark);
+      return cell.row < 0 || cell.column < 0 || pin.site !== header.sites[this.#site]
+        ? []
+        : [{ cell, colour: colours[i % colours.length] }];
     });
+    const scene = {
+      data: this.#data,
+      mode: modeOf(this.model.get("mode")),
+      site: this.#site,
+      theme: themeOf(this.root),
+      cursor: this.#cursor,
+      pins,
+    };
+    draw(this.#canvas, scene, this.#width, this.#viewHeight, this.#scroll.scrollTop);
+    this.root.dataset.drawn = "true";
   }
 
   #renderBar(): void {
@@ -293,7 +297,7 @@ export class LensView {
     this.#cursor = cell;
     this.#live.textContent = spoken(this.#data, this.#site, cell);
     this.#set("cursor", [this.#data.header.layers[cell.column], this.#data.header.positions[cell.row]]);
-    this.#paint();
+    this.#paintSoon();
   }
 
   #toggle(cell: Cell): void {
