@@ -1,24 +1,19 @@
-"""The connection to a pool: one thread that owns the socket, and jobs that other threads wait for."""
+"""What is said to a pool and what comes of it: jobs that other threads wait for."""
 
 import secrets
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import zmq
-
 from ..errors import Cancelled, InterpError, PoolUnavailable, RemoteError, RequestError
 from ..methods.requests import Request
-from ..wire.frames import MAX_HEADER, Reader, WireError, write, write_bytes
-from ..wire.keys import Address, use_client_keys
+from ..wire.frames import MAX_HEADER, WireError, write, write_bytes
+from ..wire.keys import Address
 from ..wire.messages import (
-    MAJOR,
-    MINOR,
     Accepted,
     CancelJob,
     Chunk,
@@ -28,7 +23,6 @@ from ..wire.messages import (
     Failure,
     Fetch,
     Follow,
-    Hello,
     PoolState,
     Put,
     Stat,
@@ -37,6 +31,7 @@ from ..wire.messages import (
     ToClient,
     Welcome,
 )
+from .channel import Channel, Listener
 from .door import mapped
 from .job import Job
 
@@ -47,7 +42,7 @@ _SILENCE_SECONDS = 20.0
 
 @dataclass
 class _Tracked:
-    """A job of this connection: how to submit it again, what has come of its result, and where more is asked for."""
+    """A job of this connection: how to submit it again, what has come of its result, and the port where more is asked for."""
 
     job: Job[Any]
     submit: Submit | None
@@ -56,7 +51,7 @@ class _Tracked:
     size: int = 0
     got: int = 0
     data: bytearray = field(default_factory=bytearray)
-    asking: deque[list[Any]] = field(default_factory=deque)
+    bulk: int = 0
 
 
 @dataclass
@@ -73,22 +68,18 @@ class Connection:
     def __init__(self, address: Address, alive: Callable[[], str | None] = lambda: None) -> None:
         """`alive` says why the pool is known to be gone, or None."""
         self._address, self._alive = address, alive
-        self._outgoing: deque[list[Any]] = deque()
-        self._outgoing_bulk: deque[list[Any]] = deque()
         self._tracked: dict[str, _Tracked] = {}
         self._asked: dict[int, _Asked] = {}
         self._lock = threading.Lock()
         self._numbers = 0
         self._closed = False
-        self._heard = time.monotonic()
         self._welcomed = threading.Event()
         self._refused: InterpError | None = None
         self._gone = ""
         self.welcome: Welcome | None = None
-        self._context = zmq.Context()
-        self._wake_read, self._wake_write = self._pair()
-        self._thread = threading.Thread(target=self._run, name="interp-magics", daemon=True)
-        self._thread.start()
+        listener = Listener(self._take, self._garbled, self._check, self._ended, _PING_SECONDS)
+        self._channel = Channel(address, listener)
+        self._channel.start()
 
     def connect(self, timeout: float = 10.0) -> Welcome:
         """Wait for the pool's greeting. Raises PoolUnavailable with what to try."""
@@ -130,7 +121,7 @@ class Connection:
             if self._gone:
                 raise PoolUnavailable(self._gone)
             self._tracked[job.id] = _Tracked(job, message, dict(objects))
-        self._send(frames)
+        self._channel.send(frames)
         return job
 
     def follow(self, job_id: str, method: str, build: Callable[[bytes], Any]) -> Job[Any]:
@@ -141,11 +132,11 @@ class Connection:
         job: Job[Any] = Job(job_id, method, build, self.cancel)
         with self._lock:
             self._tracked[job_id] = _Tracked(job, None, {})
-        self._send(write(Follow(job=job_id)))
+        self._send(Follow(job=job_id))
         return job
 
     def cancel(self, job_id: str) -> None:
-        self._send(write(CancelJob(job=job_id)))
+        self._send(CancelJob(job=job_id))
 
     def state(self, timeout: float = 10.0) -> PoolState:
         """The pool's state. Raises PoolUnavailable when it does not answer."""
@@ -154,7 +145,7 @@ class Connection:
             self._numbers += 1
             number = self._numbers
             self._asked[number] = asked
-        self._send(write(Stat(number=number)))
+        self._send(Stat(number=number))
         deadline = time.monotonic() + timeout
         while not asked.event.wait(0.1):
             if self._gone or time.monotonic() > deadline:
@@ -164,105 +155,23 @@ class Connection:
 
     def close(self) -> None:
         """End the thread and the socket; jobs that still wait fail."""
-        if self._closed:
-            return
         self._closed = True
-        self._wake()
-        self._thread.join(2)
+        self._channel.close()
 
-    @staticmethod
-    def _pair() -> tuple[Any, Any]:
-        import socket
-
-        reader, writer = socket.socketpair()
-        reader.setblocking(False)
-        writer.setblocking(False)
-        return reader, writer
-
-    def _send(self, frames: list[Any]) -> None:
-        self._outgoing.append(frames)
-        self._wake()
-
-    def _wake(self) -> None:
-        try:
-            self._wake_write.send(b"\0")
-        except (BlockingIOError, OSError):
-            return
-
-    def _run(self) -> None:
-        socket, bulk = self._open(self._address.endpoint), None
-        reader, poller = Reader(ToClient), zmq.Poller()
-        poller.register(socket, zmq.POLLIN)
-        poller.register(self._wake_read.fileno(), zmq.POLLIN)
-        next_ping = time.monotonic() + _PING_SECONDS
-        socket.send_multipart(write(Hello(major=MAJOR, minor=MINOR)))
-        while not self._closed:
-            poller.poll(int(_TICK * 1000))
-            self._drain_wakes()
-            while self._outgoing:
-                socket.send_multipart(self._outgoing.popleft(), copy=False)
-            if self._outgoing_bulk and bulk is None:
-                bulk = self._open(self._bulk_endpoint())
-                poller.register(bulk, zmq.POLLIN)
-            while bulk and self._outgoing_bulk:
-                bulk.send_multipart(self._outgoing_bulk.popleft())
-            self._receive(socket, reader)
-            if bulk:
-                self._receive(bulk, reader)
-            now = time.monotonic()
-            if now > next_ping:
-                next_ping = now + _PING_SECONDS
-                self._check(now, socket)
-        for opened in filter(None, (socket, bulk)):
-            opened.close(linger=500)
-        self._context.term()
-        self._fail_all("the connection to the pool was closed")
-        self._wake_read.close()
-        self._wake_write.close()
-
-    def _bulk_endpoint(self) -> str:
-        host = self._address.endpoint.rpartition(":")[0]
-        return f"{host}:{self.welcome.bulk if self.welcome else 0}"
-
-    def _open(self, endpoint: str) -> "zmq.Socket[bytes]":
-        socket = self._context.socket(zmq.DEALER)
-        socket.routing_id = b"\1" + secrets.token_bytes(16)
-        use_client_keys(socket, self._address.client, self._address.server)
-        socket.linger = 500
-        socket.heartbeat_ivl, socket.heartbeat_timeout = 2000, 10000
-        socket.sndhwm = socket.rcvhwm = 0
-        socket.connect(endpoint)
-        return socket
-
-    def _drain_wakes(self) -> None:
-        try:
-            while self._wake_read.recv(4096):
-                pass
-        except BlockingIOError:
-            return
-
-    def _receive(self, socket: "zmq.Socket[bytes]", reader: Reader) -> None:
-        while True:
-            try:
-                frames = socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            self._heard = time.monotonic()
-            try:
-                message, buffers = reader.read(frames)
-            except WireError as error:
-                self._fail_all(f"the pool sent what this version does not understand ({error}); upgrade one of them")
-                return
-            self._take(message, buffers)
-
-    def _check(self, now: float, socket: "zmq.Socket[bytes]") -> None:
+    def _check(self) -> None:
         trouble = self._alive()
         if trouble:
             self._fail_all(trouble)
         elif self._tracked:
-            socket.send_multipart(write(Stat()))
-            if now - self._heard > _SILENCE_SECONDS:
+            self._send(Stat())
+            if time.monotonic() - self._channel.heard_at > _SILENCE_SECONDS:
                 self._fail_all(f"the pool at {self._address.endpoint} has said nothing for {_SILENCE_SECONDS:.0f} s")
+
+    def _garbled(self, error: WireError) -> None:
+        self._fail_all(f"the pool sent what this version does not understand ({error}); upgrade one of them")
+
+    def _send(self, message: Any, bulk: int = 0) -> None:
+        self._channel.send(write(message), bulk)
 
     def _take(self, message: ToClient, buffers: list[Any]) -> None:
         if isinstance(message, Welcome):
@@ -311,13 +220,12 @@ class Connection:
                 continue
             if tracked.size:
                 # The bulk endpoint may be out of reach: the rest comes on this one.
-                tracked.data, tracked.asking = tracked.data or bytearray(tracked.size), self._outgoing
-                tracked.asking.append(write(Fetch(job=job_id, offset=tracked.got)))
+                tracked.data, tracked.bulk = tracked.data or bytearray(tracked.size), 0
+                self._send(Fetch(job=job_id, offset=tracked.got), tracked.bulk)
             elif job_id in ended:
-                self._outgoing.append(write(Follow(job=job_id)))
+                self._send(Follow(job=job_id))
             elif job_id not in listed and tracked.submit is not None:
-                self._outgoing.append(write(tracked.submit))
-        self._wake()
+                self._send(tracked.submit)
 
     def _take_failure(self, failure: Failure) -> None:
         if failure.code == "version":
@@ -336,23 +244,21 @@ class Connection:
             return
         tracked.size, tracked.got = done.size, 0
         if self.welcome and self.welcome.door and Path(self.welcome.door).exists():
-            self._outgoing.append(write(Fetch(job=tracked.job.id, local=True)))
+            self._send(Fetch(job=tracked.job.id, local=True))
         else:
             self._fetch_chunks(tracked)
-        self._wake()
 
     def _take_ticket(self, tracked: _Tracked, ticket: Ticket) -> None:
         assert self.welcome is not None
         data = mapped(self.welcome.door, ticket.secret, ticket.size)
         if data is None:
             self._fetch_chunks(tracked)
-            self._wake()
         else:
             self._end(tracked, data=data)
 
     def _fetch_chunks(self, tracked: _Tracked) -> None:
-        tracked.data, tracked.asking = bytearray(tracked.size), self._outgoing_bulk
-        tracked.asking.append(write(Fetch(job=tracked.job.id)))
+        tracked.data, tracked.bulk = bytearray(tracked.size), self.welcome.bulk if self.welcome else 0
+        self._send(Fetch(job=tracked.job.id), tracked.bulk)
 
     def _take_chunk(self, tracked: _Tracked, chunk: Chunk, data: Any) -> None:
         if chunk.offset != tracked.got or chunk.offset + len(data) > tracked.size:
@@ -362,8 +268,7 @@ class Connection:
         if tracked.got == tracked.size:
             self._end(tracked, data=tracked.data)
             return
-        tracked.asking.append(write(Credit(job=tracked.job.id, chunks=1)))
-        self._wake()
+        self._send(Credit(job=tracked.job.id, chunks=1), tracked.bulk)
 
     def _put(self, tracked: _Tracked, failure: Failure) -> None:
         unknown = [digest for digest in failure.missing if digest not in tracked.objects]
@@ -373,9 +278,8 @@ class Connection:
             )
             return
         for digest in failure.missing:
-            self._outgoing.append(write_bytes(Put(digest=digest), tracked.objects[digest]))
-        self._outgoing.append(write(tracked.submit))
-        self._wake()
+            self._channel.send(write_bytes(Put(digest=digest), tracked.objects[digest]))
+        self._send(tracked.submit)
 
     def _end(self, tracked: _Tracked, data: Any = None, error: BaseException | None = None) -> None:
         with self._lock:
@@ -384,6 +288,9 @@ class Connection:
             tracked.job.take_error(error)
         else:
             tracked.job.take_result(data)
+
+    def _ended(self) -> None:
+        self._fail_all("the connection to the pool was closed")
 
     def _fail_all(self, why: str) -> None:
         with self._lock:
