@@ -62,7 +62,7 @@ _SIZES = ((12, 256, 32000), (24, 256, 32000), (12, 1024, 32000), (12, 256, 12800
 def _workspace(layers: int, tokens: int, vocabulary: int) -> int:
     """Most bytes alive at once while decoding, beyond rows and weights."""
     hidden = torch.zeros(layers, tokens, 64)
-    readout = Readout(torch.nn.Identity(), torch.zeros(vocabulary, 64), None, 1.0, None)
+    readout = Readout(torch.nn.Identity(), torch.zeros(vocabulary, 64), None, 1.0, None, vocabulary)
     source = kernel.Source(layers, tokens, lambda a, b: hidden[:, a:b], lambda a, b: hidden[-1, a:b])
     request = kernel.LensRequest(K, torch.tensor([], dtype=torch.long), True, False)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:

@@ -182,6 +182,17 @@ def read_shapes(config: Any) -> Shapes:
     )
 
 
+def site_shape(site: str, shapes: Shapes) -> tuple[int, ...]:
+    """The shape of a site's value at one position; of the first axis each rank may hold its share."""
+    if site in ("q", "head_out"):
+        return (shapes.heads, shapes.d_head)
+    if site in ("k", "v"):
+        return (shapes.kv_heads, shapes.d_head)
+    if site == "attn_pattern":
+        return (shapes.heads,)
+    return (shapes.d_mlp,) if site == "mlp_act" else (shapes.d_model,)
+
+
 def describe(model: Any) -> Arch:
     """The parts of a loaded causal language model. Raises RequestError naming what cannot be found."""
     shapes = read_shapes(model.config)
@@ -268,7 +279,7 @@ def _block_ports(family: Family, block: nn.Module, shapes: Shapes) -> dict[str, 
             count = shapes.heads if site == "q" else shapes.kv_heads
             ports[site] = Port(get(heads.path), "output", _heads_view(heads, count, shapes))
     if family.head_out:
-        ports["head_out"] = Port(get(family.head_out), "input", _split(shapes.heads, shapes.d_head))
+        ports["head_out"] = Port(get(family.head_out), "input", _split(shapes.d_head))
     if family.mlp_act:
         ports["mlp_act"] = Port(get(family.mlp_act), "input")
     return ports
@@ -279,8 +290,8 @@ def _queries_first(pattern: Tensor) -> Tensor:
     return pattern.transpose(1, 2)
 
 
-def _split(heads: int, d_head: int) -> View:
-    return lambda value: value.view(*value.shape[:2], heads, d_head)
+def _split(d_head: int) -> View:
+    return lambda value: value.view(*value.shape[:2], -1, d_head)
 
 
 def _heads_view(heads: Heads, count: int, shapes: Shapes) -> View:
@@ -290,10 +301,10 @@ def _heads_view(heads: Heads, count: int, shapes: Shapes) -> View:
             return _whole
         if heads.layout == "bhtd":
             return lambda value: value.transpose(1, 2)
-        return _split(count, d_head)
+        return _split(d_head)
     part = heads.part
     if heads.fused == "interleaved":
         start = "qkv".index(part) * d_head
-        return lambda value: value.view(*value.shape[:2], shapes.heads, 3 * d_head)[..., start : start + d_head]
+        return lambda value: value.view(*value.shape[:2], -1, 3 * d_head)[..., start : start + d_head]
     start = {"q": 0, "k": shapes.heads, "v": shapes.heads + shapes.kv_heads}[part] * d_head
     return lambda value: value[..., start : start + count * d_head].unflatten(-1, (count, d_head))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .ranks import Ranks
 from .readout import Readout
 from .topk import merge_top, tile_top
 
@@ -108,7 +109,7 @@ class _Sums:
 
 
 def _chunk(rows: Tensor, points: int, sets: int, readout: Readout, request: LensRequest) -> LensArrays:
-    count, width = rows.shape[0], min(VOCABULARY_PER_TILE, readout.vocabulary)
+    count, width = rows.shape[0], min(VOCABULARY_PER_TILE, readout.width)
     decoded = sets * points
     sums = _Sums(count, rows.device)
     cross = torch.zeros(sets, points, device=rows.device)
@@ -116,28 +117,54 @@ def _chunk(rows: Tensor, points: int, sets: int, readout: Readout, request: Lens
     ranks = torch.zeros(tracked.shape, dtype=torch.int32, device=rows.device)
     logits_buffer, weights_buffer = torch.empty(2, count, width, device=rows.device).unbind(0)
     values, ids = [], []
-    for start in range(0, readout.vocabulary, width):
-        stop = min(start + width, readout.vocabulary)
+    for start in range(0, readout.width, width):
+        stop = min(start + width, readout.width)
         exact = stop - start == width
         logits = logits_buffer if exact else logits_buffer[:, : stop - start].contiguous()
         weights = weights_buffer if exact else weights_buffer[:, : stop - start].contiguous()
         readout.product(rows, start, stop, out=logits)
         top, top_ids = tile_top(logits, min(request.top_k, stop - start))
         values.append(top[:decoded])
-        ids.append(top_ids[:decoded] + start)
+        ids.append(top_ids[:decoded] + (readout.start + start))
         if len(values) == _MERGE:
             values, ids = ([part] for part in merge_top(torch.cat(values, 1), torch.cat(ids, 1), request.top_k))
         factor = sums.raise_maximum(top[:, :1])
         torch.sub(logits, sums.maximum, out=weights).exp_()
         sums.total += weights.sum(1, keepdim=True)
-        _count_above(logits, tracked, ranks, request.track, start, stop)
+        _count_above(logits, tracked, ranks, request.track - readout.start, start, stop)
         if request.kl_final:
             final = weights[decoded:]
             products = final.unsqueeze(0) * logits[:decoded].view(sets, points, -1)
             cross = cross * factor[decoded:].view(1, points) + products.sum(-1)
         if request.entropy or request.kl_final:
             sums.weighted += weights.mul_(logits).sum(1, keepdim=True)
-    return _finish(values, ids, sums, cross, tracked, ranks, (sets, points), request)
+    top, top_ids = merge_top(torch.cat(values, 1), torch.cat(ids, 1), request.top_k)
+    if readout.ranks.size > 1:
+        top, top_ids, cross, ranks = _across(readout.ranks, top, top_ids, sums, cross, ranks, request.top_k)
+    return _finish(top, top_ids, sums, cross, tracked, ranks, (sets, points), request)
+
+
+def _across(
+    group: Ranks, top: Tensor, top_ids: Tensor, sums: _Sums, cross: Tensor, above: Tensor, k: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Merge what the ranks found in their shares of the vocabulary: per row 2k + 3 numbers, one for KL, one per tracked
+    token; never logits. A share may hold fewer than k tokens."""
+    sets, points = cross.shape
+    short = k - top.shape[1]
+    if short:
+        top = torch.nn.functional.pad(top, (0, short), value=-torch.inf)
+        top_ids = torch.nn.functional.pad(top_ids, (0, short), value=0)
+    top, top_ids = (group.stacked(part).movedim(0, 1).flatten(1) for part in (top, top_ids))
+    top, top_ids = merge_top(top, top_ids, k)
+    maxima = group.stacked(sums.maximum)
+    sums.maximum = maxima.amax(0)
+    factors = torch.exp(maxima - sums.maximum)
+    sums.total = (group.stacked(sums.total) * factors).sum(0)
+    sums.weighted = (group.stacked(sums.weighted) * factors).sum(0)
+    final = factors[:, sets * points :, 0].unsqueeze(1)
+    if final.shape[-1]:
+        cross = (group.stacked(cross) * final).sum(0)
+    return top, top_ids, cross, group.total(above)
 
 
 def _count_above(logits: Tensor, tracked: Tensor, ranks: Tensor, track: Tensor, start: int, stop: int) -> None:
@@ -150,8 +177,8 @@ def _count_above(logits: Tensor, tracked: Tensor, ranks: Tensor, track: Tensor, 
 
 
 def _finish(
-    values: list[Tensor],
-    ids: list[Tensor],
+    top: Tensor,
+    top_ids: Tensor,
     sums: _Sums,
     cross: Tensor,
     tracked: Tensor,
@@ -162,7 +189,6 @@ def _finish(
     decoded = shape[0] * shape[1]
     log_total = sums.log_total
     entropies = (log_total - sums.weighted / sums.total)[:, 0]
-    top, top_ids = merge_top(torch.cat(values, 1), torch.cat(ids, 1), request.top_k)
     divergence = None
     if request.kl_final:
         final_total, final_entropy = sums.total[decoded:, 0], entropies[decoded:]

@@ -15,7 +15,7 @@ def test_tiles_and_chunks_do_not_matter(monkeypatch, rows, tile, softcap):
     torch.manual_seed(1)
     sets, points, d, vocabulary = 3, 11, 16, 515
     hidden, weight, bias = torch.randn(sets, points, d), torch.randn(vocabulary, d), torch.randn(vocabulary)
-    readout = Readout(torch.nn.Identity(), weight, bias, 0.7, softcap)
+    readout = Readout(torch.nn.Identity(), weight, bias, 0.7, softcap, len(weight))
     track = torch.tensor([5, 514, 0])
     source = lens.Source(sets, points, lambda a, b: hidden[:, a:b], lambda a, b: hidden[-1, a:b])
     made = lens.decode(source, readout, lens.LensRequest(6, track, True, True))
@@ -34,7 +34,7 @@ def test_tiles_and_chunks_do_not_matter(monkeypatch, rows, tile, softcap):
 
 def test_log_probabilities_hold_when_logits_are_far_from_zero():
     weight = torch.tensor([[1000.0], [999.0], [-1000.0]])
-    readout = Readout(torch.nn.Identity(), weight, None, 1.0, None)
+    readout = Readout(torch.nn.Identity(), weight, None, 1.0, None, len(weight))
     rows = torch.ones(1, 1, 1)
     source = lens.Source(1, 1, lambda a, b: rows, lambda a, b: rows[0])
     made = lens.decode(source, readout, lens.LensRequest(3, torch.tensor([], dtype=torch.long), True, True))
@@ -49,7 +49,7 @@ def test_the_workspace_does_not_grow_with_layers_positions_or_vocabulary():
     def peak(sets, points, vocabulary):
         d = 32
         hidden = torch.zeros(sets, points, d)
-        readout = Readout(torch.nn.Identity(), torch.zeros(vocabulary, d), None, 1.0, None)
+        readout = Readout(torch.nn.Identity(), torch.zeros(vocabulary, d), None, 1.0, None, vocabulary)
         source = lens.Source(sets, points, lambda a, b: hidden[:, a:b], lambda a, b: hidden[-1, a:b])
         request = lens.LensRequest(5, torch.tensor([], dtype=torch.long), True, True)
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:

@@ -81,8 +81,11 @@ class _HeldValues:
     def at(self, layer: int, row: int) -> Tensor:
         return finish(self._take(canonical(self._tap.site, layer)), self._tap, self._readout)
 
+    def part(self, layer: int, row: int) -> Tensor:
+        return self._readout.ranks.share(self.at(layer, row), 1)
+
     def final(self, row: int) -> Tensor:
-        return self._take(("ln_final", 0))
+        return self._readout.ranks.share(self._take(("ln_final", 0)), 1)
 
     def _take(self, address: tuple[str, int]) -> Tensor:
         site = self._held.sites[address]

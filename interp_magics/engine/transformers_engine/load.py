@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from ...errors import RequestError
 from ...launch.config import ModelSpec
 from ...program.cards import ModelCard, SiteInfo
-from ..arch import Arch, Shapes, describe
+from ..arch import Arch, describe, site_shape
 from ..checkpoint import digest_of
 from ..lens_kinds import LENS_KINDS
 from ..readout import find_readout
@@ -132,20 +132,10 @@ def _card(checkpoint: ModelSpec, model: Any, arch: Arch, tokens: Tokens, digest:
 
 
 def _site(site: str, arch: Arch) -> SiteInfo:
-    shape = _shape(site, arch.shapes)
+    shape = site_shape(site, arch.shapes)
     note = arch.notes.get(site, "")
     if site == "attn_pattern":
         return SiteInfo(
             shape, len(arch.ports[site]), writable=False, note="after softmax; heads x keys up to each position"
         )
     return SiteInfo(shape, len(arch.ports[site]), note=note)
-
-
-def _shape(site: str, shapes: Shapes) -> tuple[int, ...]:
-    if site in ("q", "head_out"):
-        return (shapes.heads, shapes.d_head)
-    if site in ("k", "v"):
-        return (shapes.kv_heads, shapes.d_head)
-    if site == "attn_pattern":
-        return (shapes.heads,)
-    return (shapes.d_mlp,) if site == "mlp_act" else (shapes.d_model,)

@@ -25,8 +25,12 @@ class Values(Protocol):
 
     def at(self, layer: int, row: int) -> Tensor: ...
 
+    def part(self, layer: int, row: int) -> Tensor:
+        """This rank's share of a stream-wide site: [positions, d / ranks]."""
+        ...
+
     def final(self, row: int) -> Tensor:
-        """What the head read at the same positions."""
+        """This rank's share of what the head read at the same positions."""
         ...
 
 
@@ -42,12 +46,18 @@ class Recorded:
     def at(self, layer: int, row: int) -> Tensor:
         return finish(self._cut(canonical(self._tap.tap.site, layer), row), self._tap.tap, self._readout)
 
+    def part(self, layer: int, row: int) -> Tensor:
+        address = canonical(self._tap.tap.site, layer)
+        return self._chosen(self._tape.record(address).part(self._batch[row]), row)
+
     def final(self, row: int) -> Tensor:
-        return self._cut(("ln_final", 0), row)
+        return self._chosen(self._tape.record(("ln_final", 0)).part(self._batch[row]), row)
 
     def _cut(self, address: tuple[str, int], row: int) -> Tensor:
         record, member = self._tape.record(address), self._batch[row]
-        values = record.patterns(member) if address[0] == "attn_pattern" else record.row(member)
+        return self._chosen(record.patterns(member) if address[0] == "attn_pattern" else record.row(member), row)
+
+    def _chosen(self, values: Tensor, row: int) -> Tensor:
         positions = self.positions[row]
         return values if len(positions) == len(values) else values[list(positions)]
 
@@ -112,14 +122,17 @@ def _lens(tap: BoundTap, recorded: Values, readout: Readout) -> Sequence[RowValu
     spec = tap.tap.reduce
     assert isinstance(spec, Lens)
     kind = LENS_KINDS[spec.kind]
-    streams = [torch.cat([recorded.at(layer, row) for row in tap.rows]) for layer in tap.layers]
+    streams = [torch.cat([recorded.part(layer, row) for row in tap.rows]) for layer in tap.layers]
     final = torch.cat([recorded.final(row) for row in tap.rows]) if spec.kl_final else streams[0]
+
+    def whole(part: Tensor) -> Tensor:
+        return readout.ranks.gather(part, 1, readout.weight.shape[1])
 
     def normed(start: int, stop: int) -> Tensor:
         pairs = zip(streams, tap.layers, strict=True)
-        return torch.stack([kind.normed(stream[start:stop], layer, readout) for stream, layer in pairs])
+        return torch.stack([kind.normed(whole(stream[start:stop]), layer, readout) for stream, layer in pairs])
 
-    source = lens.Source(len(streams), len(streams[0]), normed, lambda start, stop: final[start:stop])
+    source = lens.Source(len(streams), len(streams[0]), normed, lambda start, stop: whole(final[start:stop]))
     track = torch.tensor(spec.track, dtype=torch.long, device=readout.weight.device)
     arrays = lens.decode(source, readout, lens.LensRequest(spec.top_k, track, spec.entropy, spec.kl_final))
     return _split(arrays, [len(recorded.positions[row]) for row in tap.rows])

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from ...program.positions import Selection
 from ...program.sites import SITES
-from ..arch import Arch, Port
+from ..arch import Arch, Port, site_shape
+from ..ranks import ALONE, Ranks
 from .batch import BatchRow, Pass
 
 Address = tuple[str, int]
@@ -38,12 +39,28 @@ class BoundEdit:
 
 @dataclass
 class Record:
-    """The values recorded at one address: tensors as the passes gave them."""
+    """The values recorded at one address, as the passes gave them: [batch, position, width, ...].
 
+    Of the first axis of a site (the stream's width, heads, neurons; `width` in all) every rank holds its share, so that
+    the ranks together hold everything once.
+    """
+
+    width: int
+    ranks: Ranks = ALONE
     chunks: list[tuple[Pass, Tensor]] = field(default_factory=list)
 
+    def add(self, call: Pass, value: Tensor) -> None:
+        """Take a pass's values: a reference at one rank, else a copy of this rank's share."""
+        if self.ranks.size > 1 and value.shape[2] == self.width:
+            value = self.ranks.share(value, 2).clone()
+        self.chunks.append((call, value))
+
     def row(self, member: int) -> Tensor:
-        """All values of one batch row in order of position: [T, ...]."""
+        """All values of one batch row in order of position: [T, ...]; on every rank."""
+        return self.ranks.gather(self.part(member), 1, self.width)
+
+    def part(self, member: int) -> Tensor:
+        """This rank's share of `row`."""
         pieces = []
         for call, value in self.chunks:
             if member in call.members:
@@ -62,19 +79,19 @@ class Record:
                 index = call.members.index(member)
                 pieces.append((call.starts[index], value[index, call.pads[index] :]))
         total = sum(len(piece) for _, piece in pieces)
-        whole = pieces[0][1].new_zeros(total, pieces[0][1].shape[1], total)
+        part = pieces[0][1].new_zeros(total, pieces[0][1].shape[1], total)
         for start, piece in pieces:
             stop = start + len(piece)
             keys = min(stop, piece.shape[-1])
-            whole[start:stop, :, stop - keys : stop] = piece[..., piece.shape[-1] - keys :]
-        return whole
+            part[start:stop, :, stop - keys : stop] = piece[..., piece.shape[-1] - keys :]
+        return self.ranks.gather(part, 1, self.width)
 
 
 class Tape:
     """Edits and records of one batch. `during(call)` frames each forward call; `record(address)` is read at the end."""
 
-    def __init__(self, arch: Arch, rows: Sequence[BatchRow]) -> None:
-        self._arch, self._rows = arch, rows
+    def __init__(self, arch: Arch, rows: Sequence[BatchRow], ranks: Ranks = ALONE) -> None:
+        self._arch, self._rows, self._ranks = arch, rows, ranks
         self._edits: dict[Address, list[BoundEdit]] = {}
         self._records: dict[Address, Record] = {}
         self._stack: Pass | None = None
@@ -85,7 +102,8 @@ class Tape:
         self._edits.setdefault(address, []).append(bound)
 
     def want(self, address: Address) -> None:
-        self._records.setdefault(address, Record())
+        if address not in self._records:
+            self._records[address] = Record(self._width(address), self._ranks)
 
     def record(self, address: Address) -> Record:
         return self._records[address]
@@ -109,6 +127,9 @@ class Tape:
         yield
         self._stack = None
         self._bases.clear()
+
+    def _width(self, address: Address) -> int:
+        return site_shape(address[0], self._arch.shapes)[0]
 
     def _port(self, address: Address) -> Port:
         return self._arch.ports[address[0]][address[1]]
@@ -147,14 +168,14 @@ class Tape:
         before = value.clone() if base is not None else value
         view = port.view(value)
         for edit, places in edits:
-            self._apply(edit, places, view)
+            self._apply(edit, places, view, self._width(address))
         self._keep(address, port, value)
         return value if base is None else raw + (value - before)
 
     def _keep(self, address: Address, port: Port, value: Tensor) -> None:
         record = self._records.get(address)
         if record is not None and self._stack is not None:
-            record.chunks.append((self._stack, port.view(value)))
+            record.add(self._stack, port.view(value))
 
     def _targets(self, edit: BoundEdit) -> tuple[Tensor, Tensor] | None:
         """(batch indices, columns) that an edit writes in this pass, None for none; shared by all layers of a pass."""
@@ -177,36 +198,48 @@ class Tape:
             columns += found.tolist()
         return (torch.tensor(rows), torch.tensor(columns)) if rows else None
 
-    def _apply(self, edit: BoundEdit, places: tuple[Tensor, Tensor], view: Tensor) -> None:
-        rows, columns = places
+    def _apply(self, edit: BoundEdit, places: tuple[Tensor, Tensor], view: Tensor, width: int) -> None:
+        """Edit the places of `view`. Where a rank holds only its share of a site, what is edited is gathered, and each
+        rank writes its own."""
         if edit.source is not None:
-            self._copy(edit, rows, columns, view)
-        elif edit.operation is not None and edit.index is None:
-            view[rows, columns] = edit.operation(view[rows, columns])
-        elif edit.operation is not None:
-            where = (rows[:, None], columns[:, None], torch.tensor(edit.index)[None, :])
-            view[where] = edit.operation(view[where])
+            self._copy(edit, places, view, width)
+            return
+        assert edit.operation is not None
+        values = self._whole(view[places], width)
+        if edit.index is None:
+            values = edit.operation(values)
+        else:
+            index = torch.tensor(edit.index)
+            values[:, index] = edit.operation(values[:, index])
+        self._write(view, places, values)
 
-    def _copy(self, edit: BoundEdit, rows: Tensor, columns: Tensor, view: Tensor) -> None:
+    def _whole(self, values: Tensor, width: int) -> Tensor:
+        """[n, width, ...] from this rank's share of it, or as it is where every rank holds all."""
+        return values if values.shape[1] == width else self._ranks.gather(values, 1, width)
+
+    def _write(self, view: Tensor, places: tuple[Tensor, Tensor], values: Tensor) -> None:
+        view[places] = values if values.shape[1] == view.shape[2] else self._ranks.share(values, 1)
+
+    def _copy(self, edit: BoundEdit, places: tuple[Tensor, Tensor], view: Tensor, width: int) -> None:
         """Copy from a row of this pass. Positions that the source does not hold in this pass are left as they are."""
         call = self._stack
         assert call is not None and edit.source is not None
         if edit.source not in call.members:
             return
         source = call.members.index(edit.source)
-        target_rows, target_columns, source_columns = [], [], []
-        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+        found = []
+        for row, column in zip(places[0].tolist(), places[1].tolist(), strict=True):
             position = call.starts[row] + column - call.pads[row]
             wanted = position if edit.mapping is None else edit.mapping.get(position)
             place = -1 if wanted is None else call.pads[source] + wanted - call.starts[source]
             if call.pads[source] <= place < call.width:
-                target_rows.append(row)
-                target_columns.append(column)
-                source_columns.append(place)
-        if target_rows:
-            values = view[source, source_columns]
-            if edit.index is None:
-                view[target_rows, target_columns] = values
-            else:
-                where = (torch.tensor(target_rows)[:, None], torch.tensor(target_columns)[:, None], list(edit.index))
-                view[where] = values[:, list(edit.index)]
+                found.append((row, column, place))
+        if not found:
+            return
+        rows, columns, sources = torch.tensor(found).unbind(1)
+        values = self._whole(view[source, sources], width)
+        if edit.index is not None:
+            here, index = self._whole(view[rows, columns], width), torch.tensor(edit.index)
+            here[:, index] = values[:, index]
+            values = here
+        self._write(view, (rows, columns), values)

@@ -1,0 +1,132 @@
+"""The ranks of a worker group: the one file in which tensors cross from process to process.
+
+All ranks run the same code on the same plan, so that collectives meet. Nothing is pickled: what is not a tensor travels as
+bytes in a uint8 tensor. `Ranks` of one process does nothing and costs nothing.
+"""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+#: Idle ranks wait for the next plan as long as it takes.
+_PATIENCE = timedelta(days=365)
+_LISTENING = "0A"
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Rank `rank` of `size`. `control` is a gloo group for plans and tokens, so that idle ranks never wait on a GPU."""
+
+    rank: int = 0
+    size: int = 1
+    control: Any = None
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def bounds(self, whole: int) -> tuple[int, int]:
+        """(start, stop) of this rank's part of `whole` rows, as torch.chunk and DTensor's Shard cut them."""
+        step = -(-whole // self.size)
+        return min(whole, self.rank * step), min(whole, (self.rank + 1) * step)
+
+    def share(self, value: Tensor, dim: int) -> Tensor:
+        """This rank's part of a tensor that all ranks hold."""
+        start, stop = self.bounds(value.shape[dim])
+        return value.narrow(dim, start, stop - start)
+
+    def gather(self, value: Tensor, dim: int, whole: int) -> Tensor:
+        """The tensor of `whole` along `dim` of which each rank holds its `share`; on every rank."""
+        if self.size == 1:
+            return value
+        step = -(-whole // self.size)
+        moved = value.movedim(dim, 0)
+        padded = moved.new_zeros(step, *moved.shape[1:])
+        padded[: len(moved)] = moved
+        parts = [torch.empty_like(padded) for _ in range(self.size)]
+        dist.all_gather(parts, padded)
+        return torch.cat(parts)[:whole].movedim(0, dim)
+
+    def stacked(self, value: Tensor) -> Tensor:
+        """[ranks, ...]: the tensor of each rank, all of one shape; on every rank."""
+        if self.size == 1:
+            return value.unsqueeze(0)
+        parts = [torch.empty_like(value) for _ in range(self.size)]
+        dist.all_gather(parts, value.contiguous())
+        return torch.stack(parts)
+
+    def total(self, value: Tensor) -> Tensor:
+        """The sum over ranks; on every rank."""
+        if self.size > 1:
+            dist.all_reduce(value)
+        return value
+
+    def tell(self, numbers: Sequence[int]) -> list[int]:
+        """Rank 0's numbers; every rank knows how many."""
+        if self.size == 1:
+            return list(numbers)
+        told = torch.tensor(numbers, dtype=torch.int64)
+        dist.broadcast(told, 0, group=self.control)
+        return [int(n) for n in told]
+
+    def send(self, data: bytes) -> None:
+        """Give the other ranks what `receive` returns there."""
+        self.tell([len(data)])
+        dist.broadcast(torch.frombuffer(bytearray(data), dtype=torch.uint8), 0, group=self.control)
+
+    def receive(self) -> bytes:
+        """What rank 0 sends next."""
+        (size,) = self.tell([0])
+        data = torch.empty(size, dtype=torch.uint8)
+        dist.broadcast(data, 0, group=self.control)
+        return bytes(data.numpy())
+
+
+ALONE = Ranks()
+
+
+def join(rank: int, size: int, rendezvous: str) -> Ranks:
+    """Meet the other ranks. `rendezvous` is a file in a private directory, or "env://" under torchrun.
+
+    Collectives use NCCL where there are GPUs, else gloo.
+    """
+    if size == 1:
+        return ALONE
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    # transformers reads these to place a rank and its shards.
+    os.environ.update(RANK=str(rank), LOCAL_RANK=os.environ.get("LOCAL_RANK", str(rank)), WORLD_SIZE=str(size))
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    if backend == "nccl":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    method = rendezvous if "://" in rendezvous else f"file://{rendezvous}"
+    dist.init_process_group(backend, init_method=method, rank=rank, world_size=size, timeout=_PATIENCE)
+    return Ranks(rank, size, dist.new_group(backend="gloo", timeout=_PATIENCE))
+
+
+def stop_listening() -> None:
+    """Close the ports that gloo listened on while the ranks met: all pairs are connected, and nobody else shall call.
+
+    The descriptors stay gloo's, so they are replaced rather than closed.
+    """
+    ours = {inode for table in ("tcp", "tcp6") for inode in _listening(Path("/proc/self/net") / table)}
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for entry in list(Path("/proc/self/fd").iterdir()):
+        with suppress(OSError):
+            if str(entry.readlink()) in ours:
+                os.dup2(nothing, int(entry.name), inheritable=False)
+    os.close(nothing)
+
+
+def _listening(table: Path) -> set[str]:
+    if not table.exists():
+        return set()
+    rows = [line.split() for line in table.read_text().splitlines()[1:]]
+    return {f"socket:[{row[9]}]" for row in rows if row[3] == _LISTENING}
