@@ -14,7 +14,7 @@ from .data import results
 from .data.tokenized import Tokenized
 from .errors import PoolUnavailable, RemoteError, RequestError, nearest
 from .estimate import Estimate
-from .following import Readable
+from .following import Origin, Readable
 from .methods import plans
 from .methods.program.request import ProgramRequest
 from .methods.requests import Request
@@ -253,10 +253,10 @@ class Pool:
         positions are the earlier ones unless given.
         """
         told = following.origin(source, row)
-        model = call.setdefault("model", told.model)
+        card = self._card_of(told, call.setdefault("model", told.model))
         request = building.lens(
             Texts((told.text,), False),
-            self._card_for(layers or told.layers, model),
+            card,
             Steering(told.edits, {}),
             kind=kind,
             top_k=top_k,
@@ -284,10 +284,10 @@ class Pool:
     ) -> Any:
         """The exact values behind an earlier result, as Activations of one row; found as `decode` finds them."""
         told = following.origin(source, row)
-        model = call.setdefault("model", told.model)
+        card = self._card_of(told, call.setdefault("model", told.model))
         request = building.capture(
             Texts((told.text,), True),
-            self._card_for(layers or told.layers, model),
+            card,
             Steering(told.edits, {}),
             layers_=told.layers if layers is None else layers,
             sites_=told.sites if sites is None else sites,
@@ -328,6 +328,16 @@ class Pool:
         """The card if it is known already, or must be because layers are named."""
         name = model or self.model
         return self._cards.get(name) if layers is None else self.card(name)
+
+    def _card_of(self, told: Origin, model: str) -> ModelCard:
+        """The card of the model that an earlier result is read again on. Raises RequestError for another checkpoint."""
+        card = self.card(model)
+        if card.digest != told.digest:
+            raise RequestError(
+                f"this result was made with another checkpoint ({told.digest[:12]}) than {model} is now "
+                f"({card.digest[:12]}), so it cannot be read again; make the call anew"
+            )
+        return card
 
     def _tokens(self, given: Sequence[Any], model: str) -> list[Tokenized]:
         job = self._submit(TokenizeRequest(tuple(given)), model, {}, "interactive", True)

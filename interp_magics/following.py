@@ -25,6 +25,7 @@ class Origin:
     sites, layers and positions that it was read at."""
 
     model: str
+    digest: str
     text: Text
     edits: tuple[Edit, ...]
     sampling: Sampling | None
@@ -40,25 +41,26 @@ def origin(source: Readable, row: int = 0) -> Origin:
         if not 0 <= row < len(source.rows):
             raise RequestError(f"row {row} does not exist: the capture has {len(source.rows)}")
         number, ids, handle = source.meta.rows[row].row, source.rows[row].completion_ids, source.meta.rows[row].handle
-        sites, layers = source.sites, None
+        sites = source.sites
     elif isinstance(source, LensRun):
         number, ids, handle = source.meta.row, source.completion_ids, source.handle
-        sites, layers = source.sites, source.layers
+        sites = source.sites
     elif isinstance(source, Completion):
         number, ids, handle = source.meta.row, source.completion_ids, None
-        sites, layers = ("resid_post",), None
+        sites = ("resid_post",)
     else:
         raise RequestError(f"a lens run, a capture or a completion can be read again, not {type(source).__name__}")
     request = msgspec.convert(source.provenance.request, _REQUESTS)
     forced = tuple(int(i) for i in ids)
     return Origin(
         model=source.provenance.model,
+        digest=source.provenance.digest,
         text=request.texts[number],
         edits=_edits_of(request.steer, number),
         sampling=Sampling(len(forced), forced=forced) if forced else None,
         handle=handle,
         sites=sites,
-        layers=layers,
+        layers=None if isinstance(request, GenerateRequest) else request.layers,
         positions=All() if isinstance(request, GenerateRequest) else request.positions,
     )
 

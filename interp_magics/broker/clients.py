@@ -42,6 +42,8 @@ from .store import ObjectStore, Spool, StoreError
 from .workers import Workers
 
 CHUNK = 1 << 20
+#: On the endpoint of messages chunks are small, so that a client who does not read holds little of the broker's memory.
+SMALL_CHUNK = 1 << 16
 FIRST_CHUNKS = 8
 _LISTED = 200
 
@@ -98,8 +100,7 @@ class Clients:
         """Forget results whose time is over."""
         for key, job in list(self._book.jobs.items()):
             if job.ended_state and now - job.ended > self._limits.result_ttl:
-                self._spool.release(key)
-                self._book.forget(key)
+                self._forget(key)
 
     def _hello(self, route: Route, user: str, hello: Hello, buffers: Sequence[Buffer]) -> None:
         if hello.major != MAJOR:
@@ -267,7 +268,7 @@ class Clients:
             if offset is None or result is None or offset >= result.size:
                 self._reading.pop((route, key), None)
                 return
-            data = self._spool.read(key, offset, CHUNK)
+            data = self._spool.read(key, offset, CHUNK if route.bulk else SMALL_CHUNK)
             if not self._out.client(route, Chunk(job=key[1], offset=offset, size=result.size), data):
                 self._reading.pop((route, key), None)
                 return
@@ -276,8 +277,13 @@ class Clients:
     def _release(self, route: Route, user: str, release: Release, buffers: Sequence[Buffer]) -> None:
         job = self._book.jobs.get((user, release.job))
         if job and job.ended_state:
-            self._spool.release(job.key)
-            self._book.forget(job.key)
+            self._forget(job.key)
+
+    def _forget(self, key: JobKey) -> None:
+        self._spool.release(key)
+        self._book.forget(key)
+        for reading in [reading for reading in self._reading if reading[1] == key]:
+            del self._reading[reading]
 
     def _unknown(self, route: Route, job: str) -> None:
         self._out.client(route, Failure(code="unknown_job", message=f"you have no job {job}", job=job))

@@ -7,7 +7,6 @@ broker's own user.
 import os
 import secrets
 import selectors
-import shutil
 import socket
 import struct
 import tempfile
@@ -17,18 +16,27 @@ from pathlib import Path
 _TICKET_SECONDS = 10.0
 _TICKET_BYTES = 32
 _CALLERS = 64
+#: A path of a Unix socket has at most 107 bytes.
+_LONGEST = 100
 _CREDENTIALS = struct.Struct("3i")
 
 
 class Door:
     """A listening Unix socket. `fileno()` becomes readable when `answer()` has something to do."""
 
-    def __init__(self) -> None:
-        self._directory = tempfile.mkdtemp(prefix="interp-door-")
-        self.path = str(Path(self._directory) / "door")
+    def __init__(self, directory: Path) -> None:
+        """Raises OSError when the socket cannot be made in `directory`, which nobody else may read."""
+        self._short: Path | None = None
+        if len(os.fsencode(directory)) > _LONGEST:
+            directory = self._short = Path(tempfile.mkdtemp(prefix="interp-door-"))
+        path = directory / "door"
+        path.unlink(missing_ok=True)
+        self.path = str(path)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.setblocking(False)
         self._listener.bind(self.path)
+        path.chmod(0o600)
+        self._paused = False
         self._listener.listen(_CALLERS)
         self._selector = selectors.EpollSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -58,16 +66,27 @@ class Door:
         self._tickets = {secret: kept for secret, kept in self._tickets.items() if kept[1] > now}
         for caller in [caller for caller, until in self._callers.items() if until < now]:
             self._dismiss(caller)
+        if self._paused:
+            self._paused = False
+            self._selector.register(self._listener, selectors.EVENT_READ)
 
     def close(self) -> None:
         for caller in list(self._callers):
             self._dismiss(caller)
         self._selector.close()
         self._listener.close()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        Path(self.path).unlink(missing_ok=True)
+        if self._short:
+            self._short.rmdir()
 
     def _admit(self) -> None:
-        caller, _ = self._listener.accept()
+        try:
+            caller, _ = self._listener.accept()
+        except OSError:
+            # Out of descriptors: the caller stays in line, so listening on would turn the loop without end.
+            self._selector.unregister(self._listener)
+            self._paused = True
+            return
         credentials = caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         if _CREDENTIALS.unpack(credentials)[1] != os.getuid() or len(self._callers) >= _CALLERS:
             caller.close()

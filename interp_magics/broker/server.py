@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 _TICK = 0.25
 _DRAIN_SECONDS = 0.1
+#: Messages that may wait for one peer; on the bulk endpoint each may be a chunk of a result.
+_MESSAGES, _BULK_MESSAGES = 1000, 64
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -56,10 +58,10 @@ class Server:
         self._context = zmq.Context()
         self.admission = Admission(self._context, keys.admitted)
         self._clients_socket = self._bind(CLIENT, settings.client_port, keys.server)
-        self._bulk_socket = self._bind(CLIENT, settings.bulk_port, keys.server)
+        self._bulk_socket = self._bind(CLIENT, settings.bulk_port, keys.server, _BULK_MESSAGES)
         self._workers_socket = self._bind(WORKER, settings.worker_port, keys.server)
         book, store, spool = Book(), ObjectStore(settings.limits), Spool(settings.spool, settings.limits)
-        self._door = Door()
+        self._door = Door(settings.spool.parent)
         places = Places(self._door, int(_endpoint(self._bulk_socket).rpartition(":")[2]))
         outbox = Outbox(self._clients_socket, self._bulk_socket, self._workers_socket)
         self.workers = Workers(book, store, spool, outbox, settings.limits)
@@ -106,13 +108,13 @@ class Server:
         self.admission.close()
         self._context.term()
 
-    def _bind(self, domain: bytes, port: int, keys: KeyPair) -> "zmq.Socket[bytes]":
+    def _bind(self, domain: bytes, port: int, keys: KeyPair, waiting: int = _MESSAGES) -> "zmq.Socket[bytes]":
         socket = self._context.socket(zmq.ROUTER)
         use_server_keys(socket, keys, domain)
         socket.router_mandatory = True
         socket.maxmsgsize = self.settings.limits.message_bytes
         socket.heartbeat_ivl, socket.heartbeat_timeout = 2000, 10000
-        socket.sndhwm = 1000
+        socket.sndhwm = waiting
         socket.bind(f"tcp://{self.settings.host}:{port or '*'}")
         return socket
 

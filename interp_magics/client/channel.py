@@ -1,5 +1,6 @@
 """The sockets to a pool, owned by one thread."""
 
+import logging
 import secrets
 import socket
 import threading
@@ -7,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import zmq
@@ -15,17 +17,21 @@ from ..wire.frames import Reader, WireError, write
 from ..wire.keys import Address, use_client_keys
 from ..wire.messages import MAJOR, MINOR, Hello, ToClient
 
+log = logging.getLogger(__name__)
+
 _POLL_SECONDS = 0.25
 _CLOSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Listener:
-    """What a channel calls, in its thread: for each message, for what is none, every `seconds`, and at its end."""
+    """What a channel calls, in its thread: for each message, for what is none, every `seconds`, when one of these calls
+    has failed, and at its end."""
 
     heard: Callable[[ToClient, list[Any]], None]
     garbled: Callable[[WireError], None]
     tick: Callable[[], None]
+    failed: Callable[[Exception], None]
     ended: Callable[[], None]
     seconds: float
 
@@ -67,6 +73,17 @@ class Channel:
 
     def _run(self) -> None:
         sockets = {0: self._open(self._address.endpoint)}
+        try:
+            self._serve(sockets)
+        finally:
+            for opened in sockets.values():
+                opened.close(linger=500)
+            self._context.term()
+            self._listener.ended()
+            self._wake_read.close()
+            self._wake_write.close()
+
+    def _serve(self, sockets: "dict[int, zmq.Socket[bytes]]") -> None:
         reader, poller = Reader(ToClient), zmq.Poller()
         poller.register(sockets[0], zmq.POLLIN)
         poller.register(self._wake_read.fileno(), zmq.POLLIN)
@@ -86,13 +103,7 @@ class Channel:
                 self._receive(opened, reader)
             if time.monotonic() > next_tick:
                 next_tick = time.monotonic() + self._listener.seconds
-                self._listener.tick()
-        for opened in sockets.values():
-            opened.close(linger=500)
-        self._context.term()
-        self._listener.ended()
-        self._wake_read.close()
-        self._wake_write.close()
+                self._guarded(self._listener.tick)
 
     def _open(self, endpoint: str) -> "zmq.Socket[bytes]":
         opened = self._context.socket(zmq.DEALER)
@@ -123,4 +134,12 @@ class Channel:
             except WireError as error:
                 self._listener.garbled(error)
                 return
-            self._listener.heard(message, buffers)
+            self._guarded(partial(self._listener.heard, message, buffers))
+
+    def _guarded(self, call: Callable[[], None]) -> None:
+        """Whatever goes wrong with one message, the thread goes on: without it every job would wait for ever."""
+        try:
+            call()
+        except Exception as error:
+            log.exception("a message could not be handled")
+            self._listener.failed(error)

@@ -1,12 +1,12 @@
 """What is said to a pool and what comes of it: jobs that other threads wait for."""
 
+import os
 import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 from ..errors import Cancelled, InterpError, PoolUnavailable, RemoteError, RequestError
@@ -77,7 +77,7 @@ class Connection:
         self._refused: InterpError | None = None
         self._gone = ""
         self.welcome: Welcome | None = None
-        listener = Listener(self._take, self._garbled, self._check, self._ended, _PING_SECONDS)
+        listener = Listener(self._take, self._garbled, self._check, self._failed, self._ended, _PING_SECONDS)
         self._channel = Channel(address, listener)
         self._channel.start()
 
@@ -243,7 +243,7 @@ class Connection:
             self._end(tracked, data=buffers[0])
             return
         tracked.size, tracked.got = done.size, 0
-        if self.welcome and self.welcome.door and Path(self.welcome.door).exists():
+        if self.welcome and self.welcome.door and os.access(self.welcome.door, os.W_OK):
             self._send(Fetch(job=tracked.job.id, local=True))
         else:
             self._fetch_chunks(tracked)
@@ -289,7 +289,11 @@ class Connection:
         else:
             tracked.job.take_result(data)
 
+    def _failed(self, error: Exception) -> None:
+        self._fail_all(f"this client could not handle what the pool sent: {type(error).__name__}: {error}")
+
     def _ended(self) -> None:
+        self._closed = True
         self._fail_all("the connection to the pool was closed")
 
     def _fail_all(self, why: str) -> None:

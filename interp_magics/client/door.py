@@ -20,8 +20,9 @@ def mapped(path: str, ticket: str, size: int) -> mmap.mmap | None:
     if not descriptors:
         return None
     try:
-        if os.fstat(descriptors[0]).st_size != size:
-            return None
-        return mmap.mmap(descriptors[0], size, prot=mmap.PROT_READ)
+        whole = os.fstat(descriptors[0]).st_size == size
+        return mmap.mmap(descriptors[0], size, prot=mmap.PROT_READ) if whole else None
+    except (OSError, ValueError, OverflowError):
+        return None
     finally:
         os.close(descriptors[0])

@@ -51,6 +51,7 @@ class EmbeddedPool:
             self.process.wait()
         if self.process.stdout:
             self.process.stdout.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def start(models: Sequence[ModelSpec], threads: int | None = None, limits: Limits | None = None) -> EmbeddedPool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from ..program.cards import ModelCard
@@ -11,6 +12,11 @@ from ..program.handles import Handle
 from ..program.language import Edit, Program
 from .lens import LensArrays
 from .tokens import Tokens
+
+#: After one of these nothing more can be computed in the process. (torch has named them since 2.8.)
+DEVICE_FAULTS: tuple[type[Exception], ...] = tuple(
+    fault for name in ("AcceleratorError",) if (fault := getattr(torch, name, None)) is not None
+)
 
 
 class Objects(Protocol):

@@ -9,12 +9,14 @@ from ..program.language import All, At, First, Generated, Last, Positions, Promp
 
 
 class Cost(Struct, frozen=True):
-    """Floating-point operations, bytes of the result, bytes of activations held on the worker, tokens read."""
+    """Floating-point operations, bytes of the result, bytes of activations held on the worker while it runs, tokens read,
+    bytes kept there afterwards."""
 
     flops: float
     result_bytes: int
     held_bytes: int
     tokens: int
+    kept_bytes: int = 0
 
     def seconds(self, card: ModelCard) -> float:
         """At the rate that the model reached in its self-test."""

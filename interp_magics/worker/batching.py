@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import torch
 
-from ..engine.protocol import Engine, Outcome, Task
+from ..engine.protocol import DEVICE_FAULTS, Engine, Outcome, Task
 from ..errors import Cancelled, RequestError
 from ..launch.config import WorkLimits
 from ..methods import plans, runs
@@ -114,11 +114,18 @@ class Batch:
             return False
         try:
             outcome = self._engine.reread(tasks[0], held)
-        except Exception as error:
+        except RequestError as error:
             self._fail(assign, error)
             return True
+        except DEVICE_FAULTS:
+            raise
+        except Exception:
+            log.exception("job %s could not be answered from kept rows; it is run", assign.job)
+            return False
         if outcome is None:
             return False
+        if seconds := plans.keep(assign.request):
+            handle = self._held.keep(assign.owner, seconds, [held]) or handle
         self._link.send(Started(jobs=(assign.job,)))
         self._answer(_Entry(assign, list(tasks), results=[replace(outcome, handles=(handle,))]))
         return True
@@ -141,9 +148,9 @@ class Batch:
         tokens = [len(self._engine.tokens.encode(text).ids) for text in plans.texts(request)]
         cost = plans.cost(request, self._engine.card, tokens)
         plans.check_size(cost, self._limits.result_bytes)
-        if plans.keep(request) and cost.held_bytes > self._limits.kept_bytes:
+        if cost.kept_bytes > self._limits.kept_bytes:
             raise RequestError(
-                f"{cost.held_bytes / 1e9:.1f} GB would be kept, the worker allows {self._limits.kept_bytes / 1e9:.1f} GB "
+                f"{cost.kept_bytes / 1e9:.1f} GB would be kept, the worker allows {self._limits.kept_bytes / 1e9:.1f} GB "
                 "to a user; keep fewer texts, layers or sites, or leave keep= out"
             )
         if cost.held_bytes > self._limits.held_bytes:

@@ -2,12 +2,17 @@
 
 import secrets
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from ..engine.protocol import HeldRow, HeldSite
 from ..program.handles import Handle
+
+_HOLDINGS_OF_ONE = 256
+#: What a tensor costs beyond its values.
+_OVERHEAD = 1024
+_EXPIRE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -17,10 +22,7 @@ class _Holding:
     owner: str
     handle: Handle
     rows: tuple[HeldRow, ...]
-
-    @property
-    def nbytes(self) -> int:
-        return sum(row.nbytes for row in self.rows)
+    nbytes: int
 
 
 class HeldRows:
@@ -29,16 +31,24 @@ class HeldRows:
     def __init__(self, epoch: str, user_bytes: int, total_bytes: int, clock: Callable[[], float] = time.time) -> None:
         self._epoch, self._user_bytes, self._total_bytes, self._clock = epoch, user_bytes, total_bytes, clock
         self._held: OrderedDict[str, _Holding] = OrderedDict()
+        self._used: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
+        self._next_expiry = 0.0
 
     def keep(self, owner: str, seconds: int, rows: Iterable[HeldRow]) -> Handle | None:
         """Hold rows for `seconds`; None when they are more than one user may hold."""
         handle = Handle(secrets.token_hex(16), self._epoch, self._clock() + seconds)
-        holding = _Holding(owner, handle, tuple(_on_host(row) for row in rows))
-        if holding.nbytes > self._user_bytes:
+        taken = tuple(_on_host(row) for row in rows)
+        size = sum(row.nbytes + _OVERHEAD * len(row.sites) for row in taken)
+        if size > self._user_bytes:
             return None
-        self._make_room(lambda one: one.owner == owner, self._user_bytes - holding.nbytes)
-        self._make_room(lambda one: True, self._total_bytes - holding.nbytes)
-        self._held[handle.token] = holding
+        while self._used[owner] + size > self._user_bytes or self._counts[owner] >= _HOLDINGS_OF_ONE:
+            self._drop(next(token for token, holding in self._held.items() if holding.owner == owner))
+        while self._used.total() + size > self._total_bytes and self._held:
+            self._drop(next(iter(self._held)))
+        self._held[handle.token] = _Holding(owner, handle, taken, size)
+        self._used[owner] += size
+        self._counts[owner] += 1
         return handle
 
     def find(self, owner: str, wanted: Handle) -> HeldRow | None:
@@ -51,17 +61,18 @@ class HeldRows:
     def expire(self) -> None:
         """Let go of what has had its time."""
         now = self._clock()
+        if now < self._next_expiry:
+            return
+        self._next_expiry = now + _EXPIRE_SECONDS
         for token in [t for t, holding in self._held.items() if holding.handle.expires < now]:
-            del self._held[token]
+            self._drop(token)
 
-    def _make_room(self, counts: Callable[[_Holding], bool], room: int) -> None:
-        counted = [(token, holding.nbytes) for token, holding in self._held.items() if counts(holding)]
-        used = sum(size for _, size in counted)
-        for token, size in counted:
-            if used <= room:
-                return
-            del self._held[token]
-            used -= size
+    def _drop(self, token: str) -> None:
+        holding = self._held.pop(token)
+        self._used[holding.owner] -= holding.nbytes
+        self._counts[holding.owner] -= 1
+        if not self._counts[holding.owner]:
+            del self._used[holding.owner], self._counts[holding.owner]
 
 
 def _on_host(row: HeldRow) -> HeldRow:

@@ -73,6 +73,24 @@ def test_too_much_to_keep_and_a_wrong_time_are_refused_before_anything_runs(pool
         pool.capture([list(range(100))] * 2500, sites="attn_pattern,mlp_act,resid_post,attn_out", keep=5)
 
 
+def test_layers_and_times_of_follow_ups_are_the_earlier_ones_or_those_given(pool):
+    acts = pool.capture([IDS], layers=[1], keep=600)
+    assert pool.decode(acts).layers == (1,) and pool.decode(acts).provenance.kept
+    assert pool.values(acts).provenance.kept and pool.decode(acts, layers=0).layers == (0,)
+    run = pool.lens(IDS, keep=3)
+    longer = pool.decode(run, keep=3600)
+    assert longer.provenance.kept and longer.handle.expires > run.handle.expires + 3000
+    assert pool.decode(longer).provenance.kept
+
+
+def test_a_result_of_another_checkpoint_is_not_read_again_silently(pool):
+    run = pool.lens(IDS)
+    other = msgspec.structs.replace(run.provenance, digest="0" * 64)
+    foreign = type(run)(**{**vars(run), "meta": msgspec.structs.replace(run.meta, provenance=other)})
+    with pytest.raises(RequestError, match="another checkpoint"):
+        pool.decode(foreign)
+
+
 def test_rows_expire(pool):
     run = pool.lens(IDS, keep=1)
     time.sleep(1.2)

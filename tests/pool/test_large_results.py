@@ -1,6 +1,7 @@
 """Results above the size of a message: a descriptor on the same host, chunks on a second endpoint, the rest on the first."""
 
 import mmap
+import select
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,11 +12,12 @@ import pytest
 
 from interp_magics.broker.door import Door
 from interp_magics.client.door import mapped
+from interp_magics.errors import PoolUnavailable
 
 
 @pytest.fixture
-def door():
-    made = Door()
+def door(tmp_path):
+    made = Door(tmp_path)
     yield made
     made.close()
 
@@ -51,10 +53,45 @@ def test_a_caller_who_says_nothing_keeps_nobody_waiting_and_is_dismissed(door, t
         assert silent.recv(1) == b""
 
 
-def test_the_door_leaves_nothing_behind():
-    made = Door()
-    made.close()
-    assert not Path(made.path).parent.exists()
+def test_the_door_leaves_nothing_behind_also_where_its_path_is_too_long(tmp_path):
+    for directory in (tmp_path, tmp_path / ("long" * 30)):
+        directory.mkdir(exist_ok=True)
+        made = Door(directory)
+        made.close()
+        assert not Path(made.path).exists()
+        assert Path(made.path).parent == tmp_path or not Path(made.path).parent.exists()
+
+
+def test_a_door_out_of_descriptors_does_not_keep_the_loop_turning(door, tmp_path, monkeypatch):
+    def refuse(listener):
+        raise OSError(24, "Too many open files")
+
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(door.path)
+        with monkeypatch.context() as patched:
+            patched.setattr(socket.socket, "accept", refuse)
+            door.answer()
+        assert not select.select([door.fileno()], [], [], 0)[0]
+        door.expire()
+        assert select.select([door.fileno()], [], [], 1)[0]
+
+
+def test_a_file_that_cannot_be_mapped_is_sent_instead(pool, monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(mmap, "mmap", refuse)
+    assert _large(pool).result(60).nbytes > 4 << 20
+
+
+def test_a_fault_in_the_clients_thread_ends_its_jobs_and_not_the_thread(pool, monkeypatch):
+    def broken(*arguments):
+        raise RuntimeError("broken")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pool._connection, "_take_done", broken)
+        with pytest.raises(PoolUnavailable, match="broken"):
+            pool.lens([0, 1], wait=False).result(20)
 
 
 SITES = "resid_post,mlp_act,attn_pattern,resid_mid,mlp_out,attn_out"

@@ -20,7 +20,7 @@ def row(nbytes, number=0):
 
 def test_a_row_is_found_by_its_owner_alone_and_until_it_expires():
     clock = Clock()
-    held = HeldRows("e", 1000, 2000, clock)
+    held = HeldRows("e", 10_000, 20_000, clock)
     handle = held.keep("ada", 60, [row(40)])
     assert handle.epoch == "e" and handle.expires == 1060.0
     assert held.find("ada", handle) is not None
@@ -33,7 +33,7 @@ def test_a_row_is_found_by_its_owner_alone_and_until_it_expires():
 
 
 def test_rows_are_found_by_number():
-    held = HeldRows("e", 1000, 2000, Clock())
+    held = HeldRows("e", 10_000, 20_000, Clock())
     handle = held.keep("ada", 60, [row(40), row(80)])
     second = type(handle)(handle.token, handle.epoch, handle.expires, 1)
     assert held.find("ada", second).nbytes == 80
@@ -41,16 +41,22 @@ def test_rows_are_found_by_number():
 
 
 def test_a_users_oldest_make_room_for_his_newest_and_leave_others_alone():
-    held = HeldRows("e", 100, 1000, Clock())
-    others = held.keep("eve", 60, [row(80)])
-    first, second, third = (held.keep("ada", 60, [row(40)]) for _ in range(3))
+    held = HeldRows("e", 10_000, 100_000, Clock())
+    others = held.keep("eve", 60, [row(8000)])
+    first, second, third = (held.keep("ada", 60, [row(3600)]) for _ in range(3))
     assert held.find("ada", first) is None
     assert held.find("ada", second) and held.find("ada", third) and held.find("eve", others)
-    assert held.keep("ada", 60, [row(104)]) is None
+    assert held.keep("ada", 60, [row(10_000)]) is None
     assert held.find("ada", third)
 
 
 def test_the_whole_is_bounded_too():
-    held = HeldRows("e", 100, 150, Clock())
-    handles = [held.keep(f"user {i}", 60, [row(80)]) for i in range(3)]
+    held = HeldRows("e", 10_000, 15_000, Clock())
+    handles = [held.keep(f"user {i}", 60, [row(8000)]) for i in range(3)]
     assert [held.find(f"user {i}", h) is not None for i, h in enumerate(handles)] == [False, False, True]
+
+
+def test_small_holdings_are_counted_too():
+    held = HeldRows("e", 10**9, 10**9, Clock())
+    handles = [held.keep("ada", 60, [row(4)]) for _ in range(300)]
+    assert sum(held.find("ada", handle) is not None for handle in handles) == 256

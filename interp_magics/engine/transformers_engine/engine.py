@@ -9,7 +9,7 @@ from ...errors import Cancelled
 from ...program.cards import ModelCard
 from ...program.language import Program, Stage
 from ...program.supports import check
-from ..protocol import HeldRow, Host, Outcome, Reading, RowOutcome, Task
+from ..protocol import DEVICE_FAULTS, HeldRow, Host, Outcome, Reading, RowOutcome, Task
 from ..tokens import Encoded, Tokens
 from .batch import BatchRow
 from .held import held_rows, reread
@@ -121,7 +121,7 @@ class TransformersEngine:
         try:
             self._run_batch(batch, stage, host)
         except Exception as error:
-            if isinstance(error, torch.AcceleratorError):
+            if isinstance(error, DEVICE_FAULTS):
                 raise
             for one, _ in batch:
                 del one.readings[stage:]
@@ -170,11 +170,12 @@ class TransformersEngine:
                     self._collect(one, plan, tape, place)
 
     def _collect(self, one: _Running, plan: BoundStage, tape: Tape, place: dict[int, int]) -> None:
+        last = len(one.readings) + 1 == len(one.program.stages)
         readings = []
         for tap in plan.taps:
             recorded = Recorded(tap, tape, one.rows, place, self._runner.readout)
             if tap.tap.keep:
-                one.kept[tap.tap.keep] = kept_values(tap, recorded)
+                one.kept[tap.tap.keep] = kept_values(tap, recorded, last)
             if tap.tap.reduce is not None:
                 readings.append(read(tap, recorded, self._runner.readout))
         one.readings.append(tuple(readings))

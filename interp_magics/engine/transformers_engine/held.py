@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...program.cards import ModelCard
-from ...program.language import Lens, Program, Stage, replace
+from ...program.language import Copy, Lens, Program, Stage, replace
 from ..protocol import HeldRow, HeldSite, Outcome, RowOutcome, Task
 from ..readout import Readout
 from ..tokens import Encoded
@@ -16,9 +16,9 @@ from .reduce import finish, read
 
 
 def held_rows(stage: Stage, rows: Sequence[RowOutcome], kept: Mapping[str, Kept]) -> tuple[HeldRow, ...]:
-    """What a program's last stage kept, by row; nothing when it kept nothing."""
+    """What a program's last stage kept, by row; nothing when it kept nothing, or when rows copy from one another."""
     last = [kept[tap.keep] for tap in stage.taps if tap.keep and tap.keep in kept]
-    if not last:
+    if not last or any(isinstance(edit.op, Copy) for edit in stage.edits):
         return ()
     made = []
     for row in rows:
@@ -47,12 +47,13 @@ def reread(task: Task, held: HeldRow, encoded: Encoded, card: ModelCard, readout
         if not values.complete:
             return None
         readings.append(read(tap, values, readout))
-    return Outcome((replace_number(held.outcome),), (tuple(readings),), reread=True)
+    return Outcome((_alone(held.outcome),), (tuple(readings),), reread=True)
 
 
-def replace_number(outcome: RowOutcome) -> RowOutcome:
-    """The held row as the first of a program of one."""
-    return RowOutcome(0, outcome.token_ids, outcome.prompt_length, outcome.completion_ids, outcome.finish)
+def _alone(outcome: RowOutcome) -> RowOutcome:
+    """The held row as a pass over the same tokens would end: the first of its program, all forced tokens taken."""
+    finish = "length" if outcome.completion_ids else outcome.finish
+    return RowOutcome(0, outcome.token_ids, outcome.prompt_length, outcome.completion_ids, finish)
 
 
 def _same_row(program: Program, held: HeldRow, encoded: Encoded) -> bool:

@@ -69,9 +69,11 @@ def finish(values: Tensor, tap: Tap, readout: Readout) -> Tensor:
     return values if tap.index is None else values[:, list(tap.index)]
 
 
-def kept_values(tap: BoundTap, recorded: Recorded) -> Kept:
-    """What a later stage may refer to; cloned, since the tape goes with its batch."""
-    values = {(layer, row): recorded.at(layer, row).clone() for layer in tap.layers for row in tap.rows}
+def kept_values(tap: BoundTap, recorded: Recorded, last: bool) -> Kept:
+    """What a later stage may refer to, or after the `last` one a follow-up, which finds it in host memory; copied, since
+    the tape goes with its batch."""
+    device = torch.device("cpu") if last else None
+    values = {(x, row): recorded.at(x, row).to(device, copy=True) for x in tap.layers for row in tap.rows}
     return Kept(tap.tap.site, values, recorded.positions)
 
 

@@ -8,7 +8,7 @@ from ...program.cards import ModelCard
 from ...program.language import Moments, Program, Raw, Tap
 from ...program.supports import check, check_site
 from ..cost import Cost, layers_of, pass_flops, positions_count, read_tokens
-from ..keeping import check_kept, keep_taps
+from ..keeping import check_kept, keep_taps, kept_bytes
 from ..rows import programs as row_programs
 from .request import CaptureRequest
 
@@ -41,7 +41,8 @@ def validate(request: CaptureRequest, card: ModelCard) -> None:
 
 def cost(request: CaptureRequest, card: ModelCard, tokens: Sequence[int]) -> Cost:
     """The passes; the result is what is captured."""
-    flops, held, result, total = 0.0, 0, 0, 0
+    flops, held, result, total, kept = 0.0, 0, 0, 0, 0
+    keeping = keep_taps(request.sites, request.layers, request.positions, card) if request.keep else ()
     item = _BYTES[request.dtype or (card.dtype if card.dtype in _BYTES else "float32")]
     for prompt in tokens:
         read = read_tokens(prompt, request.sampling)
@@ -53,4 +54,5 @@ def cost(request: CaptureRequest, card: ModelCard, tokens: Sequence[int]) -> Cos
             result += 12 * values if request.reduce else item * values * count
         flops += pass_flops(card, read, request.sampling)
         total += read
-    return Cost(flops, result, held, total)
+        kept += kept_bytes(keeping, prompt, read, card)
+    return Cost(flops, result, held, total, kept)

@@ -7,7 +7,7 @@ from ...program.cards import ModelCard
 from ...program.language import Lens, Program, Tap
 from ...program.supports import check, check_lens, check_site
 from ..cost import Cost, layers_of, pass_flops, positions_count, read_tokens, site_layers
-from ..keeping import check_kept, keep_taps
+from ..keeping import check_kept, keep_taps, kept_bytes
 from ..rows import programs as row_programs
 from .request import LensRequest
 
@@ -43,7 +43,8 @@ def validate(request: LensRequest, card: ModelCard) -> None:
 
 def cost(request: LensRequest, card: ModelCard, tokens: Sequence[int]) -> Cost:
     """The passes, and one product with the head for every decoded row of the stream."""
-    flops, held, result, total = 0.0, 0, 0, 0
+    flops, held, result, total, kept = 0.0, 0, 0, 0, 0
+    keeping = keep_taps(request.sites, request.layers, request.positions, card) if request.keep else ()
     streams = site_layers(card, request.sites, request.layers)
     per_row = 8 * request.top_k + 4 * (request.entropy + request.kl_final) + 8 * len(request.track)
     for prompt in tokens:
@@ -53,4 +54,5 @@ def cost(request: LensRequest, card: ModelCard, tokens: Sequence[int]) -> Cost:
         held += 4 * rows * card.d_model
         result += rows * per_row + 4 * read
         total += read
-    return Cost(flops, result, held, total)
+        kept += kept_bytes(keeping, prompt, read, card)
+    return Cost(flops, result, held, total, kept)
