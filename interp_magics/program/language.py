@@ -307,17 +307,22 @@ class Program(Struct, frozen=True, forbid_unknown_fields=True):
     stages: tuple[Stage, ...] = (Stage(),)
 
 
-def digests(value: object) -> frozenset[str]:
-    """The digests of all stored objects that a struct names, however deep."""
+def stored(value: object) -> frozenset[Stored]:
+    """All stored tensors that a struct names, however deep."""
     if isinstance(value, Stored):
-        return frozenset({value.digest})
+        return frozenset({value})
     if isinstance(value, Struct):
-        return frozenset().union(*(digests(getattr(value, f)) for f in value.__struct_fields__))
+        return frozenset().union(*(stored(getattr(value, f)) for f in value.__struct_fields__))
     if isinstance(value, tuple | list):
-        return frozenset().union(*(digests(v) for v in value))
+        return frozenset().union(*(stored(v) for v in value))
     if isinstance(value, Mapping):
-        return frozenset().union(*(digests(v) for v in value.values()))
+        return frozenset().union(*(stored(v) for v in value.values()))
     return frozenset()
+
+
+def digests(value: object) -> frozenset[str]:
+    """The digests of all stored objects that a struct names."""
+    return frozenset(vector.digest for vector in stored(value))
 
 
 _S = TypeVar("_S", bound=Struct)

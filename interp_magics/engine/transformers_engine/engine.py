@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ...errors import Cancelled
+from ...errors import Cancelled, RequestError
 from ...program.cards import ModelCard
 from ...program.language import Program, Stage
 from ...program.supports import check
-from ..protocol import DEVICE_FAULTS, HeldRow, Host, Outcome, Reading, RowOutcome, Task
+from ..protocol import DEVICE_FAULTS, HeldRow, Host, Outcome, Quiet, Reading, RowOutcome, Task
 from ..tokens import Encoded, Tokens
+from . import calls
 from .batch import BatchRow
 from .held import held_rows, reread
 from .loop import Runner
@@ -45,7 +46,8 @@ class _Running:
 
 
 class TransformersEngine:
-    """Runs programs on one loaded model, at one rank."""
+    """Runs programs on one loaded model. On several ranks each has one of these: `run` and `reread` are called at rank 0,
+    and `follow` does the same at the others."""
 
     def __init__(self, runner: Runner, card: ModelCard) -> None:
         self._runner, self.card = runner, card
@@ -56,6 +58,36 @@ class TransformersEngine:
 
     def run(self, tasks: Sequence[Task], host: Host) -> list[Outcome | Exception]:
         """Run the programs, sharing passes between them; a fault of one is the result of that one alone."""
+        if self._runner.ranks.size == 1:
+            return self._run(tasks, host)
+        results: list[Outcome | Exception | None] = [None] * len(tasks)
+        ready: dict[int, Task] = {}
+        for number, task in enumerate(tasks):
+            try:
+                ready[number] = Task(task.program, calls.carried(task.program, task.objects))
+            except Exception as error:
+                results[number] = error
+        if ready:
+            calls.send(self._runner.ranks, list(ready.values()))
+            there = _Renumbered(host, list(ready))
+            for number, result in zip(ready, self._run(list(ready.values()), there), strict=True):
+                results[number] = result
+        return [r for r in results if r is not None]
+
+    def follow(self) -> None:
+        """Do what rank 0 does, until it ends the group's work."""
+        while call := calls.receive(self._runner.ranks):
+            if call.held is None:
+                self._run(call.tasks, Quiet())
+            else:
+                self._reread(call.tasks[0], call.held)
+
+    def end(self) -> None:
+        """Let the other ranks go."""
+        if self._runner.ranks.size > 1:
+            calls.end(self._runner.ranks)
+
+    def _run(self, tasks: Sequence[Task], host: Host) -> list[Outcome | Exception]:
         results: list[Outcome | Exception | None] = [None] * len(tasks)
         running: list[_Running] = []
         for number, task in enumerate(tasks):
@@ -88,6 +120,12 @@ class TransformersEngine:
     def reread(self, task: Task, held: HeldRow) -> Outcome | None:
         """Answer a program of one row from what was kept of that row; None when it needs a pass."""
         check(task.program, self.card)
+        if self._runner.ranks.size > 1:
+            task = Task(task.program, calls.carried(task.program, task.objects))
+            calls.send(self._runner.ranks, [task], held)
+        return self._reread(task, held)
+
+    def _reread(self, task: Task, held: HeldRow) -> Outcome | None:
         (encoded,) = encode_rows(task.program, self.tokens, self.card)
         with torch.inference_mode():
             return reread(task, held, encoded, self.card, self._runner.readout)
@@ -116,12 +154,15 @@ class TransformersEngine:
     def _try_batch(self, batch: list[tuple[_Running, BoundStage]], stage: int, host: Host) -> Exception | None:
         """Run a batch; what went wrong, without the frames that would keep its memory alive.
 
-        A fault of the whole device is raised: nothing more can be computed in this process.
+        A fault of the whole device is raised: nothing more can be computed in this process. So is a fault that another
+        rank may not have had: the ranks are out of step.
         """
         try:
             self._run_batch(batch, stage, host)
         except Exception as error:
-            if isinstance(error, DEVICE_FAULTS):
+            if isinstance(error, DEVICE_FAULTS) or (
+                self._runner.ranks.size > 1 and not isinstance(error, RequestError)
+            ):
                 raise
             for one, _ in batch:
                 del one.readings[stage:]
@@ -158,7 +199,7 @@ class TransformersEngine:
                 sampling = one.program.rows[number].sampling if stage + 1 == len(one.program.stages) else None
                 one.rows[number] = BatchRow(one.number, number, one.encoded[number], sampling, [])
                 rows.append(one.rows[number])
-        tape = Tape(self._runner.arch, rows)
+        tape = Tape(self._runner.arch, rows, self._runner.ranks)
         for (_, plan), place in zip(batch, places, strict=True):
             place_on(tape, plan, place)
         eager = _wants_patterns(batch[0][0].program.stages[stage])
@@ -179,6 +220,19 @@ class TransformersEngine:
             if tap.tap.reduce is not None:
                 readings.append(read(tap, recorded, self._runner.readout))
         one.readings.append(tuple(readings))
+
+
+class _Renumbered:
+    """A host whose tasks have numbers of their own."""
+
+    def __init__(self, host: Host, numbers: list[int]) -> None:
+        self._host, self._numbers = host, numbers
+
+    def cancelled(self, task: int) -> bool:
+        return self._host.cancelled(self._numbers[task])
+
+    def generated(self, task: int, row: int, completion: Sequence[int]) -> None:
+        self._host.generated(self._numbers[task], row, completion)
 
 
 def _wants_patterns(stage: Stage) -> bool:

@@ -14,8 +14,10 @@ from ...program.cards import ModelCard, SiteInfo
 from ..arch import Arch, describe, site_shape
 from ..checkpoint import digest_of
 from ..lens_kinds import LENS_KINDS
+from ..ranks import ALONE, Ranks
 from ..readout import find_readout
 from ..tokens import Tokens
+from . import parallel
 from .edits import OP_NAMES
 from .engine import TransformersEngine
 from .loop import Runner
@@ -25,24 +27,26 @@ from .selftest import prove
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
-def load(checkpoint: ModelSpec) -> TransformersEngine:
-    """Load, prove and describe a model. Raises RequestError with what is missing; never runs code from the checkpoint."""
+def load(checkpoint: ModelSpec, ranks: Ranks = ALONE) -> TransformersEngine:
+    """Load, prove and describe a model, on all its ranks at once. Raises RequestError with what is missing; never runs
+    code from the checkpoint."""
     transformers.utils.logging.disable_progress_bar()
     device = torch.device(checkpoint.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     local = Path(checkpoint.path).is_dir()
     source: dict[str, Any] = {} if checkpoint.revision is None else {"revision": checkpoint.revision}
-    model = _load_model(checkpoint, source, device)
+    model = _load_model(checkpoint, source, device, ranks)
     tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, trust_remote_code=False, **source)
     arch = describe(model)
     tokens = Tokens(tokenizer, arch.shapes.vocabulary)
     runner = Runner(
         model=model,
         arch=arch,
-        readout=find_readout(model, arch.norm),
+        readout=find_readout(model, arch.norm, ranks),
         tokens=tokens,
         stop_ids=_stop_ids(model, tokenizer),
         pad=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0,
         device=device,
+        ranks=ranks,
     )
     proven, rate = prove(model, runner)
     runner = Runner(**{**runner.__dict__, "arch": proven})
@@ -51,7 +55,7 @@ def load(checkpoint: ModelSpec) -> TransformersEngine:
     return TransformersEngine(runner, card)
 
 
-def _load_model(checkpoint: ModelSpec, source: dict[str, Any], device: torch.device) -> Any:
+def _load_model(checkpoint: ModelSpec, source: dict[str, Any], device: torch.device, ranks: Ranks) -> Any:
     dtype: Any = "auto" if checkpoint.dtype is None else _DTYPES.get(checkpoint.dtype)
     if dtype is None:
         raise RequestError(f"unknown dtype {checkpoint.dtype!r}; there is {', '.join(_DTYPES)}")
@@ -60,6 +64,7 @@ def _load_model(checkpoint: ModelSpec, source: dict[str, Any], device: torch.dev
         if getattr(config.get_text_config(), "attn_logit_softcapping", None):
             # Some releases run Gemma 2 on sdpa, which leaves the cap of its attention out without a word.
             source = {**source, "attn_implementation": "eager"}
+        source = {**source, **parallel.arguments(config, ranks)}
         model = AutoModelForCausalLM.from_pretrained(
             checkpoint.path, dtype=dtype, trust_remote_code=False, use_safetensors=True, **source
         )
@@ -70,7 +75,11 @@ def _load_model(checkpoint: ModelSpec, source: dict[str, Any], device: torch.dev
     if checkpoint.adapter is not None:
         _refuse_pickles(checkpoint)
         model.load_adapter(checkpoint.adapter)
-    if getattr(model, "hf_device_map", None) is None and not getattr(model, "is_quantized", False):
+    if (
+        "distributed_config" not in source
+        and getattr(model, "hf_device_map", None) is None
+        and not getattr(model, "is_quantized", False)
+    ):
         model.to(device)
     return model.eval().requires_grad_(False)
 

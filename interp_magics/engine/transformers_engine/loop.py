@@ -12,11 +12,14 @@ from torch import Tensor
 
 from ..arch import Arch
 from ..protocol import Host
+from ..ranks import ALONE, Ranks
 from ..readout import Readout
 from ..tokens import Tokens
 from .batch import BatchRow, Pass, padded_ids, prefill_pass, step_pass
 from .sampling import next_tokens
 from .tape import Tape
+
+_CANCELLED = -1
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Runner:
     stop_ids: frozenset[int]
     pad: int
     device: torch.device
+    ranks: Ranks = ALONE
 
     def run(self, rows: Sequence[BatchRow], tape: Tape, host: Host) -> None:
         """Run all rows to their end; what they generate is in `rows`, what was read is on the tape."""
@@ -97,24 +101,24 @@ class Runner:
         return torch.from_numpy(real.astype(np.int64)).to(self.device)
 
     def _advance(self, rows: Sequence[BatchRow], members: list[int], hidden: Tensor, host: Host) -> list[int]:
-        """Give every member its next token; the places among `members` of those that go on."""
-        live = [i for i, m in enumerate(members) if rows[m].sampling and not self._cancel(rows[m], host)]
+        """Give every member its next token; the places among `members` of those that go on. Rank 0 decides."""
+        live = [i for i, m in enumerate(members) if rows[m].sampling]
         if not live:
             return []
         taking = [rows[members[i]] for i in live]
+        cancelled = [host.cancelled(row.task) for row in taking]
         logits = self.readout.logits(hidden[live])
         samplings = [row.sampling for row in taking if row.sampling]
-        chosen = next_tokens(logits, samplings, [len(r.completion) for r in taking])
-        for row, token in zip(taking, chosen, strict=True):
+        chosen = next_tokens(logits, samplings, [len(r.completion) for r in taking]) if self.ranks.first else cancelled
+        told = self.ranks.tell([_CANCELLED if c else t for c, t in zip(cancelled, chosen, strict=True)])
+        for row, token in zip(taking, told, strict=True):
+            if token == _CANCELLED:
+                row.finish = "cancelled"
+                continue
             row.completion.append(token)
             row.finish = self._finish(row)
             host.generated(row.task, row.row, row.completion)
         return [i for i in live if not rows[members[i]].finish]
-
-    def _cancel(self, row: BatchRow, host: Host) -> bool:
-        if host.cancelled(row.task):
-            row.finish = "cancelled"
-        return row.finish == "cancelled"
 
     def _finish(self, row: BatchRow) -> str:
         """Why a row ends after its newest token, or "" when it goes on."""

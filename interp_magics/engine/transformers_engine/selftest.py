@@ -15,6 +15,7 @@ from torch import Tensor
 from ...errors import RequestError
 from ...program.positions import Selection
 from ..arch import Arch
+from ..ranks import Ranks
 from ..readout import Readout
 from ..tokens import Encoded
 from .batch import BatchRow, Pass, prefill_pass
@@ -27,7 +28,7 @@ _TOKENS = 24
 def prove(model: Any, runner: Runner) -> tuple[Arch, float]:
     """(the arch with only the sites that hold, floating-point operations per second of a small pass)."""
     rows, ids = _example(runner)
-    tape = Tape(runner.arch, rows)
+    tape = Tape(runner.arch, rows, runner.ranks)
     layers = range(runner.arch.shapes.layers)
     parts = [site for site in ("resid_pre", "attn_out", "mlp_out", "resid_post") if site in runner.arch.ports]
     for site in parts:
@@ -44,7 +45,7 @@ def prove(model: Any, runner: Runner) -> tuple[Arch, float]:
     if (
         "resid_mid" in arch.ports
         and "(found by structure)" in arch.family
-        and not _reads_attention(model, arch, rows, ids)
+        and not _reads_attention(model, arch, rows, ids, runner.ranks)
     ):
         arch = _remove(arch, ("resid_mid",), "attention and MLP read the same stream side by side")
     parameters = sum(p.numel() for p in model.parameters())
@@ -101,12 +102,12 @@ def _remove(arch: Arch, sites: tuple[str, ...], reason: str) -> Arch:
     return replace(arch, ports=ports, missing=missing)
 
 
-def _reads_attention(model: Any, arch: Arch, rows: list[BatchRow], ids: Tensor) -> bool:
+def _reads_attention(model: Any, arch: Arch, rows: list[BatchRow], ids: Tensor, ranks: Ranks) -> bool:
     """Whether the MLP of layer 0 changes when attention adds nothing there, as it must where resid_mid exists."""
     outputs = []
     everywhere = Selection(np.ones(_TOKENS, bool), True)
     for edited in (False, True):
-        tape = Tape(arch, rows)
+        tape = Tape(arch, rows, ranks)
         tape.want(("mlp_out", 0))
         if edited:
             tape.edit(("attn_out", 0), BoundEdit({0: everywhere}, None, torch.zeros_like))

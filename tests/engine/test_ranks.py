@@ -1,0 +1,137 @@
+"""Law 3: two ranks give what one rank gives, at every site, edited or not, alone or in a batch."""
+
+import pytest
+import torch
+
+from interp_magics.engine.lens import LensArrays
+from interp_magics.program.language import (
+    Ablate,
+    Add,
+    At,
+    Clamp,
+    Copy,
+    Edit,
+    Ids,
+    Lens,
+    Moments,
+    Program,
+    Project,
+    Row,
+    Sampling,
+    Set,
+    Stage,
+    Tap,
+    Zero,
+)
+from tests.engine import ranked
+from tests.engine.running import program, run, stored, vector
+
+FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "olmo2", "phi3", "gpt_neox", "gpt2", "opt"]
+ROWS = [[0, 17, 44, 9, 120, 301, 77, 3], [0, 5, 6], [0, 200, 201, 202, 203, 204, 205]]
+LENS = Lens(top_k=4, track=(7, 300, 388))
+SHARDED = ("q", "k", "v", "head_out", "mlp_act")
+
+
+def _objects(card):
+    torch.manual_seed(5)
+    return stored(
+        d=torch.randn(card.d_model),
+        head=torch.randn(card.d_head),
+        mlp=torch.randn(card.d_mlp),
+        some=torch.randn(3),
+    )
+
+
+def _programs(card):
+    """Programs that read every site, decode, and edit streams and shards, with neighbours in one batch."""
+    whole = [Tap(site) for site in card.sites if site != "attn_pattern"]
+    lens = [Tap(site, reduce=LENS) for site in ("resid_post", "mlp_out")]
+    made = [
+        program([ROWS[0]], [*whole, *lens]),
+        program(
+            [ROWS[1]], [Tap("resid_post", reduce=Project((vector("d"),))), lens[0]], sampling=Sampling(5, 0.9, seed=2)
+        ),
+        program([ROWS[0]], lens, [Edit("resid_post", 1, Add(vector("d"), 3.0), At((2,)))], Sampling(4)),
+        program(
+            [ROWS[2]], [Tap("resid_post", reduce=Moments()), Tap("attn_out")], [Edit("mlp_out", 0, Ablate(vector("d")))]
+        ),
+    ]
+    if "attn_pattern" in card.sites:
+        made.append(program([ROWS[1]], [Tap("attn_pattern"), Tap("attn_pattern", index=(3, 1))]))
+    if "mlp_act" in card.sites:
+        edits = [
+            Edit("mlp_act", 0, Clamp(vector("mlp"), -0.5, 0.5)),
+            Edit("mlp_act", 1, Set(vector("some")), At((1, -1)), index=(3, card.d_mlp - 1, 41)),
+            Edit("mlp_act", 2, Add(vector("mlp"), 0.3, "stream"), At((0,))),
+        ]
+        made.append(program([ROWS[0]], [Tap("mlp_act", index=(41, 2)), *lens], edits, Sampling(3)))
+    if "head_out" in card.sites:
+        edits = [
+            Edit("head_out", 0, Zero(), index=(1,)),
+            Edit("head_out", 1, Add(vector("head"), 2.0), index=(0, 3)),
+            Edit("head_out", 2, Ablate(vector("head"))),
+            Edit("v", 1, Add(vector("head"), 2.0), At((1,))),
+        ]
+        made.append(program([ROWS[0]], [Tap("head_out"), Tap("v"), *lens], edits, Sampling(3)))
+        copy = (
+            Edit("head_out", 1, Copy(0), rows=(1,), index=(2,)),
+            Edit("resid_mid", 0, Copy(0, ((3, 1),)), At((3,)), (1,)),
+        )
+        rows = tuple(Row(Ids(tuple(row))) for row in (ROWS[0], ROWS[2]))
+        made.append(
+            Program(rows, (Stage((Tap("resid_post"), *lens), copy if "resid_mid" in card.sites else copy[:1]),))
+        )
+    made.append(program([ROWS[0]], [Tap("resid_post", layers=(99,))]))
+    return made
+
+
+@pytest.fixture(scope="module")
+def pairs(engine, root, tmp_path_factory):
+    """(outcomes at one rank, outcomes at two) of each family, the same programs in the same batch."""
+    cases, alone = [], []
+    for name in FAMILIES:
+        served = engine(name)
+        programs, objects = _programs(served.card), _objects(served.card)
+        cases.append(ranked.Case(root / name, programs, objects))
+        alone.append([_try(served, one, objects) for one in programs])
+    two = ranked.run_on(2, tmp_path_factory.mktemp("ranks"), cases)
+    return dict(zip(FAMILIES, zip(alone, two, strict=True), strict=True))
+
+
+def _try(served, one, objects):
+    try:
+        return run(served, one, objects=objects)[0]
+    except Exception as error:
+        return error
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_3_two_ranks_give_what_one_gives(name, pairs):
+    alone, two = pairs[name]
+    assert len(alone) == len(two)
+    for one, both in zip(alone, two, strict=True):
+        if isinstance(one, Exception):
+            assert str(both) == str(one)
+            continue
+        assert not isinstance(both, Exception), both
+        assert both.rows == one.rows
+        for mine, theirs in zip(one.readings[0], both.readings[0], strict=True):
+            assert mine.positions == theirs.positions
+            for a, b in zip(mine.values, theirs.values, strict=True):
+                _same(a, b)
+
+
+def _same(one, two):
+    if isinstance(one, LensArrays):
+        assert (one.top_logprobs - two.top_logprobs).abs().max() < 1e-4
+        clear = (one.top_logprobs[..., :-1] - one.top_logprobs[..., 1:]) > 1e-4
+        assert torch.equal(one.top_ids[..., :-1][clear], two.top_ids[..., :-1][clear])
+        assert (one.entropy - two.entropy).abs().max() < 1e-4
+        assert (one.kl_final - two.kl_final).abs().max() < 1e-4
+        assert (one.tracked_logprobs - two.tracked_logprobs).abs().max() < 1e-4
+        assert (one.tracked_ranks - two.tracked_ranks).abs().max() <= 1
+        return
+    for name, values in one.items():
+        assert values.shape == two[name].shape
+        scale = max(1.0, float(values.abs().max()))
+        assert (values - two[name]).abs().max() < 1e-4 * scale, name
