@@ -8,6 +8,7 @@ from .client import embedded
 from .client.connection import Connection
 from .demo import MODEL_DIR, MODEL_NAME
 from .errors import RequestError
+from .launch.checks import check_ranks
 from .launch.config import ModelSpec
 from .wire.keys import Address
 
@@ -48,14 +49,13 @@ def _address(target: str | Path) -> Address:
 
 
 def _embedded(model: str | None, tp: int, dtype: str | None, threads: int | None) -> Pool:
-    if tp != 1:
-        raise RequestError(f"tp={tp}: this version runs a model on one rank; leave tp at 1")
     if model is None or model == MODEL_NAME:
-        spec = ModelSpec(MODEL_NAME, str(MODEL_DIR), dtype=dtype or "float32")
+        spec = ModelSpec(MODEL_NAME, str(MODEL_DIR), dtype=dtype or "float32", tp=tp)
     else:
         local = Path(model).expanduser()
         path = str(local.resolve()) if local.is_dir() else model
-        spec = ModelSpec(local.name if local.is_dir() else model, path, dtype=dtype)
+        spec = ModelSpec(local.name if local.is_dir() else model, path, dtype=dtype, tp=tp)
+    check_ranks(spec)
     child = embedded.start([spec], threads)
 
     def trouble() -> str | None:

@@ -7,7 +7,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A model of a pool's allow-list: its name there, and where it is loaded from: a local directory or a hub id.
 
     `dtype` None keeps the checkpoint's own; `adapter` is a LoRA directory that an administrator registered; `device` None
-    is the GPU if there is one. A hub token is read from HF_TOKEN, as transformers does.
+    is the GPU if there is one; `tp` is how many ranks one replica is spread over. A hub token is read from HF_TOKEN, as transformers does.
     """
 
     name: str
@@ -16,6 +16,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dtype: str | None = None
     adapter: str | None = None
     device: str | None = None
+    tp: int = 1
 
 
 class WorkLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,7 +31,10 @@ class WorkLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GroupConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A worker group: the broker's worker endpoint and key (z85), the group's secret key, its model, the spool."""
+    """A worker group: the broker's worker endpoint and key (z85), the group's secret key, its model, the spool.
+
+    To each of its processes the nanny gives its `rank`, and `rendezvous`: a file in a private directory where they meet.
+    """
 
     group: str
     endpoint: str
@@ -40,6 +44,8 @@ class GroupConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spool: str
     limits: WorkLimits = WorkLimits()
     threads: int | None = None
+    rank: int = 0
+    rendezvous: str = ""
 
 
 def encode(config: GroupConfig) -> bytes:

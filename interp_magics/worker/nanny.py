@@ -1,16 +1,20 @@
-"""The nanny of a worker group: says that the group lives, restarts its process, ends when its own parent does.
+"""The nanny of a worker group: says that the group lives, restarts its processes, ends when its own parent does.
 
 It holds no model and takes no jobs, so a kernel that runs for minutes never makes a group look dead.
 """
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
+from pathlib import Path
 from typing import BinaryIO
 
 import zmq
+from msgspec import structs
 
 from ..launch.config import GroupConfig, encode
 from ..wire.frames import write
@@ -24,6 +28,7 @@ BEAT_SECONDS = 0.5
 CANNOT_SERVE = 3
 #: How often a process may die before it has served at all; later deaths are a job's doing and are always followed by a start.
 _DEATHS_AT_START = 3
+_LAST_WORDS_SECONDS = 2.0
 
 
 class Nanny:
@@ -40,7 +45,8 @@ class Nanny:
         self._deaths = 0
         self._served = False
         self._failed = False
-        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._directory = Path(tempfile.mkdtemp(prefix="interp-ranks-"))
 
     def run(self) -> None:
         self._poller.register(self._lifeline, zmq.POLLIN)
@@ -50,28 +56,36 @@ class Nanny:
                 ready = dict(self._poller.poll(int(BEAT_SECONDS * 1000)))
                 if self._lifeline.fileno() in ready and not os.read(self._lifeline.fileno(), 4096):
                     return
-                if self._process and self._process.stdout and self._process.stdout.fileno() in ready:
-                    self._hear(self._process.stdout.fileno())
+                for output in [p.stdout.fileno() for p in self._processes if p.stdout]:
+                    if output in ready:
+                        self._hear(output)
         finally:
             self._kill()
+            shutil.rmtree(self._directory, ignore_errors=True)
             self._socket.close()
             self._context.term()
 
     def _watch(self) -> None:
-        if self._process is None and not self._failed:
+        if not self._processes and not self._failed:
             self._start()
-        elif self._process is not None and self._process.poll() is not None:
-            self._died(self._process)
+        elif any(process.poll() is not None for process in self._processes):
+            self._died()
         self._say("failed" if self._failed else "alive")
 
     def _start(self) -> None:
-        command = [sys.executable, "-m", "interp_magics", "worker", "--process"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        """One process for each rank. They meet anew each time, so the file where they do is new."""
+        handle, rendezvous = tempfile.mkstemp(dir=self._directory)
+        os.close(handle)
+        os.unlink(rendezvous)
         self._served = False
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._poller.register(self._process.stdout.fileno(), zmq.POLLIN)
-        self._process.stdin.write(encode(self._config))
-        self._process.stdin.flush()
+        for rank in range(self._config.model.tp):
+            command = [sys.executable, "-m", "interp_magics", "worker", "--process"]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            self._processes.append(process)
+            assert process.stdin is not None and process.stdout is not None
+            self._poller.register(process.stdout.fileno(), zmq.POLLIN)
+            process.stdin.write(encode(structs.replace(self._config, rank=rank, rendezvous=rendezvous)))
+            process.stdin.flush()
 
     def _hear(self, output: int) -> None:
         """The process writes once when it serves; then its output ends with it."""
@@ -80,15 +94,13 @@ class Nanny:
         else:
             self._poller.unregister(output)
 
-    def _died(self, process: "subprocess.Popen[bytes]") -> None:
-        assert process.stdout is not None
-        with suppress(KeyError):
-            self._poller.unregister(process.stdout.fileno())
-        process.stdout.close()
-        self._process = None
+    def _died(self) -> None:
+        """One rank has ended, so all must: what they share is lost."""
+        statuses = [self._last_words(process) for process in self._processes]
+        log.warning("the worker processes of %s ended with status %s", self._config.group, statuses)
+        self._kill()
         self._deaths = 0 if self._served else self._deaths + 1
-        log.warning("the worker process of %s ended with status %s", self._config.group, process.returncode)
-        if process.returncode == CANNOT_SERVE:
+        if CANNOT_SERVE in statuses:
             self._failed = True
         elif self._deaths >= _DEATHS_AT_START:
             self._failed = True
@@ -97,8 +109,15 @@ class Nanny:
             self._say("down")
             self._start()
 
+    def _last_words(self, process: "subprocess.Popen[bytes]") -> int | None:
+        """The status of a process that has ended, or does when another has: all ranks refuse a model for one reason."""
+        if not self._served:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_LAST_WORDS_SECONDS)
+        return process.poll()
+
     def _say(self, state: str, trouble: str = "") -> None:
-        pid = self._process.pid if self._process else 0
+        pid = self._processes[0].pid if self._processes else 0
         beat = Beat(group=self._config.group, model=self._config.model.name, state=state, trouble=trouble, pid=pid)  # type: ignore[arg-type]
         try:
             self._socket.send_multipart(write(beat), zmq.NOBLOCK)
@@ -106,6 +125,12 @@ class Nanny:
             log.warning("the broker does not take beats")
 
     def _kill(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+        for process in self._processes:
+            process.kill()
+        for process in self._processes:
+            process.wait()
+            if process.stdout is not None:
+                with suppress(KeyError):
+                    self._poller.unregister(process.stdout.fileno())
+                process.stdout.close()
+        self._processes.clear()

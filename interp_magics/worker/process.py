@@ -10,6 +10,7 @@ import torch
 import zmq
 
 from ..engine.protocol import Engine
+from ..engine.ranks import join, stop_listening
 from ..engine.transformers_engine.load import load
 from ..errors import InterpError
 from ..launch.config import GroupConfig, decode
@@ -29,19 +30,26 @@ _JOBS = 16
 
 
 def main(stdin: BinaryIO) -> None:
-    """Serve the model that the first line of `stdin` names, until the parent ends."""
+    """Serve the model that the first line of `stdin` names, until the parent ends: rank 0 its jobs, the others rank 0."""
     die_with_parent()
     config = decode(stdin.readline())
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    torch.set_num_threads(config.threads or max(1, torch.get_num_threads() // config.model.tp))
+    ranks = join(config.rank, config.model.tp, config.rendezvous)
     try:
-        engine = load(config.model)
+        engine = load(config.model, ranks)
     except InterpError as error:
-        _tell_failure(config, str(error))
+        if ranks.first:
+            _tell_failure(config, str(error))
         sys.exit(CANNOT_SERVE)
+    if ranks.size > 1:
+        stop_listening()
+    if not ranks.first:
+        engine.follow()
+        return
     sys.stdout.buffer.write(b"serving\n")
     sys.stdout.buffer.flush()
     serve(config, engine)
+    engine.end()
 
 
 def serve(config: GroupConfig, engine: Engine) -> None:

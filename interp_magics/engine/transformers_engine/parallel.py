@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ...errors import RequestError
+from ...launch.checks import check_heads
 from ..arch import read_shapes
 from ..ranks import Ranks
 
@@ -15,15 +15,7 @@ def has_plan(config: Any) -> bool:
 def check(config: Any, ranks: Ranks) -> None:
     """Raise RequestError when the ranks do not divide the heads."""
     shapes = read_shapes(config)
-    for what, count in (("attention heads", shapes.heads), ("key-value heads", shapes.kv_heads)):
-        if count % ranks.size:
-            raise RequestError(f"{count} {what} cannot be divided among {ranks.size} ranks; {advice(shapes.kv_heads)}")
-
-
-def advice(kv_heads: int) -> str:
-    """Which numbers of ranks divide the heads."""
-    fitting = [str(n) for n in range(1, kv_heads + 1) if kv_heads % n == 0]
-    return f"tp= may be {' or '.join(fitting)}"
+    check_heads(shapes.heads, shapes.kv_heads, ranks.size)
 
 
 def arguments(config: Any, ranks: Ranks) -> dict[str, Any]:

@@ -1,0 +1,61 @@
+"""A group of two ranks in a real pool: the same answers, no port of its own, and one life for all its processes."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+import interp_magics as im
+from interp_magics.errors import RequestError
+from tests.pool.conftest import named
+
+IDS = [0, 17, 44, 9, 120, 301]
+
+
+@pytest.fixture
+def two_ranks(own, model):
+    with im.connect(model=str(model), tp=2, threads=1) as pool:
+        pool.card()
+        yield pool
+
+
+def _ranks(own):
+    return [p for p in own() if named(p, "--process")]
+
+
+def test_two_ranks_in_a_pool(own, two_ranks, shared_pool):
+    push = im.SteeringVector({1: np.full(48, 0.5)}, name="push")
+    options = {"generate": 6, "temperature": 0.8, "seed": 4, "steer": push * 2.0, "track": [5], "keep": 60}
+    mine, theirs = two_ranks.lens(IDS, **options), shared_pool.lens(IDS, **options)
+    assert np.array_equal(mine.token_ids, theirs.token_ids)
+    assert np.abs(mine.top_logprobs - theirs.top_logprobs).max() < 1e-4
+    kept = two_ranks.decode(mine, top_k=3, track=[9])
+    assert kept.provenance.kept and np.array_equal(kept.top_ids, mine.top_ids[..., :3])
+    assert len(_ranks(own)) == 2
+    listening = [c for p in _ranks(own) for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN]
+    assert listening == []
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_that_is_killed_brings_the_group_back_and_the_job_is_answered(rank, own, two_ranks):
+    options = {"max_new_tokens": 100, "temperature": 1.0, "seed": 5}
+    job = two_ranks.generate([IDS] * 4, **options, wait=False)
+    deadline = time.monotonic() + 30
+    while not job.progress.done:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    before = {p.pid for p in _ranks(own)}
+    os.kill(sorted(before)[rank], signal.SIGKILL)
+    made = job.result(60)
+    assert job.progress.attempt == 2 and not before & {p.pid for p in _ranks(own)}
+    again = two_ranks.generate([IDS] * 4, **options)
+    assert all(np.array_equal(a.completion_ids, b.completion_ids) for a, b in zip(made, again, strict=True))
+
+
+def test_heads_that_the_ranks_do_not_divide_are_refused_before_any_process_starts(own, model):
+    with pytest.raises(RequestError, match="key-value heads cannot be divided among 4 ranks; tp= may be 1 or 2"):
+        im.connect(model=str(model), tp=4)
+    assert own() == []
