@@ -1,5 +1,6 @@
 """The calls that a notebook makes. A magic parses, then makes one of these."""
 
+import inspect
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -27,6 +28,7 @@ from .wire.messages import JobInfo, Limits
 
 _LOAD_SECONDS = 600.0
 _OBJECTS = 256
+_CALL = ("model", "priority", "timeout", "wait")
 PRIORITIES = ("interactive", "batch")
 
 
@@ -77,6 +79,9 @@ class Pool:
             raise RequestError(f"the pool does not serve {name!r}{nearest(name, names)}")
         self._model = name
 
+    def __repr__(self) -> str:
+        return f"Pool({self._connection.endpoint!r}, model={self._model!r})"
+
     def card(self, model: str | None = None) -> ModelCard:
         """The card of a model: its sites with shapes, and why others are missing. Waits until a worker has loaded it."""
         name = model or self.model
@@ -104,11 +109,11 @@ class Pool:
         return self._connection.state().jobs
 
     def job(self, job_id: str) -> Job[Any]:
-        """A job submitted before, also by another kernel of mine."""
+        """A job submitted before, also by another kernel of mine. A list of one result comes as that result."""
         info = next((j for j in self.jobs() if j.job == job_id), None)
         if info is None:
             raise RequestError(f"you have no job {job_id!r}{nearest(job_id, [j.job for j in self.jobs()])}")
-        return self._connection.follow(job_id, info.method, lambda data: _unpack(data, True))
+        return self._connection.follow(job_id, info.method, lambda data: _unpack(data, False))
 
     def close(self) -> None:
         """End the connection; an embedded pool ends with it."""
@@ -317,6 +322,8 @@ class Pool:
 
     def run(self, program: Program, objects: dict[str, bytes] | None = None, **call: Any) -> Any:
         """A program written by hand: Readings, or a Job with `wait=False`. `objects` are stored vectors by digest."""
+        if not isinstance(program, Program):
+            raise RequestError(f"run takes a Program, not {type(program).__name__}")
         missing = digests(program) - set(objects or {})
         if missing:
             raise RequestError(f"the program names object {min(missing)}, which it does not bring; give objects=")
@@ -326,7 +333,7 @@ class Pool:
 
     def _card_for(self, layers: LayerSpec, model: str | None) -> ModelCard | None:
         """The card if it is known already, or must be because layers are named."""
-        name = model or self.model
+        name = self.model if model is None else model
         return self._cards.get(name) if layers is None else self.card(name)
 
     def _card_of(self, told: Origin, model: str) -> ModelCard:
@@ -359,12 +366,14 @@ class Pool:
     ) -> Any:
         if unknown:
             name = next(iter(unknown))
-            raise TypeError(f"unknown argument {name!r}{nearest(name, ('model', 'priority', 'timeout', 'wait'))}")
+            raise TypeError(f"unknown argument {name!r}{nearest(name, _arguments(plans.method(request)))}")
         if priority not in PRIORITIES:
             raise RequestError(f"unknown priority {priority!r}{nearest(priority, PRIORITIES)}")
         if not send:
             return request
-        job = self._submit(request, model or self.model, objects, priority, many)
+        if timeout is not None and not wait:
+            raise RequestError("timeout= bounds the wait of a call; with wait=False give it to job.result(timeout)")
+        job = self._submit(request, self.model if model is None else model, objects, priority, many)
         return wait_for(job, timeout, self.show_progress) if wait else job
 
     def _submit(self, request: Request, model: str, objects: dict[str, bytes], priority: str, many: bool) -> Job[Any]:
@@ -384,6 +393,12 @@ class Pool:
             self._objects[digest] = data
         while len(self._objects) > _OBJECTS:
             del self._objects[next(iter(self._objects))]
+
+
+def _arguments(method: str) -> tuple[str, ...]:
+    """What the call of a method takes."""
+    call = getattr(Pool, method, Pool.run)
+    return tuple(n for n in inspect.signature(call).parameters if n not in ("self", "call")) + _CALL
 
 
 def _unpack(data: Any, many: bool) -> Any:

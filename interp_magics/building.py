@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .data.vectors import SteeringVector, VectorEdit
 from .errors import RequestError, nearest
@@ -15,33 +16,21 @@ from .methods.lens.request import LensRequest
 from .program.cards import ModelCard
 from .program.handles import KEEP_SECONDS, Handle
 from .program.language import (
-    All,
-    At,
     Chat,
     Edit,
-    First,
-    Generated,
     Ids,
-    Last,
     Message,
     Plain,
     Positions,
-    Prompt,
     Sampling,
     Text,
 )
 from .program.layers import LayerSpec, parse_layers
+from .program.positions import parse_positions
 from .program.sites import parse_site
 
+Track = str | int | Sequence[str | int] | npt.NDArray[np.integer[Any]]
 UserText = str | Sequence[int] | Sequence[Mapping[str, str]]
-
-_POSITIONS: dict[str, Positions] = {
-    "all": All(),
-    "first": First(),
-    "last": Last(),
-    "prompt": Prompt(),
-    "generated": Generated(),
-}
 
 
 @dataclass(frozen=True)
@@ -58,10 +47,17 @@ def texts(given: UserText | Sequence[UserText]) -> Texts:
         return Texts((_text(given),), False)
     if not isinstance(given, Iterable) or isinstance(given, Mapping):
         raise RequestError(f"a text is a string, chat messages or token ids, not {type(given).__name__}")
-    several = tuple(_text(one) for one in given)
+    several = tuple(_numbered(i, one) for i, one in enumerate(given))
     if not several:
         raise RequestError("there is no text to run; give at least one")
     return Texts(several, True)
+
+
+def _numbered(number: int, given: Any) -> Text:
+    try:
+        return _text(given)
+    except RequestError as error:
+        raise RequestError(f"text {number} of the list: {error}") from None
 
 
 def _is_ids(given: object) -> bool:
@@ -78,6 +74,8 @@ def _text(given: Any) -> Text:
     if isinstance(given, str):
         if not given:
             raise RequestError("the prompt is empty; write some text")
+        if not given.isascii() and any("\ud800" <= c <= "\udfff" for c in given):
+            raise RequestError("the text holds half of a surrogate pair, which no encoding of text has; clean it first")
         return Plain(given)
     if _is_ids(given):
         return Ids(tuple(int(i) for i in given))
@@ -90,21 +88,6 @@ def _message(given: Mapping[str, str]) -> Message:
     if set(given) != {"role", "content"}:
         raise RequestError(f"a chat message has 'role' and 'content', not {sorted(given)}")
     return Message(str(given["role"]), str(given["content"]))
-
-
-def positions(given: str | int | Sequence[int] | Positions) -> Positions:
-    """A choice of positions from its name, numbers, or a struct such as Span("Paris")."""
-    if isinstance(given, str):
-        if given not in _POSITIONS:
-            raise RequestError(f"unknown positions {given!r}{nearest(given, _POSITIONS)}")
-        return _POSITIONS[given]
-    if isinstance(given, int):
-        return At((given,))
-    if isinstance(given, Sequence | np.ndarray):
-        if len(given) == 0:
-            raise RequestError("no position was chosen; give at least one, or 'all'")
-        return At(tuple(int(p) for p in given))
-    return given
 
 
 def sites(given: str | Sequence[str]) -> tuple[str, ...]:
@@ -126,11 +109,15 @@ def sampling(
     count: int, temperature: float, top_p: float, stop: str | Sequence[str], seed: int | None
 ) -> Sampling | None:
     """None when nothing is generated. A seed that is not given is drawn here, before anything is sent."""
-    if count == 0:
+    if _integer("the number of new tokens", count) == 0:
         return None
+    if count < 0:
+        raise RequestError(f"the number of new tokens must be 0 or more, not {count}")
+    if seed is not None and _integer("seed", seed) < 0:
+        raise RequestError(f"seed must be 0 or more, not {seed}")
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
     drawn = secrets.randbits(53) if seed is None else seed
-    return Sampling(count, float(temperature), float(top_p), stops, drawn)
+    return Sampling(int(count), _real("temperature", temperature), _real("top_p", top_p), stops, int(drawn))
 
 
 @dataclass(frozen=True)
@@ -165,9 +152,29 @@ def _flat(given: object) -> Iterable[Any]:
         yield given
 
 
+def tracked(given: Track) -> tuple[str | int, ...]:
+    """Tokens to track, as texts or ids; an array of ids may have any shape."""
+    if isinstance(given, str):
+        return (given,)
+    flat = np.asarray(given, dtype=object).ravel().tolist()
+    return tuple(one if isinstance(one, str) else _integer("track", one) for one in flat)
+
+
+def _integer(name: str, given: object) -> int:
+    if isinstance(given, bool) or not isinstance(given, int | np.integer):
+        raise RequestError(f"{name} is a whole number, not {given!r}")
+    return int(given)
+
+
+def _real(name: str, given: object) -> float:
+    if isinstance(given, bool) or not isinstance(given, int | float | np.integer | np.floating):
+        raise RequestError(f"{name} is a number, not {given!r}")
+    return float(given)
+
+
 def seconds(keep: int) -> int:
     """For how long rows are kept. Raises RequestError outside what a pool may be asked."""
-    if not 0 <= keep <= KEEP_SECONDS:
+    if not 0 <= _integer("keep", keep) <= KEEP_SECONDS:
         raise RequestError(f"keep= is a number of seconds between 0 and {KEEP_SECONDS}, not {keep}")
     return int(keep)
 
@@ -182,7 +189,7 @@ def lens(
     layers_: LayerSpec = None,
     sites_: str | Sequence[str] = "resid_post",
     positions_: str | int | Sequence[int] | Positions = "all",
-    track: str | int | Sequence[str | int] = (),
+    track: Track = (),
     sampled: Sampling | None = None,
     keep: int = 0,
     kept: Handle | None = None,
@@ -191,11 +198,11 @@ def lens(
     return LensRequest(
         texts=chosen.texts,
         kind=kind,
-        top_k=top_k,
+        top_k=_integer("top_k", top_k),
         layers=layers(layers_, card),
         sites=sites(sites_),
-        positions=positions(positions_),
-        track=(track,) if isinstance(track, str | int) else tuple(track),
+        positions=parse_positions(positions_),
+        track=tracked(track),
         sampling=sampled,
         steer=steer.edits,
         keep=seconds(keep),
@@ -227,7 +234,7 @@ def capture(
         texts=chosen.texts,
         layers=layers(layers_, card),
         sites=sites(sites_),
-        positions=positions(positions_),
+        positions=parse_positions(positions_),
         sampling=sampled,
         dtype=dtype,  # type: ignore[arg-type]
         reduce=reduce,  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from .errors import InterpError
+from .errors import InterpError, RequestError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -82,8 +82,12 @@ def _worker(given: argparse.Namespace) -> None:
 
 
 def _status(given: argparse.Namespace) -> None:
+    import os
+
     from .connecting import connect
 
+    if not os.environ.get("INTERP_POOL_URL"):
+        raise RequestError("no pool is named; set INTERP_POOL_URL to an address or a connection file")
     with connect() as pool:
         print(pool.status())
 

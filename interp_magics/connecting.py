@@ -7,10 +7,13 @@ from .api import Pool
 from .client import embedded
 from .client.connection import Connection
 from .demo import MODEL_DIR, MODEL_NAME
-from .errors import RequestError
+from .errors import RequestError, nearest
 from .launch.checks import check_ranks
 from .launch.config import ModelSpec
 from .wire.keys import Address
+
+_DTYPES = ("float32", "float16", "bfloat16")
+_PATH_STARTS = ("/", "./", "../", "~")
 
 
 def connect(
@@ -24,11 +27,12 @@ def connect(
     """Connect to a pool.
 
     `url` is a pool's address (tcp://host:port#key=…) or its connection file; without it $INTERP_POOL_URL counts, and without
-    that an embedded pool starts for `model` (a directory or hub id; by default the demo model) and ends with this process.
+    that an embedded pool starts for `model` (a directory or hub id; by default the demo model) and ends with this process;
+    calls that ask for the same one share it.
     Raises PoolUnavailable, RequestError.
     """
     target = url or os.environ.get("INTERP_POOL_URL")
-    if target is None:
+    if not target:
         return _embedded(model, tp, dtype, threads)
     connection = Connection(_address(target))
     connection.connect()
@@ -44,23 +48,37 @@ def _address(target: str | Path) -> Address:
         return Address.parse(text)
     path = Path(text).expanduser()
     if not path.is_file():
-        raise RequestError(f"{text!r} is neither a pool's address (tcp://host:port#key=…) nor a connection file")
+        raise RequestError(
+            f"{text!r} is neither a pool's address (tcp://host:port#key=…) nor a connection file that exists; the file of a "
+            "pool goes when the pool ends"
+        )
     return Address.parse(path.read_text().strip())
 
 
 def _embedded(model: str | None, tp: int, dtype: str | None, threads: int | None) -> Pool:
+    if dtype not in (None, *_DTYPES):
+        raise RequestError(f"unknown dtype {dtype!r}{nearest(dtype, _DTYPES)}")
+    if threads is not None and threads < 1:
+        raise RequestError(f"threads must be 1 or more, not {threads}")
     if model is None or model == MODEL_NAME:
         spec = ModelSpec(MODEL_NAME, str(MODEL_DIR), dtype=dtype or "float32", tp=tp)
     else:
         local = Path(model).expanduser()
+        if not model or (model.startswith(_PATH_STARTS) and not local.is_dir()):
+            raise RequestError(f"there is no model directory {model!r}")
         path = str(local.resolve()) if local.is_dir() else model
         spec = ModelSpec(local.name if local.is_dir() else model, path, dtype=dtype, tp=tp)
     check_ranks(spec)
-    child = embedded.start([spec], threads)
+    child = embedded.share(spec, threads)
 
     def trouble() -> str | None:
-        return None if child.alive else f"the embedded pool has ended; connect again. It said:\n{child.trouble()}"
+        return (
+            None
+            if child.alive
+            else "the embedded pool has ended; start another with %pool connect or im.connect(). It said:\n"
+            + child.trouble()
+        )
 
     connection = Connection(child.address, trouble)
     connection.connect()
-    return Pool(connection, child.stop, spec.name)
+    return Pool(connection, child.leave, spec.name)

@@ -7,7 +7,7 @@ from typing import Any
 from .data import view
 from .data.activations import Activations
 from .data.completions import Completion
-from .data.lens_run import LensRun
+from .data.lens_run import LensRun, LensRuns
 from .terminal import lens_text
 
 
@@ -67,6 +67,29 @@ def _(run: LensRun) -> Any:
     bundle = made._repr_mimebundle_()
     data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
     return {**data, "text/html": view.html(run), "text/plain": f"{run!r}\n{view.text(run)}"}, metadata
+
+
+_SHOWN = 8
+
+
+@view.widget.register
+def _(runs: LensRuns) -> Any:
+    from ipywidgets import HTML, VBox
+
+    more = len(runs) - _SHOWN
+    note = [HTML(f"and {more} more runs")] if more > 0 else []
+    return VBox([*(run.widget() for run in runs[:_SHOWN]), *note])
+
+
+@view.mimebundle.register
+def _(runs: LensRuns) -> Any:
+    bundle = runs.widget()._repr_mimebundle_()
+    data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+    return {
+        **data,
+        "text/html": "".join(view.html(run) for run in runs[:_SHOWN]),
+        "text/plain": repr(list(runs)),
+    }, metadata
 
 
 @view.text.register

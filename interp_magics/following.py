@@ -42,6 +42,8 @@ def origin(source: Readable, row: int = 0) -> Origin:
             raise RequestError(f"row {row} does not exist: the capture has {len(source.rows)}")
         number, ids, handle = source.meta.rows[row].row, source.rows[row].completion_ids, source.meta.rows[row].handle
         sites = source.sites
+    elif row:
+        raise RequestError(f"row {row} does not exist: a {type(source).__name__} is one text")
     elif isinstance(source, LensRun):
         number, ids, handle = source.meta.row, source.completion_ids, source.handle
         sites = source.sites

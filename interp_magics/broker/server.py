@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import zmq
 
+from ..errors import PoolUnavailable
 from ..wire.frames import Reader, WireError
 from ..wire.keys import KeyPair, use_server_keys
 from ..wire.messages import FromClient, FromWorker, Limits
@@ -115,7 +116,12 @@ class Server:
         socket.maxmsgsize = self.settings.limits.message_bytes
         socket.heartbeat_ivl, socket.heartbeat_timeout = 2000, 10000
         socket.sndhwm = waiting
-        socket.bind(f"tcp://{self.settings.host}:{port or '*'}")
+        try:
+            socket.bind(f"tcp://{self.settings.host}:{port or '*'}")
+        except zmq.ZMQError as error:
+            raise PoolUnavailable(
+                f"port {port} of {self.settings.host} cannot be had ({error}); choose another"
+            ) from None
         return socket
 
     def _drain(self, socket: "zmq.Socket[bytes]", handle: Callable[[bytes, str, list[bytes]], None]) -> None:

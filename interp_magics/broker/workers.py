@@ -80,6 +80,8 @@ class Workers:
 
     def _beat(self, beat: Beat, now: float) -> None:
         self._tell_lost(self._book.beat(beat.group, beat.model, beat.state, beat.trouble, now))
+        if beat.state == "failed" and beat.trouble:
+            log.error("%s cannot be served: %s", beat.model, beat.trouble)
         if beat.state == "failed":
             self._fail_waiting(beat.model, self._book.groups[beat.group].trouble)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import Cancelled, InterpError, PoolUnavailable, RemoteError, RequestError
 from ..methods.requests import Request
-from ..wire.frames import MAX_HEADER, WireError, write, write_bytes
+from ..wire.frames import MAX_HEADER, Reader, WireError, write, write_bytes
 from ..wire.keys import Address
 from ..wire.messages import (
     Accepted,
@@ -23,6 +23,7 @@ from ..wire.messages import (
     Failure,
     Fetch,
     Follow,
+    FromClient,
     PoolState,
     Put,
     Stat,
@@ -72,6 +73,7 @@ class Connection:
         self._asked: dict[int, _Asked] = {}
         self._lock = threading.Lock()
         self._numbers = 0
+        self._pools_reader = Reader(FromClient)
         self._closed = False
         self._welcomed = threading.Event()
         self._refused: InterpError | None = None
@@ -80,6 +82,11 @@ class Connection:
         listener = Listener(self._take, self._garbled, self._check, self._failed, self._ended, _PING_SECONDS)
         self._channel = Channel(address, listener)
         self._channel.start()
+
+    @property
+    def endpoint(self) -> str:
+        """Where the pool is."""
+        return self._address.endpoint
 
     def connect(self, timeout: float = 10.0) -> Welcome:
         """Wait for the pool's greeting. Raises PoolUnavailable with what to try."""
@@ -108,7 +115,7 @@ class Connection:
         """Queue a request; objects that the pool lacks are put first."""
         job: Job[Any] = Job(secrets.token_hex(10), method, build, self.cancel)
         message = Submit(job=job.id, model=model, request=request, priority=priority)  # type: ignore[arg-type]
-        frames = write(message)
+        frames = self._checked(message)
         if len(frames[1]) > MAX_HEADER:
             raise RequestError(
                 f"the request has {len(frames[1]) / 1e6:.1f} MB, more than a message holds; send fewer texts at a time"
@@ -123,6 +130,15 @@ class Connection:
             self._tracked[job.id] = _Tracked(job, message, dict(objects))
         self._channel.send(frames)
         return job
+
+    def _checked(self, message: Submit) -> list[Any]:
+        """The frames of a message that the pool will understand: a wrong type is found here, not there."""
+        try:
+            frames = write(message)
+            self._pools_reader.read(frames)
+        except (TypeError, WireError) as error:
+            raise RequestError(f"the request does not hold what it should: {error}") from None
+        return frames
 
     def follow(self, job_id: str, method: str, build: Callable[[bytes], Any]) -> Job[Any]:
         """A job that was submitted before, perhaps by another kernel; the same Job if this connection has it already."""

@@ -28,6 +28,7 @@ class EmbeddedPool:
     models: tuple[str, ...]
     process: "subprocess.Popen[bytes]"
     directory: Path
+    users: int = 1
 
     @property
     def alive(self) -> bool:
@@ -38,6 +39,12 @@ class EmbeddedPool:
         logs = sorted(self.directory.glob("*.log"))
         lines = [line for log in logs for line in log.read_text(errors="replace").splitlines()[-5:]]
         return "\n".join(lines)
+
+    def leave(self) -> None:
+        """One user less; the last one ends it."""
+        self.users -= 1
+        if self.users <= 0:
+            self.stop()
 
     def stop(self) -> None:
         """End it and wait until all its processes are gone."""
@@ -52,6 +59,20 @@ class EmbeddedPool:
         if self.process.stdout:
             self.process.stdout.close()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+_shared: dict[bytes, EmbeddedPool] = {}
+
+
+def share(model: ModelSpec, threads: int | None = None) -> EmbeddedPool:
+    """The pool of this process for `model`: the one that runs already, with one user more, or a new one."""
+    key = msgspec.json.encode([model, threads])
+    running = _shared.get(key)
+    if running is not None and running.users > 0 and running.alive:
+        running.users += 1
+        return running
+    _shared[key] = start([model], threads)
+    return _shared[key]
 
 
 def start(models: Sequence[ModelSpec], threads: int | None = None, limits: Limits | None = None) -> EmbeddedPool:

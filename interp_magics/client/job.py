@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from ..errors import TimedOut
+from ..errors import Cancelled, TimedOut
 from ..wire.messages import Event
 
 T = TypeVar("T")
@@ -165,7 +165,8 @@ class Job(Generic[T]):
             if self._ended:
                 return
             self._value, self._error, self._ended = value, error, True
-            self._progress = Progress("done" if error is None else "failed", attempt=self._progress.attempt)
+            state = "done" if error is None else "cancelled" if isinstance(error, Cancelled) else "failed"
+            self._progress = Progress(state, attempt=self._progress.attempt)
             self._wake()
 
     def _wake(self) -> None:

@@ -99,7 +99,7 @@ class LensRun(Viewed):
         return self.sites.index(site)
 
     def to_pandas(self) -> "pd.DataFrame":
-        """One row per site, layer, position and place in the top-k."""
+        """One row per site, layer, position and place in the top-k; two columns for each tracked token."""
         import pandas as pd
 
         shape = self.top_ids.shape
@@ -120,6 +120,9 @@ class LensRun(Viewed):
             values = getattr(self, name)
             if values is not None:
                 frame[name] = np.repeat(values.ravel(), shape[-1])
+        for column, token in enumerate(self.tracked_ids):
+            for name, values in (("logprob", self.tracked_logprobs), ("rank", self.tracked_ranks)):
+                frame[f"{name} of {self.token(int(token))!r}"] = np.repeat(values[..., column].ravel(), shape[-1])
         return frame
 
     def save(self, path: str | Path) -> Path:
@@ -130,6 +133,13 @@ class LensRun(Viewed):
         site, layers, positions, k = self.top_ids.shape
         what = f"{site} site{'s' * (site > 1)} x {layers} layers x {positions} positions, top {k}"
         return f"LensRun({self.provenance.model!r}, {what}, {len(self.token_ids)} tokens)"
+
+
+class LensRuns(Viewed, list[LensRun]):
+    """Runs of several texts, in order: a list that shows itself."""
+
+    def __str__(self) -> str:
+        return "\n\n".join(str(run) for run in self)
 
 
 _ARRAYS = tuple(name for name in LensRun.__dataclass_fields__ if name != "meta")
@@ -148,7 +158,8 @@ def encode(runs: list[LensRun]) -> bytes:
     return files.encode(arrays, {"kind": KIND, "rows": metas})
 
 
-def decode(tensors: dict[str, files.Array], meta: Any) -> list[LensRun]:
+def decode(tensors: dict[str, files.Array], meta: Any) -> LensRuns:
     """What `encode` made."""
     metas = msgspec.convert(meta["rows"], list[LensMeta], strict=False)
-    return [LensRun(m, **{name: tensors.get(f"{i}/{name}") for name in _ARRAYS}) for i, m in enumerate(metas)]  # type: ignore[arg-type]
+    runs = (LensRun(m, **{n: tensors.get(f"{i}/{n}") for n in _ARRAYS}) for i, m in enumerate(metas))  # type: ignore[arg-type]
+    return LensRuns(runs)

@@ -1,6 +1,6 @@
 """Steering vectors: directions at one site, by layer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
@@ -11,9 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import RequestError, nearest
-from ..program.language import Ablate, Add, All, Edit, Positions, Stored
+from ..program.language import Ablate, Add, Edit, Positions, Stored
+from ..program.positions import parse_positions
 from ..program.sites import parse_site
 from . import files
+
+_OPS, _UNITS = ("add", "ablate"), ("raw", "stream")
 
 Direction = npt.NDArray[np.float32]
 
@@ -28,12 +31,16 @@ class SteeringVector:
     made_from: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.directions, Mapping):
+            raise RequestError("a steering vector is made of directions by layer, such as {4: array}")
         if not self.directions:
             raise RequestError("a steering vector needs a direction at one layer at least")
         exact = {int(layer): np.asarray(v, np.float32) for layer, v in self.directions.items()}
         for layer, value in exact.items():
-            if value.ndim != 1 or not np.isfinite(value).all():
-                raise RequestError(f"the direction at layer {layer} must be one finite vector, not shape {value.shape}")
+            if value.ndim != 1:
+                raise RequestError(f"the direction at layer {layer} must be one vector, not of shape {value.shape}")
+            if not np.isfinite(value).all():
+                raise RequestError(f"the direction at layer {layer} has values that are not finite (NaN or infinity)")
         object.__setattr__(self, "directions", exact)
         object.__setattr__(self, "site", parse_site(self.site)[0])
 
@@ -67,16 +74,21 @@ class SteeringVector:
         self,
         scale: float = 1.0,
         op: Literal["add", "ablate"] = "add",
-        positions: Positions = All(),
+        positions: str | int | Sequence[int] | Positions = "all",
         unit: Literal["raw", "stream"] = "raw",
         rows: tuple[int, ...] | None = None,
     ) -> tuple["VectorEdit", ...]:
-        """Edits of all its layers, for `steer=`."""
+        """Edits of all its layers, for `steer=`; `op` "add" (`scale` in `unit`) or "ablate", `positions` as in a lens."""
+        if op not in _OPS:
+            raise RequestError(f"unknown op {op!r}{nearest(op, _OPS)}")
+        if unit not in _UNITS:
+            raise RequestError(f"unknown unit {unit!r}{nearest(unit, _UNITS)}")
+        places = parse_positions(positions)
         made = []
         for layer in sorted(self.directions):
             stored = Stored(self.digest, str(layer))
-            operation = Add(stored, scale, unit) if op == "add" else Ablate(stored)
-            made.append(VectorEdit(Edit(self.site, layer, operation, positions, rows), self))
+            operation = Add(stored, float(scale), unit) if op == "add" else Ablate(stored)
+            made.append(VectorEdit(Edit(self.site, layer, operation, places, rows), self))
         return tuple(made)
 
     def save(self, path: str | Path) -> Path:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..errors import RequestError
 from .ranks import Ranks
 from .readout import Readout
 from .topk import merge_top, tile_top
@@ -188,6 +189,8 @@ def _finish(
 ) -> LensArrays:
     decoded = shape[0] * shape[1]
     log_total = sums.log_total
+    if not bool(torch.isfinite(log_total).all()):
+        raise RequestError("the stream is not finite here, so it predicts nothing; an edit is too large")
     entropies = (log_total - sums.weighted / sums.total)[:, 0]
     divergence = None
     if request.kl_final:

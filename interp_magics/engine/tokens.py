@@ -68,9 +68,11 @@ class Tokens:
         ids = self._tokenizer(token, add_special_tokens=False)["input_ids"]
         if len(ids) != 1:
             pieces = " + ".join(repr(self.show(i)) for i in ids) or "nothing"
-            raise RequestError(
-                f"{token!r} is not one token but {pieces}; track one of them, or an id (mind the leading blank)"
+            spaced = self._tokenizer(f" {token}", add_special_tokens=False)["input_ids"]
+            hint = (
+                f"{f' {token}'!r}, with a leading blank, is one" if len(spaced) == 1 else "track one of them, or an id"
             )
+            raise RequestError(f"{token!r} is not one token but {pieces}; {hint}")
         return int(ids[0])
 
     def decode(self, ids: Sequence[int]) -> str:

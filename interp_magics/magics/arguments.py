@@ -46,6 +46,10 @@ class Parser(argparse.ArgumentParser):
             if word == "--":
                 return words, after
             name, has_value, value = word.partition("=")
+            if word[:2] != "--" and len(word) > 2 and not has_value and self.option(word[:2]):
+                name, has_value, value = word[:2], "=", word[2:]
+            if word in ("-h", "--help"):
+                raise UsageError(self.format_help())
             action = self.option(name)
             if action is None:
                 raise UsageError(
@@ -54,7 +58,7 @@ class Parser(argparse.ArgumentParser):
             if action.nargs == 0:
                 words.append(word)
             elif has_value:
-                words.append(f"{name}={value}")
+                words.append(f"{name}={value}" if name.startswith("--") else f"{name}{value}")
             else:
                 value, after = _word(after.lstrip())
                 if not value:
@@ -125,7 +129,13 @@ def reading(parser: Parser) -> None:
     parser.add_argument("--seed", type=int, metavar="N")
     parser.add_argument("--keep", type=int, metavar="SECONDS", help="hold the rows, for pool.decode and pool.values")
     parser.add_argument("-v", "--vector", action="append", metavar="NAME", help="steer with a vector; may be repeated")
-    parser.add_argument("--scale", type=float, metavar="X", help="multiplier of the vectors")
+    parser.add_argument(
+        "--scale",
+        type=float,
+        action="append",
+        metavar="X",
+        help="multiplier of the vectors; one for all, or one for each",
+    )
 
 
 def positions(given: str) -> Any:

@@ -21,6 +21,9 @@ def parser() -> Parser:
     made.add_argument(
         "-t", "--track", action="append", metavar="TOKEN", help="give this token's way everywhere; may be repeated"
     )
+    made.add_argument(
+        "--track-id", action="append", type=int, metavar="ID", help="the same for a token given by its id"
+    )
     made.add_argument("--kind", metavar="KIND", help="the kind of lens (logit)")
     return made
 

@@ -22,8 +22,9 @@ def run(session: Session, line: str) -> Any:
 
 
 def _one(name: str, arguments: list[str]) -> list[str]:
-    if len(arguments) > 1:
-        raise UsageError(f"%pool {name}: one argument at most, not {len(arguments)}")
+    most = 0 if name in _ALONE else 1
+    if len(arguments) > most:
+        raise UsageError(f"%pool {name}: {'no argument' if not most else 'one argument at most'}, not {len(arguments)}")
     return arguments
 
 
@@ -65,6 +66,7 @@ def _close(session: Session) -> None:
     session.close()
 
 
+_ALONE = ("jobs", "close")
 COMMANDS: dict[str, Callable[..., Any]] = {
     "connect": _connect,
     "model": _model,

@@ -7,7 +7,7 @@ from typing import Any
 from IPython.core.error import UsageError
 
 from .arguments import code, filled, positions, variable
-from .session import Session, user_faults
+from .session import Session, per_vector, user_faults
 
 #: Options of the magics by the names of the call's arguments.
 _CALL = {
@@ -43,6 +43,8 @@ def texts(given: argparse.Namespace, session: Session, text: str) -> Any:
 def options(given: argparse.Namespace) -> dict[str, Any]:
     """The options that were given, as arguments of the call."""
     chosen = {name: value for option, name in _CALL.items() if (value := getattr(given, option, None)) is not None}
+    if ids := getattr(given, "track_id", None):
+        chosen["track"] = [*chosen.get("track", ()), *ids]
     if "positions" in chosen:
         chosen["positions"] = positions(chosen["positions"])
     return chosen
@@ -55,15 +57,17 @@ def call(session: Session, method: str, given: argparse.Namespace, text: str, ou
     chosen = options(given)
     extra = {name: value for name in ("model", "priority") if (value := getattr(given, name, None)) is not None}
     if given.show_code:
-        vectors = [f"{n} * {given.scale}" if given.scale is not None else n for n in given.vector or ()]
-        shown = {**chosen, **extra}
+        names = given.vector or []
+        scales = per_vector(names, given.scale or [])
+        vectors = [f"{n} * {x}" if given.scale else n for n, x in zip(names, scales, strict=True)]
+        shown = {**chosen, **extra, **({"wait": False} if given.no_wait else {})}
         arguments = [repr(written)]
         line = code("pool", method, arguments, shown, bound)
         print(line[:-1] + f", steer=[{', '.join(vectors)}])" if vectors else line)
         return None
     if given.vector:
-        chosen["steer"] = session.vectors(given.vector, given.scale)
-    elif given.scale is not None:
+        chosen["steer"] = session.vectors(given.vector, given.scale or [])
+    elif given.scale:
         raise UsageError("--scale needs a vector; name one with -v")
     with user_faults():
         if given.dry_run:

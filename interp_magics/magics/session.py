@@ -33,13 +33,14 @@ class Session:
         return self._pool is not None
 
     def connect(self, url: str | None, model: str | None = None) -> None:
-        """Connect anew; the pool that was there before is closed."""
+        """Connect to another pool; the one that was there before is closed once the new one answers."""
         from .. import display  # noqa: F401  (registers how results look)
         from ..connecting import connect
 
+        made = connect(url, model=model or self.config.model or None)
         self.close()
-        self._pool = connect(url, model=model or self.config.model or None)
-        self.model_names = tuple(self._pool.models())
+        self._pool = made
+        self.model_names = tuple(made.models())
 
     def close(self) -> None:
         if self._pool is not None:
@@ -52,27 +53,40 @@ class Session:
         names: dict[str, Any] = self.shell.user_ns
         return names
 
-    def vectors(self, given: list[str], scale: float | None) -> list[Any]:
-        """Steering vectors by their variables' names."""
+    def vectors(self, given: list[str], scales: list[float]) -> list[Any]:
+        """Steering vectors by their variables' names; one scale for all of them, or one for each."""
         from ..data.vectors import SteeringVector
 
         known = [name for name, value in self.names.items() if isinstance(value, SteeringVector)]
         for name in given:
+            if name in self.names and name not in known:
+                raise UsageError(f"{name!r} is no steering vector but a {type(self.names[name]).__name__}")
             if name not in known:
-                raise UsageError(f"there is no steering vector {name!r}{nearest(name, known)}")
-        factor = 1.0 if scale is None else scale
-        return [self.names[name] * factor for name in given]
+                plain = "" if name.isidentifier() else "; -v takes the plain name of a variable"
+                raise UsageError(f"there is no steering vector {name!r}{nearest(name, known)}{plain}")
+        return [self.names[name] * factor for name, factor in zip(given, per_vector(given, scales), strict=True)]
 
     def wait(self, job: Any, timeout: float | None) -> Any:
         """The job's result, with progress after `progress_after` seconds."""
         from ..client.waiting import wait
 
-        with Progress() as progress:
-            return wait(job, timeout, progress.show, self.config.progress_after)
+        try:
+            with Progress() as progress:
+                return wait(job, timeout, progress.show, self.config.progress_after)
+        except KeyboardInterrupt:
+            # Without the frames of the wait, which tell a user nothing.
+            raise KeyboardInterrupt from None
 
     def bind(self, name: str | None, value: Any) -> None:
         if name:
             self.shell.push({name: value})
+
+
+def per_vector(given: list[str], scales: list[float]) -> list[float]:
+    """A scale for each vector."""
+    if len(scales) not in (0, 1, len(given)):
+        raise UsageError(f"{len(scales)} scales for {len(given)} vectors; give one for all, or one for each")
+    return scales if len(scales) == len(given) else (scales or [1.0]) * len(given)
 
 
 @contextmanager

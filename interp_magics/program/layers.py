@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from ..errors import RequestError
 
-LayerSpec = int | str | Iterable[int] | None
+LayerSpec = int | str | slice | Iterable[int] | None
 
 _INTEGER = re.compile(r"^[+-]?\d+$")
 
@@ -13,12 +13,15 @@ _INTEGER = re.compile(r"^[+-]?\d+$")
 def parse_layers(spec: LayerSpec, count: int) -> tuple[int, ...]:
     """Layers of a model of `count` blocks, in the order written, without repeats.
 
-    `spec` is None (all), an int, ints, or text of items joined by commas, each an index or a Python slice:
+    `spec` is None (all), an int, ints, a slice, or text of items joined by commas, each an index or a Python slice:
     `0,4,8:`, `-1`, `::4`. Negative numbers count from the last layer. Raises RequestError for anything else.
     """
     if spec is None:
         return tuple(range(count))
-    items: Iterable[object] = spec.split(",") if isinstance(spec, str) else [spec] if isinstance(spec, int) else spec
+    if isinstance(spec, slice):
+        return tuple(range(count))[spec]
+    listed = isinstance(spec, Iterable) and not isinstance(spec, str)
+    items: Iterable[object] = spec.split(",") if isinstance(spec, str) else spec if listed else [spec]  # type: ignore[assignment]
     chosen = [layer for item in items for layer in _item(item, count)]
     if not chosen:
         raise RequestError(
@@ -31,7 +34,7 @@ def _item(item: object, count: int) -> Iterable[int]:
     if isinstance(item, str) and ":" in item:
         return _slice(item.strip(), count)
     if isinstance(item, bool) or not (
-        isinstance(item, int) or (isinstance(item, str) and _INTEGER.match(item.strip()))
+        hasattr(item, "__index__") or (isinstance(item, str) and _INTEGER.match(item.strip()))
     ):
         raise RequestError(f"{item!r} is not a layer; write an index such as 4 or -1, or a slice such as '8:' or '::4'")
     index = int(item)

@@ -6,10 +6,35 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import RequestError
+from ..errors import RequestError, nearest
 from .language import After, All, At, First, Generated, Last, Positions, Prompt, Span
 
 Mask = npt.NDArray[np.bool_]
+
+
+_NAMES: dict[str, Positions] = {
+    "all": All(),
+    "first": First(),
+    "last": Last(),
+    "prompt": Prompt(),
+    "generated": Generated(),
+}
+
+
+def parse_positions(given: object) -> Positions:
+    """A choice of positions from its name, numbers, or a struct such as Span("Paris"). Raises RequestError."""
+    if isinstance(given, Positions):
+        return given
+    if isinstance(given, str):
+        if given not in _NAMES:
+            raise RequestError(f"unknown positions {given!r}{nearest(given, _NAMES)}")
+        return _NAMES[given]
+    numbers = np.atleast_1d(np.asarray(given))
+    if numbers.ndim != 1 or not (numbers.size == 0 or np.issubdtype(numbers.dtype, np.integer)):
+        raise RequestError(f"positions are a name ({', '.join(_NAMES)}), whole numbers or a struct, not {given!r}")
+    if numbers.size == 0:
+        raise RequestError("no position was chosen; give at least one, or 'all'")
+    return At(tuple(int(p) for p in numbers))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from ..errors import RequestError, nearest
 from .cards import ModelCard
-from .language import At, Copy, Edit, Ids, Lens, Op, Program, Ref, Row, Stage, Tap, Vector
+from .language import At, Copy, Edit, Generated, Ids, Lens, Op, Program, Ref, Row, Stage, Tap, Vector
 from .sites import SITES, STREAM_SITES
 
 
@@ -15,7 +15,10 @@ def check(program: Program, card: ModelCard) -> None:
     for row in program.rows:
         _check_row(row, card)
     kept: set[str] = set()
+    generates = any(row.sampling for row in program.rows)
     for stage in program.stages:
+        if not generates and any(isinstance(tap.positions, Generated) for tap in stage.taps):
+            raise RequestError("positions 'generated' are read, but nothing is generated; ask for new tokens")
         _check_stage(stage, card, len(program.rows), kept)
         kept |= {tap.keep for tap in stage.taps if tap.keep}
 

@@ -14,6 +14,8 @@ from ..errors import Cancelled, RequestError
 from ..launch.config import WorkLimits
 from ..methods import plans, runs
 from ..methods.requests import Request
+from ..program.language import Text
+from ..program.supports import over_context
 from ..wire.messages import Assign, Done, Event, Failed, Started
 from .held import HeldRows
 from .link import Link, ObjectMissing
@@ -145,7 +147,7 @@ class Batch:
 
     def _check_size(self, request: Request) -> None:
         """Refuse what would not fit the result or this worker's memory, before a pass is paid for."""
-        tokens = [len(self._engine.tokens.encode(text).ids) for text in plans.texts(request)]
+        tokens = [self._count(text, i, request) for i, text in enumerate(plans.texts(request))]
         cost = plans.cost(request, self._engine.card, tokens)
         plans.check_size(cost, self._limits.result_bytes)
         if cost.kept_bytes > self._limits.kept_bytes:
@@ -158,6 +160,17 @@ class Batch:
                 f"{cost.held_bytes / 1e9:.1f} GB of activations would be held at once, the worker allows "
                 f"{self._limits.held_bytes / 1e9:.1f} GB; send fewer texts, layers or positions at a time"
             )
+
+    def _count(self, text: Text, number: int, request: Request) -> int:
+        """Tokens of a text; a fault says which of several it is."""
+        several = len(plans.texts(request)) > 1
+        try:
+            count = len(self._engine.tokens.encode(text).ids)
+            if count > self._engine.card.context:
+                raise RequestError(over_context(count, self._engine.card))
+        except RequestError as error:
+            raise RequestError(f"text {number} of the list: {error}") if several else error from None
+        return count
 
     def _answer(self, entry: _Entry) -> None:
         try:

@@ -7,6 +7,7 @@ from interp_magics.engine.protocol import NoObjects, Quiet, Task
 from interp_magics.program.language import (
     Ablate,
     Add,
+    After,
     At,
     Clamp,
     Copy,
@@ -263,7 +264,7 @@ def test_a_program_that_means_nothing_is_refused_and_takes_nobody_along(make, en
 
 
 def test_a_lens_of_no_positions_is_empty(engine):
-    outcome = run(engine("llama"), program([ROWS[0]], [Tap("resid_post", positions=Generated(), reduce=Lens())]))[0]
+    outcome = run(engine("llama"), program([ROWS[0]], [Tap("resid_post", positions=After(1), reduce=Lens())]))[0]
     assert outcome.readings[0][0].values[0].top_ids.shape == (3, 0, 5)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 import interp_magics as im
 from interp_magics.api import Pool
+from interp_magics.client import embedded
 from tests import checkpoints
 
 
@@ -39,7 +40,13 @@ def own() -> Callable[[], list[psutil.Process]]:
 
 
 @pytest.fixture
-def own_pool(own: Callable[[], list[psutil.Process]], model: Path) -> Iterator[Pool]:
+def unshared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pools of this test are not those of others, though they serve the same model."""
+    monkeypatch.setattr(embedded, "_shared", {})
+
+
+@pytest.fixture
+def own_pool(own: Callable[[], list[psutil.Process]], unshared: None, model: Path) -> Iterator[Pool]:
     """A pool of its own, for tests that kill parts of it."""
     with im.connect(model=str(model), threads=1) as pool:
         pool.card()

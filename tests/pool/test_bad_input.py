@@ -73,9 +73,20 @@ def test_a_capture_larger_than_the_quota_is_refused_with_its_size(pool, monkeypa
         pool.estimate(pool.request("capture", ["The quick brown fox"]))
 
 
-def test_one_rank_is_what_this_version_runs():
-    with pytest.raises(im.RequestError, match="one rank"):
-        im.connect(tp=2)
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"model": "./nowhere"}, "no model directory"),
+        ({"model": ""}, "no model directory"),
+        ({"dtype": "fp8"}, "unknown dtype 'fp8'"),
+        ({"threads": 0}, "threads must be 1"),
+        ({"tp": 0}, "one rank or more"),
+    ],
+)
+def test_a_pool_that_cannot_be_is_refused_at_once(options, said, own):
+    with pytest.raises(im.RequestError, match=said):
+        im.connect(**options)
+    assert own() == []
 
 
 def test_an_address_or_file_that_is_none_is_explained(tmp_path):
@@ -91,3 +102,43 @@ def test_a_model_that_cannot_be_served_fails_its_jobs_with_the_reason(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "t5"}')
     with im.connect(model=str(tmp_path)) as pool, pytest.raises(im.RemoteError, match="could not be loaded"):
         pool.lens("x", timeout=60)
+
+
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        (lambda p: p.lens("a", k=3), "there is|did you mean"),
+        (lambda p: p.lens("a", layer=3), "did you mean 'layers'"),
+        (lambda p: p.capture("a", site="x"), "did you mean 'sites'"),
+    ],
+)
+def test_an_unknown_argument_names_those_of_the_call(call, said, pool):
+    with pytest.raises(TypeError, match=said):
+        call(pool)
+
+
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        (lambda p: p.lens("a", top_k=5.0), "top_k is a whole number"),
+        (lambda p: p.lens("a", top_k="5"), "top_k is a whole number"),
+        (lambda p: p.lens("a", keep="10m"), "keep is a whole number"),
+        (lambda p: p.lens("a", generate=True), "whole number"),
+        (lambda p: p.lens("a", temperature="hot", generate=1), "temperature is a number"),
+        (lambda p: p.lens("a", positions="generated"), "nothing is generated"),
+        (lambda p: p.lens("a", positions=0.5), "positions are"),
+        (lambda p: p.lens(["ok", ""]), "text 1 of the list"),
+        (lambda p: p.lens(["ok", list(range(300))]), "text 1 of the list|over the context"),
+        (lambda p: p.lens("a\ud800"), "surrogate"),
+        (lambda p: p.lens("a", wait=False, timeout=1), "job.result"),
+        (lambda p: p.lens("a", model=""), "does not serve ''|Expected"),
+        (lambda p: p.decode(p.lens("a"), 3), "is one text"),
+        (lambda p: p.lens("a", steer=im.SteeringVector({1: np.ones(48)}).edit(op="project")), "unknown op"),
+        (lambda p: p.lens("a", steer=im.SteeringVector({1: np.ones(48)}).edit(unit="straem")), "unknown unit"),
+        (lambda p: im.SteeringVector(np.ones(48)), "directions by layer"),
+        (lambda p: p.run({"rows": []}), "takes a Program"),
+    ],
+)
+def test_a_wrong_type_is_the_users_fault_and_told_so(call, said, pool):
+    with pytest.raises(im.RequestError, match=said):
+        call(pool)

@@ -145,7 +145,7 @@ def test_jobs_can_be_awaited_iterated_and_found_again(pool):
         job, parts, made = elsewhere.submit(lambda: asyncio.run(use())).result()
     assert any(part.part == "started" for part in parts)
     assert [p.seq for p in parts if p.part == "generated"] == sorted(p.seq for p in parts if p.part == "generated")
-    (again,) = pool.job(job.id).result(10)
+    again = pool.job(job.id).result(10)
     assert np.array_equal(again.completion_ids, made.completion_ids)
     assert job.id in [info.job for info in pool.jobs()]
 
@@ -171,3 +171,38 @@ def test_results_read_as_text_and_a_foreign_one_is_refused(pool):
     assert set(made.to_pandas().columns) >= {"site", "layer", "position", "top_id", "logprob", "entropy", "kl_final"}
     with pytest.raises(im.RequestError):
         results.decode(b"not a result")
+
+
+def test_pools_of_one_process_for_one_model_are_one(pool, model):
+    with im.connect(model=str(model), threads=1) as another:
+        run = pool.lens(IDS, keep=60)
+        assert another.decode(run).provenance.kept
+    assert pool.decode(run).provenance.kept
+
+
+def test_ids_and_counts_may_be_numpys(pool):
+    run = pool.lens(IDS, top_k=np.int64(3), layers=np.arange(2), track=[5])
+    again = pool.lens(np.array(IDS), track=run.top_ids[0, -1, -1], positions=np.array([1, -1]))
+    assert again.tracked_ids.tolist() == run.top_ids[0, -1, -1].tolist()
+    frame = run.to_pandas()
+    assert len(frame.filter(like="logprob of").columns) == len(frame.filter(like="rank of").columns) == 1
+    assert frame.filter(like="rank of").iloc[-1, 0] == run.tracked_ranks[0, -1, -1, 0]
+
+
+def test_several_runs_show_themselves(pool):
+    runs = pool.lens(["The quick", "Paris"])
+    bundle, _ = runs._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle and bundle["text/html"].count("<table") == 2
+
+
+def test_what_an_edit_made_infinite_is_told_and_harms_no_neighbour(pool):
+    far = im.SteeringVector({0: np.full(48, 3e38)})
+    jobs = [
+        pool.lens(IDS, steer=far, wait=False),
+        pool.generate(IDS, 4, steer=far, wait=False),
+        pool.lens(IDS, wait=False),
+    ]
+    for job in jobs[:2]:
+        with pytest.raises(im.RequestError, match="too large"):
+            job.result(30)
+    assert jobs[2].result(30).top_ids.shape[1] == 3

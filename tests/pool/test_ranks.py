@@ -16,7 +16,7 @@ IDS = [0, 17, 44, 9, 120, 301]
 
 
 @pytest.fixture
-def two_ranks(own, model):
+def two_ranks(own, unshared, model):
     with im.connect(model=str(model), tp=2, threads=1) as pool:
         pool.card()
         yield pool

@@ -24,8 +24,8 @@ def test_the_text_after_the_options_is_untouched(options, text):
 
 
 def test_values_that_begin_with_a_dash_belong_to_their_option():
-    given_, _ = lens.parser().split("-l -4: --scale -1e-3 text")
-    assert given_.layers == "-4:" and given_.scale == -1e-3
+    given_, _ = lens.parser().split("-l -4: --scale -1e-3 -k3 text")
+    assert given_.layers == "-4:" and given_.scale == [-1e-3] and given_.top_k == 3
 
 
 def test_quoted_values_keep_their_blanks():

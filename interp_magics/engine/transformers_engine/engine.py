@@ -35,6 +35,7 @@ class _Running:
     kept: dict[str, Kept] = field(default_factory=dict)
     readings: list[tuple[Reading, ...]] = field(default_factory=list)
     rows: dict[int, BatchRow] = field(default_factory=dict)
+    error: RequestError | None = None
 
     def outcome(self) -> Outcome:
         rows = []
@@ -146,6 +147,12 @@ class TransformersEngine:
             for one, _ in batch:
                 if error is not None:
                     results[one.number] = error
+                elif one.error is not None:
+                    results[one.number] = one.error
+                elif any(row.finish == "overflow" for row in one.rows.values()):
+                    results[one.number] = RequestError(
+                        "the logits are not finite, so nothing follows; an edit is too large"
+                    )
                 elif any(row.finish == "cancelled" for row in one.rows.values()):
                     results[one.number] = Cancelled("the job was cancelled while it ran")
                 elif stage + 1 == len(one.program.stages):
@@ -207,8 +214,11 @@ class TransformersEngine:
             self._runner.run(rows, tape, host)
         with torch.inference_mode():
             for (one, plan), place in zip(batch, places, strict=True):
-                if all(row.finish != "cancelled" for row in one.rows.values()):
-                    self._collect(one, plan, tape, place)
+                if all(row.finish not in ("cancelled", "overflow") for row in one.rows.values()):
+                    try:
+                        self._collect(one, plan, tape, place)
+                    except RequestError as fault:
+                        one.error = fault
 
     def _collect(self, one: _Running, plan: BoundStage, tape: Tape, place: dict[int, int]) -> None:
         last = len(one.readings) + 1 == len(one.program.stages)

@@ -108,12 +108,13 @@ class Runner:
         taking = [rows[members[i]] for i in live]
         cancelled = [host.cancelled(row.task) for row in taking]
         logits = self.readout.logits(hidden[live])
+        finite = torch.isfinite(logits).all(1).tolist()
         samplings = [row.sampling for row in taking if row.sampling]
         chosen = next_tokens(logits, samplings, [len(r.completion) for r in taking]) if self.ranks.first else cancelled
         told = self.ranks.tell([_CANCELLED if c else t for c, t in zip(cancelled, chosen, strict=True)])
-        for row, token in zip(taking, told, strict=True):
-            if token == _CANCELLED:
-                row.finish = "cancelled"
+        for row, token, sound in zip(taking, told, finite, strict=True):
+            if token == _CANCELLED or not sound:
+                row.finish = "cancelled" if token == _CANCELLED else "overflow"
                 continue
             row.completion.append(token)
             row.finish = self._finish(row)

@@ -104,6 +104,7 @@ def _bind_edit(
     for named in vectors(edit.op):
         vector = fetch(named)
         _check_width(vector, edit.site, card, edit.index)
+        _check_size(vector.float() * getattr(edit.op, "scale", 1.0), edit.site)
     return BoundEdit(chosen, edit.index, bind(edit.op, vector))
 
 
@@ -147,6 +148,14 @@ def _check_width(vector: Tensor, site: str, card: ModelCard, index: tuple[int, .
         raise RequestError(f"the vector has width {vector.shape[-1]}, but {site!r} of {card.name} has {wanted[0]}")
     if not bool(torch.isfinite(vector).all()):
         raise RequestError(f"the vector for {site!r} contains values that are not finite")
+
+
+def _check_size(vector: Tensor, site: str) -> None:
+    """A norm layer squares what it reads: an infinite square would come out as 0, and the model's answer as a flat one."""
+    if not bool(torch.isfinite(vector.square().sum(-1)).all()):
+        raise RequestError(
+            f"the edit at {site!r} is too large: the model's norm of it is not finite; use a smaller scale"
+        )
 
 
 def place_on(tape: Tape, stage: BoundStage, batch: dict[int, int]) -> None:
