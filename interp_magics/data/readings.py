@@ -38,11 +38,22 @@ class Readings:
 
         `tap` counts those that reduce. Raises RequestError when the program has no such tap or the tap not that row.
         """
-        start = f"{stage}/{tap}/{row}/"
+        return self._under(f"{stage}/{tap}/{row}/", f"stage {stage}, tap {tap}, row {row}")
+
+    def _under(self, start: str, what: str) -> dict[str, files.Array]:
+        """Arrays whose names begin with `start`, without it. Raises RequestError naming `what` when there is none."""
         found = {key[len(start) :]: value for key, value in self.tensors.items() if key.startswith(start)}
         if not found:
-            raise RequestError(f"the program has no reading of stage {stage}, tap {tap}, row {row}")
+            raise RequestError(f"the program has no reading of {what}")
         return found
+
+    def gradient(self, stage: int = 0, gradient: int = 0, tap: int = 0, row: int = 0) -> dict[str, files.Array]:
+        """Arrays of one tap of a gradient for one row: the derivative [layers, positions, ...], or what it reduces to."""
+        return self._under(f"gradients/{stage}/{gradient}/{tap}/{row}/", f"gradient {gradient} of stage {stage}")
+
+    def metric(self, stage: int = 0, gradient: int = 0) -> files.Array:
+        """What a gradient differentiates, for each row of its stage."""
+        return self._under(f"gradients/{stage}/{gradient}/metric", f"gradient {gradient} of stage {stage}")[""]
 
     def token_ids(self, row: int = 0) -> files.Array:
         """The tokens of a row that were read."""

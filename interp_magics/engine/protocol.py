@@ -92,8 +92,18 @@ class HeldRow:
 
 
 @dataclass(frozen=True)
+class GradientReading:
+    """The metric of each row (`rows`, in order), and what each tap of the gradient read of its derivative."""
+
+    rows: tuple[int, ...]
+    metric: tuple[float, ...]
+    readings: tuple[Reading, ...]
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What a program gave: its rows after the last stage, and for each stage the readings of the taps that reduce.
+    """What a program gave: its rows after the last stage, and for each stage the readings of the taps that reduce and
+    its gradients.
 
     `held` are rows of which the last stage kept something; `handles` say where they are found, once they are stored;
     `reread` says that no pass was run.
@@ -101,6 +111,7 @@ class Outcome:
 
     rows: tuple[RowOutcome, ...]
     readings: tuple[tuple[Reading, ...], ...]
+    gradients: tuple[tuple[GradientReading, ...], ...] = ()
     held: tuple[HeldRow, ...] = ()
     handles: tuple[Handle, ...] = ()
     reread: bool = False

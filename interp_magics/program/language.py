@@ -228,27 +228,46 @@ class Edit(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LogitDifference(Struct, frozen=True, tag="logit_difference", forbid_unknown_fields=True):
-    """logit(target) - logit(foil) at the last prompt position."""
+    """logit(target) - logit(foil) at the last position."""
 
     target: int
     foil: int
 
 
 class LogProbability(Struct, frozen=True, tag="log_probability", forbid_unknown_fields=True):
-    """Log-probability of a token at the last prompt position."""
+    """Log-probability of a token at the last position."""
 
     target: int
 
 
 class Loss(Struct, frozen=True, tag="loss", forbid_unknown_fields=True):
-    """Mean next-token loss of the row, in nats."""
+    """Mean next-token loss of the row, in nats; the last position predicts nothing that is known."""
 
 
-Metric = LogitDifference | LogProbability | Loss
+class Divergence(Struct, frozen=True, tag="divergence", forbid_unknown_fields=True):
+    """KL(kept || here) in nats, mean over positions: an earlier stage kept `ln_final` of the same rows as `kept`."""
+
+    kept: str
+
+
+class Dot(Struct, frozen=True, tag="dot", forbid_unknown_fields=True):
+    """The sum over `positions` of the value at a site with a vector: any direction's derivative."""
+
+    site: str
+    layer: int
+    vector: Vector
+    positions: Positions = Last()
+
+
+Metric = LogitDifference | LogProbability | Loss | Divergence | Dot
 
 
 class Gradient(Struct, frozen=True, forbid_unknown_fields=True):
-    """The derivative of a metric by the values at `taps`, with norms and attention patterns frozen if named."""
+    """The derivative of a metric by the values at `taps`, row by row, with norms and attention patterns frozen if named.
+
+    A tap reduces the derivative as it would reduce the value: raw, moments, or projected on directions. The rows are
+    prompts; edits of the stage are in force.
+    """
 
     metric: Metric
     taps: tuple[Tap, ...]

@@ -2,7 +2,27 @@
 
 from ..errors import RequestError, nearest
 from .cards import ModelCard
-from .language import At, Copy, Edit, Generated, Ids, Lens, Op, Program, Ref, Row, Stage, Tap, Vector
+from .language import (
+    At,
+    Copy,
+    Divergence,
+    Dot,
+    Edit,
+    Generated,
+    Gradient,
+    Ids,
+    Lens,
+    Moments,
+    Op,
+    Program,
+    Project,
+    Raw,
+    Ref,
+    Row,
+    Stage,
+    Tap,
+    Vector,
+)
 from .sites import SITES, STREAM_SITES
 
 
@@ -17,6 +37,8 @@ def check(program: Program, card: ModelCard) -> None:
     kept: set[str] = set()
     generates = any(row.sampling for row in program.rows)
     for stage in program.stages:
+        if stage.gradients and generates and stage is program.stages[-1]:
+            raise RequestError("gradients are of prompts; give the tokens as the prompt instead of generating them")
         if not generates and any(isinstance(tap.positions, Generated) for tap in stage.taps):
             raise RequestError("positions 'generated' are read, but nothing is generated; ask for new tokens")
         _check_stage(stage, card, len(program.rows), kept)
@@ -54,11 +76,9 @@ def _check_stage(stage: Stage, card: ModelCard, rows: int, kept: set[str]) -> No
         raise RequestError(f"{card.name} on engine {card.engine} has no gradients yet; remove them from the program")
     _check_rows(stage.rows, rows)
     for tap in stage.taps:
-        check_site(tap.site, card)
-        _check_layers(tap.site, tap.layers, card)
-        _check_rows(tap.rows, rows)
-        _check_index(tap, card)
-        _check_reduction(tap, card)
+        _check_tap(tap, card, rows)
+    for gradient in stage.gradients:
+        _check_gradient(gradient, card, rows, kept)
     for edit in stage.edits:
         _check_edit(edit, card, rows, kept)
         if isinstance(edit.op, Copy) and stage.rows is not None and edit.op.row not in stage.rows:
@@ -117,6 +137,44 @@ def _check_index(item: Tap | Edit, card: ModelCard) -> None:
     for i in item.index:
         if not 0 <= i < size:
             raise RequestError(f"index {i} of {item.site!r} does not exist: it has {size} (0 to {size - 1})")
+
+
+def _check_tap(tap: Tap, card: ModelCard, rows: int) -> None:
+    check_site(tap.site, card)
+    _check_layers(tap.site, tap.layers, card)
+    _check_rows(tap.rows, rows)
+    _check_index(tap, card)
+    _check_reduction(tap, card)
+
+
+def _check_gradient(gradient: Gradient, card: ModelCard, rows: int, kept: set[str]) -> None:
+    if not gradient.taps:
+        raise RequestError("a gradient needs at least one tap: the values to differentiate by")
+    for tap in gradient.taps:
+        _check_tap(tap, card, rows)
+        if tap.keep or not isinstance(tap.reduce, Raw | Moments | Project):
+            raise RequestError("a gradient's tap reads raw values, moments or projections, and keeps nothing")
+        if tap.site in _NO_GRADIENT:
+            raise RequestError(f"there is no gradient by {tap.site!r}; {_NO_GRADIENT[tap.site]}")
+    metric = gradient.metric
+    for token in (getattr(metric, "target", 0), getattr(metric, "foil", 0)):
+        if not 0 <= token < card.vocabulary:
+            raise RequestError(
+                f"token id {token} is outside the vocabulary of {card.name} (0 to {card.vocabulary - 1})"
+            )
+    if isinstance(metric, Divergence) and metric.kept not in kept:
+        raise RequestError(f"nothing was kept as {metric.kept!r} by an earlier stage{nearest(metric.kept, kept)}")
+    if isinstance(metric, Dot):
+        check_site(metric.site, card)
+        _check_layers(metric.site, (metric.layer,), card)
+        if metric.site in _NO_GRADIENT:
+            raise RequestError(f"a dot product is not taken at {metric.site!r}; {_NO_GRADIENT[metric.site]}")
+
+
+_NO_GRADIENT = {
+    "logits": "take it by ln_final, which the head makes them of",
+    "attn_pattern": "take it by q, k or v",
+}
 
 
 def _check_reduction(tap: Tap, card: ModelCard) -> None:

@@ -10,9 +10,15 @@ from interp_magics.program.language import (
     At,
     Clamp,
     Copy,
+    Divergence,
+    Dot,
     Edit,
+    Gradient,
     Ids,
     Lens,
+    LogitDifference,
+    LogProbability,
+    Loss,
     Moments,
     Program,
     Project,
@@ -81,8 +87,24 @@ def _programs(card):
         made.append(
             Program(rows, (Stage((Tap("resid_post"), *lens), copy if "resid_mid" in card.sites else copy[:1]),))
         )
+    made.append(_gradients(card))
     made.append(program([ROWS[0]], [Tap("resid_post", layers=(99,))]))
     return made
+
+
+def _gradients(card):
+    """Every metric and every way of freezing, by sites that the ranks share and by ones that all hold."""
+    sites = [site for site in ("resid_post", "attn_out", "mlp_out", "ln_mlp", *SHARDED) if site in card.sites]
+    taps = tuple(Tap(site) for site in sites)
+    metrics = (LogitDifference(7, 300), LogProbability(388), Loss(), Dot("resid_post", 1, vector("d"), At((-1,))))
+    gradients = [Gradient(metric, taps) for metric in metrics]
+    if "mlp_act" in card.sites:
+        gradients.append(Gradient(Dot("mlp_act", 1, vector("mlp"), At((1,))), taps, ("norm",)))
+        gradients.append(Gradient(LogitDifference(7, 300), taps, ("norm", "attention")))
+    edits = (Edit("resid_post", 0, Add(vector("d"), 2.0), At((2,))),)
+    keep = Stage((Tap("ln_final", reduce=None, keep="plain"),))
+    rows = tuple(Row(Ids(tuple(row))) for row in (ROWS[0], ROWS[2]))
+    return Program(rows, (keep, Stage((), edits, (*gradients, Gradient(Divergence("plain"), taps)))))
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +141,12 @@ def test_3_two_ranks_give_what_one_gives(name, pairs):
             assert mine.positions == theirs.positions
             for a, b in zip(mine.values, theirs.values, strict=True):
                 _same(a, b)
+        for one_stage, both_stage in zip(one.gradients, both.gradients, strict=True):
+            for mine, theirs in zip(one_stage, both_stage, strict=True):
+                assert mine.metric == pytest.approx(theirs.metric, rel=1e-4, abs=1e-4)
+                for a, b in zip(mine.readings, theirs.readings, strict=True):
+                    for x, y in zip(a.values, b.values, strict=True):
+                        _same(x, y)
 
 
 def _same(one, two):

@@ -10,7 +10,7 @@ import interp_magics as im
 from interp_magics.data import results
 from interp_magics.engine.transformers_engine.load import load
 from interp_magics.launch.config import ModelSpec
-from interp_magics.program.language import Edit, Ids, Lens, Program, Row, Stage, Tap, Zero
+from interp_magics.program.language import Edit, Gradient, Ids, Lens, LogitDifference, Program, Row, Stage, Tap, Zero
 from tests.engine.running import program, raw, run
 
 IDS = [0, 17, 44, 9, 120, 301]
@@ -206,3 +206,19 @@ def test_what_an_edit_made_infinite_is_told_and_harms_no_neighbour(pool):
         with pytest.raises(im.RequestError, match="too large"):
             job.result(30)
     assert jobs[2].result(30).top_ids.shape[1] == 3
+
+
+def test_a_gradient_through_the_pool_is_the_engines(pool, engine):
+    gradient = Gradient(LogitDifference(7, 9), (Tap("resid_post"), Tap("mlp_act", (1,))))
+    made = Program((Row(Ids(tuple(IDS))), Row(Ids(tuple(IDS[:3])))), (Stage((), (), (gradient,)),))
+    there, here = pool.run(made), run(engine, made)[0].gradients[0][0]
+    assert np.allclose(there.metric(), here.metric, atol=1e-4)
+    for tap, row in ((0, 0), (0, 1), (1, 1)):
+        assert (
+            np.abs(there.gradient(tap=tap, row=row)["values"] - here.readings[tap].values[row]["values"].numpy()).max()
+            < 1e-4
+        )
+    with pytest.raises(im.RequestError, match="no reading of gradient 1"):
+        there.metric(gradient=1)
+    with pytest.raises(im.RequestError, match="no gradient by 'logits'"):
+        pool.run(Program(made.rows, (Stage((), (), (Gradient(LogitDifference(7, 9), (Tap("logits"),)),)),)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 import torch
 
@@ -9,19 +10,22 @@ from ...errors import Cancelled, RequestError
 from ...program.cards import ModelCard
 from ...program.language import Program, Stage
 from ...program.supports import check
-from ..protocol import DEVICE_FAULTS, HeldRow, Host, Outcome, Quiet, Reading, RowOutcome, Task
+from ..protocol import DEVICE_FAULTS, GradientReading, HeldRow, Host, Outcome, Quiet, Reading, RowOutcome, Task
 from ..tokens import Encoded, Tokens
 from . import calls
-from .batch import BatchRow
+from .batch import BatchRow, prefill_pass
+from .gradients import Differentiated
 from .held import held_rows, reread
 from .loop import Runner
-from .plan import BoundStage, Kept, bind_stage, encode_rows, fetcher, generated, place_on
+from .plan import BoundStage, Kept, bind_stage, encode_rows, fetcher, generated, place_edits, place_on
 from .reduce import Recorded, kept_values, read
 from .tape import Tape
 
 #: Rows times padded width of one batch; more tasks than fit run one batch after another.
 BATCH_TOKENS = 16384
 BATCH_ROWS = 64
+#: The same where every value of the pass is held for the way back.
+GRADIENT_TOKENS = 4096
 
 
 @dataclass
@@ -34,6 +38,7 @@ class _Running:
     task: Task
     kept: dict[str, Kept] = field(default_factory=dict)
     readings: list[tuple[Reading, ...]] = field(default_factory=list)
+    gradients: list[tuple[GradientReading, ...]] = field(default_factory=list)
     rows: dict[int, BatchRow] = field(default_factory=dict)
     error: RequestError | None = None
 
@@ -43,7 +48,12 @@ class _Running:
             row = self.rows[number]
             read_ids = (*row.encoded.ids, *row.completion[:-1])
             rows.append(RowOutcome(number, read_ids, row.prompt_length, tuple(row.completion), row.finish))
-        return Outcome(tuple(rows), tuple(self.readings), held_rows(self.program.stages[-1], rows, self.kept))
+        return Outcome(
+            tuple(rows),
+            tuple(self.readings),
+            tuple(self.gradients),
+            held_rows(self.program.stages[-1], rows, self.kept),
+        )
 
 
 class TransformersEngine:
@@ -172,7 +182,7 @@ class TransformersEngine:
             ):
                 raise
             for one, _ in batch:
-                del one.readings[stage:]
+                del one.readings[stage:], one.gradients[stage:]
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             return error if len(batch) == 1 else error.with_traceback(None)
@@ -181,14 +191,16 @@ class TransformersEngine:
     def _batches(
         self, bound: list[tuple[_Running, BoundStage]], stage: int
     ) -> Iterator[list[tuple[_Running, BoundStage]]]:
-        """Tasks that fit one batch together. Rows that read attention patterns need eager attention: theirs is apart."""
-        for eager in (False, True):
+        """Tasks that fit one batch together. Rows that read attention patterns need eager attention, and rows that are
+        differentiated hold their graph: theirs are apart."""
+        for kind in product((False, True), repeat=2):
             batch: list[tuple[_Running, BoundStage]] = []
             rows = width = 0
-            alike = [pair for pair in bound if _wants_patterns(pair[0].program.stages[stage]) == eager]
+            alike = [pair for pair in bound if _kind(pair[0].program.stages[stage]) == kind]
+            most = GRADIENT_TOKENS if kind[1] else BATCH_TOKENS
             for one, plan in sorted(alike, key=lambda pair: _width(pair[0])):
                 grown, wide = rows + len(plan.rows), max(width, _width(one))
-                if batch and (grown > BATCH_ROWS or grown * wide > BATCH_TOKENS):
+                if batch and (grown > BATCH_ROWS or grown * wide > most):
                     yield batch
                     batch, grown, wide = [], len(plan.rows), _width(one)
                 batch.append((one, plan))
@@ -210,8 +222,10 @@ class TransformersEngine:
         for (_, plan), place in zip(batch, places, strict=True):
             place_on(tape, plan, place)
         eager = _wants_patterns(batch[0][0].program.stages[stage])
-        with self._runner.attention(eager):
-            self._runner.run(rows, tape, host)
+        if any(plan.taps for _, plan in batch) or any(row.sampling for row in rows):
+            with self._runner.attention(eager):
+                self._runner.run(rows, tape, host)
+        self._differentiate(batch, places, rows)
         with torch.inference_mode():
             for (one, plan), place in zip(batch, places, strict=True):
                 if all(row.finish not in ("cancelled", "overflow") for row in one.rows.values()):
@@ -219,6 +233,24 @@ class TransformersEngine:
                         self._collect(one, plan, tape, place)
                     except RequestError as fault:
                         one.error = fault
+
+    def _differentiate(
+        self, batch: list[tuple[_Running, BoundStage]], places: list[dict[int, int]], rows: list[BatchRow]
+    ) -> None:
+        """Take the gradients of a stage: a pass with a graph for all that freeze the same."""
+        found: list[list[GradientReading | None]] = [[None] * len(plan.gradients) for _, plan in batch]
+        wanted = [(t, g) for t, (_, plan) in enumerate(batch) for g in range(len(plan.gradients))]
+        for freeze in dict.fromkeys(batch[t][1].gradients[g].gradient.freeze for t, g in wanted):
+            alike = [(t, g) for t, g in wanted if batch[t][1].gradients[g].gradient.freeze == freeze]
+            tape = Tape(self._runner.arch, rows, self._runner.ranks)
+            for (_, plan), place in zip(batch, places, strict=True):
+                place_edits(tape, plan, place)
+            passed = Differentiated(self._runner, rows, tape, prefill_pass(rows))
+            given = [(batch[t][1].gradients[g], places[t], batch[t][0].kept) for t, g in alike]
+            for (t, g), reading in zip(alike, passed.run(given), strict=True):
+                found[t][g] = reading
+        for (one, _), readings in zip(batch, found, strict=True):
+            one.gradients.append(tuple(reading for reading in readings if reading is not None))
 
     def _collect(self, one: _Running, plan: BoundStage, tape: Tape, place: dict[int, int]) -> None:
         last = len(one.readings) + 1 == len(one.program.stages)
@@ -247,6 +279,10 @@ class _Renumbered:
 
 def _wants_patterns(stage: Stage) -> bool:
     return any(tap.site == "attn_pattern" for tap in stage.taps)
+
+
+def _kind(stage: Stage) -> tuple[bool, bool]:
+    return _wants_patterns(stage), bool(stage.gradients)
 
 
 def _width(one: _Running) -> int:

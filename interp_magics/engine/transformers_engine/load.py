@@ -130,6 +130,7 @@ def _card(checkpoint: ModelSpec, model: Any, arch: Arch, tokens: Tokens, digest:
         lens_kinds=tuple(LENS_KINDS),
         special_tokens=tokens.special,
         chat_template=tokens.has_template,
+        gradients=True,
         flops_per_second=rate,
         versions={
             "torch": str(torch.__version__),

@@ -68,6 +68,15 @@ class Runner:
         finally:
             self.model.set_attn_implementation(usual)
 
+    def forward(self, rows: Sequence[BatchRow], call: Pass, tape: Tape) -> Tensor:
+        """The last norm's output [rows, columns, d] of one pass over all prompts, with a graph if that is wanted."""
+        ids = torch.from_numpy(padded_ids(rows, call.width, self.pad)).to(self.device)
+        mask = self._mask(call)
+        positions = (mask.cumsum(1) - 1).clamp_min(0)
+        output = self._decode(ids, mask if any(call.pads) else None, positions, None, False, tape, call)
+        hidden: Tensor = output.last_hidden_state
+        return hidden
+
     def _prefill(self, rows: Sequence[BatchRow], call: Pass, tape: Tape, going: bool) -> tuple[Tensor, Any]:
         ids = torch.from_numpy(padded_ids(rows, call.width, self.pad)).to(self.device)
         mask = self._mask(call)
@@ -86,14 +95,19 @@ class Runner:
     def _forward(
         self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Any, going: bool, tape: Tape, call: Pass
     ) -> tuple[Tensor, Any]:
+        output = self._decode(ids, mask, positions, cache, going, tape, call)
+        return output.last_hidden_state[:, -1], getattr(output, "past_key_values", None)
+
+    def _decode(
+        self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Any, going: bool, tape: Tape, call: Pass
+    ) -> Any:
         arguments: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "use_cache": going}
         if "position_ids" in inspect.signature(self.arch.decoder.forward).parameters:
             arguments["position_ids"] = positions
         if cache is not None:
             arguments["past_key_values"] = cache
         with tape.during(call):
-            output = self.arch.decoder(**arguments)
-        return output.last_hidden_state[:, -1], getattr(output, "past_key_values", None)
+            return self.arch.decoder(**arguments)
 
     def _mask(self, call: Pass) -> Tensor:
         columns = np.arange(call.width)[None, :]

@@ -4,14 +4,29 @@ All that can be wrong once the tokenizer has spoken is found here, before a pass
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from ...errors import RequestError
 from ...program.cards import ModelCard
-from ...program.language import At, Copy, Edit, Lens, Positions, Program, Project, Ref, Row, Stage, Tap, Vector
+from ...program.language import (
+    At,
+    Copy,
+    Dot,
+    Edit,
+    Gradient,
+    Lens,
+    Positions,
+    Program,
+    Project,
+    Ref,
+    Row,
+    Stage,
+    Tap,
+    Vector,
+)
 from ...program.positions import Selection, resolve
 from ...program.supports import over_context, vectors
 from ..protocol import Objects
@@ -35,12 +50,30 @@ class BoundTap:
 
 
 @dataclass(frozen=True)
+class BoundGradient:
+    """A gradient ready to be taken: its taps, and for a dot product the vector and where in each row it is taken."""
+
+    gradient: Gradient
+    taps: tuple[BoundTap, ...]
+    vector: Tensor | None = None
+    selections: dict[int, Selection] = field(default_factory=dict)
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The nodes that it needs."""
+        taps = [canonical(tap.tap.site, layer) for tap in self.taps for layer in tap.layers]
+        metric = self.gradient.metric
+        return (*taps, canonical(metric.site, metric.layer)) if isinstance(metric, Dot) else tuple(taps)
+
+
+@dataclass(frozen=True)
 class BoundStage:
-    """A stage ready to run: program row numbers that take part, edits by address, taps."""
+    """A stage ready to run: program row numbers that take part, edits by address, taps, gradients."""
 
     rows: tuple[int, ...]
     edits: tuple[tuple[Address, BoundEdit], ...]
     taps: tuple[BoundTap, ...]
+    gradients: tuple[BoundGradient, ...] = ()
 
 
 def encode_rows(program: Program, tokens: Tokens, card: ModelCard) -> list[Encoded]:
@@ -92,7 +125,23 @@ def bind_stage(stage: Stage, encoded: Sequence[Encoded], card: ModelCard, fetch:
         for edit in stage.edits
     )
     taps = tuple(_bind_tap(tap, choose(tap.positions, tap.rows), card, fetch) for tap in stage.taps)
-    return BoundStage(rows, edits, taps)
+    gradients = tuple(_bind_gradient(gradient, choose, card, fetch) for gradient in stage.gradients)
+    return BoundStage(rows, edits, taps, gradients)
+
+
+def _bind_gradient(
+    gradient: Gradient,
+    choose: Callable[[Positions, tuple[int, ...] | None], dict[int, Selection]],
+    card: ModelCard,
+    fetch: Fetch,
+) -> BoundGradient:
+    taps = tuple(_bind_tap(tap, choose(tap.positions, tap.rows), card, fetch) for tap in gradient.taps)
+    metric = gradient.metric
+    if not isinstance(metric, Dot):
+        return BoundGradient(gradient, taps)
+    vector = fetch(metric.vector).float()
+    _check_width(vector, metric.site, card, None)
+    return BoundGradient(gradient, taps, vector, choose(metric.positions, None))
 
 
 def _bind_edit(
@@ -160,6 +209,16 @@ def _check_size(vector: Tensor, site: str) -> None:
 
 def place_on(tape: Tape, stage: BoundStage, batch: dict[int, int]) -> None:
     """Put a stage's edits and reads on the tape of a batch; `batch` gives the batch row of each of its program rows."""
+    place_edits(tape, stage, batch)
+    for tap in stage.taps:
+        for layer in tap.layers:
+            tape.want(canonical(tap.tap.site, layer))
+        if isinstance(tap.tap.reduce, Lens) and tap.tap.reduce.kl_final:
+            tape.want(("ln_final", 0))
+
+
+def place_edits(tape: Tape, stage: BoundStage, batch: dict[int, int]) -> None:
+    """Put a stage's edits on the tape of a batch."""
     moved: dict[int, dict[int, Selection]] = {}
     for address, edit in stage.edits:
         key = id(edit.selections)
@@ -167,11 +226,6 @@ def place_on(tape: Tape, stage: BoundStage, batch: dict[int, int]) -> None:
             moved[key] = {batch[row]: chosen for row, chosen in edit.selections.items()}
         source = None if edit.source is None else batch[edit.source]
         tape.edit(address, BoundEdit(moved[key], edit.index, edit.operation, source, edit.mapping))
-    for tap in stage.taps:
-        for layer in tap.layers:
-            tape.want(canonical(tap.tap.site, layer))
-        if isinstance(tap.tap.reduce, Lens) and tap.tap.reduce.kl_final:
-            tape.want(("ln_final", 0))
 
 
 def chosen_positions(selection: Selection, row: BatchRow) -> tuple[int, ...]:
@@ -187,7 +241,8 @@ def fetcher(objects: Objects, kept: dict[str, "Kept"], device: torch.device) -> 
             return objects.tensor(vector.digest, vector.name).to(device)
         if vector.name not in kept:
             raise RequestError(f"nothing was kept as {vector.name!r}")
-        return kept[vector.name].at(vector)
+        # A copy made here may take part in a graph; what was kept in inference may not.
+        return kept[vector.name].at(vector).clone()
 
     return fetch
 
@@ -199,6 +254,14 @@ class Kept:
     site: str
     values: dict[tuple[int, int], Tensor]
     positions: dict[int, tuple[int, ...]]
+
+    def whole(self, row: int, positions: int) -> Tensor:
+        """What the head read at every position of a row. Raises RequestError when something else was kept."""
+        if self.site != "ln_final" or (0, row) not in self.values or len(self.values[0, row]) != positions:
+            raise RequestError(
+                "a divergence needs `ln_final` of the same rows, kept at all positions by an earlier stage"
+            )
+        return self.values[0, row]
 
     def at(self, ref: Ref) -> Tensor:
         if (ref.layer, ref.row) not in self.values:

@@ -23,6 +23,10 @@ from .batch import BatchRow, Pass
 Address = tuple[str, int]
 
 
+#: Everything that can be differentiated is computed from the stream that enters the first block.
+GRAPH_BEGINS: Address = ("resid_pre", 0)
+
+
 @dataclass(frozen=True)
 class BoundEdit:
     """An edit whose rows are batch rows: the selection of positions for each, the index within the site, the operation.
@@ -94,8 +98,10 @@ class Tape:
         self._arch, self._rows, self._ranks = arch, rows, ranks
         self._edits: dict[Address, list[BoundEdit]] = {}
         self._records: dict[Address, Record] = {}
+        self._nodes: dict[Address, Tensor] | None = None
         self._stack: Pass | None = None
         self._bases: dict[int, Tensor] = {}
+        self._wanted_nodes: set[Address] = set()
         self._places: dict[int, tuple[Tensor, Tensor] | None] = {}
 
     def edit(self, address: Address, bound: BoundEdit) -> None:
@@ -103,16 +109,29 @@ class Tape:
 
     def want(self, address: Address) -> None:
         if address not in self._records:
-            self._records[address] = Record(self._width(address), self._ranks)
+            self._records[address] = Record(self.width(address), self._ranks)
 
     def record(self, address: Address) -> Record:
         return self._records[address]
+
+    def differentiate(self, addresses: Sequence[Address]) -> dict[Address, Tensor]:
+        """Make the values at `addresses` nodes of the graph, filled in by the next pass: what follows is computed from
+        them, and nothing else is. The stream that enters the first block is where the graph begins."""
+        self._nodes = {}
+        self._wanted_nodes = {*addresses, GRAPH_BEGINS}
+        return self._nodes
+
+    def as_site(self, address: Address, value: Tensor) -> Tensor:
+        """A tensor like the one that a hook sees, as the site's value."""
+        return self._port(address).view(value)
 
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Hooks in place; removed on the way out, whatever happens."""
         with ExitStack() as stack:
-            addresses = sorted({*self._edits, *self._records}, key=lambda a: (a[1], SITES.index(a[0])))
+            addresses = sorted(
+                {*self._edits, *self._records, *self._wanted_nodes}, key=lambda a: (a[1], SITES.index(a[0]))
+            )
             for address in addresses:
                 stack.callback(self._hook(address, self._port(address)).remove)
             # After the edits, so that a base is what the block really reads.
@@ -128,7 +147,8 @@ class Tape:
         self._stack = None
         self._bases.clear()
 
-    def _width(self, address: Address) -> int:
+    def width(self, address: Address) -> int:
+        """The first axis of a site: the stream's width, heads or neurons."""
         return site_shape(address[0], self._arch.shapes)[0]
 
     def _port(self, address: Address) -> Port:
@@ -159,18 +179,30 @@ class Tape:
         return port.module.register_forward_hook(on_output)
 
     def _visit(self, address: Address, port: Port, raw: Tensor) -> Tensor:
+        if self._nodes is not None and address == GRAPH_BEGINS:
+            raw = raw.detach().requires_grad_()
         edits = [(e, p) for e in self._edits.get(address, ()) if (p := self._targets(e)) is not None]
         base = None if port.base is None else self._bases[id(port.base.module)]
         if not edits:
             self._keep(address, port, raw if base is None else raw + base)
-            return raw
+            return self._node(address, raw)
         value = raw.clone() if base is None else raw + base
         before = value.clone() if base is not None else value
         view = port.view(value)
         for edit, places in edits:
-            self._apply(edit, places, view, self._width(address))
+            self._apply(edit, places, view, self.width(address))
         self._keep(address, port, value)
-        return value if base is None else raw + (value - before)
+        return self._node(address, value if base is None else raw + (value - before))
+
+    def _node(self, address: Address, value: Tensor) -> Tensor:
+        """The value as a node of its own, where a gradient is taken by it.
+
+        What attention adds enters the stream once, so the derivative by `resid_mid` is that by what its hook returns.
+        """
+        if self._nodes is None or address not in self._wanted_nodes:
+            return value
+        self._nodes[address] = value.view_as(value)
+        return self._nodes[address]
 
     def _keep(self, address: Address, port: Port, value: Tensor) -> None:
         record = self._records.get(address)

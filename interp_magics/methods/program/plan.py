@@ -21,7 +21,8 @@ def validate(request: ProgramRequest, card: ModelCard) -> None:
 
 
 def cost(request: ProgramRequest, card: ModelCard, tokens: Sequence[int]) -> Cost:
-    """Every stage is a pass over its rows; every tap holds its values and sends what its reduction leaves."""
+    """Every stage is a pass over its rows, every gradient one more there and back; every tap holds its values and sends
+    what its reduction leaves."""
     flops, held, result, total = 0.0, 0, 0, 0
     for stage in request.program.stages:
         for number in range(len(tokens)) if stage.rows is None else stage.rows:
@@ -29,7 +30,9 @@ def cost(request: ProgramRequest, card: ModelCard, tokens: Sequence[int]) -> Cos
             read = read_tokens(tokens[number], sampling)
             flops += pass_flops(card, read, sampling)
             total += read
-            for tap in stage.taps:
+            flops += 3.0 * len(stage.gradients) * pass_flops(card, read, None)
+            differentiated = [tap for gradient in stage.gradients for tap in gradient.taps]
+            for tap in (*stage.taps, *differentiated):
                 if tap.rows is not None and number not in tap.rows:
                     continue
                 rows = len(layers_of(card, tap.site, tap.layers)) * positions_count(tap.positions, tokens[number], read)

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from ...data import readings
 from ...data.readings import Readings, ReadingsMeta, RowInfo
 from ...engine.lens import LensArrays
@@ -17,7 +19,7 @@ def programs(request: ProgramRequest, engine: Engine) -> tuple[Program, ...]:
 
 
 def result(request: ProgramRequest, outcomes: Sequence[Outcome], engine: Engine) -> bytes:
-    """All readings as one object, its tensors named stage/tap/row/array."""
+    """All readings as one object, its tensors named stage/tap/row/array; those of gradients lie under gradients/."""
     (outcome,) = outcomes
     tensors = {}
     infos = []
@@ -32,6 +34,15 @@ def result(request: ProgramRequest, outcomes: Sequence[Outcome], engine: Engine)
                 tensors[f"{start}/positions"] = int32(reading.positions[place])
                 for name, tensor in _named(reading.values[place]).items():
                     tensors[f"{start}/{name}"] = to_numpy(tensor)
+    for stage, gradients in enumerate(outcome.gradients):
+        for number, gradient in enumerate(gradients):
+            tensors[f"gradients/{stage}/{number}/metric"] = np.array(gradient.metric, np.float64)
+            for tap, reading in enumerate(gradient.readings):
+                for place, row_number in enumerate(reading.rows):
+                    start = f"gradients/{stage}/{number}/{tap}/{row_number}"
+                    tensors[f"{start}/positions"] = int32(reading.positions[place])
+                    for name, tensor in _named(reading.values[place]).items():
+                        tensors[f"{start}/{name}"] = to_numpy(tensor)
     return readings.encode(Readings(ReadingsMeta(tuple(infos), provenance(request, engine)), tensors))
 
 
