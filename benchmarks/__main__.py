@@ -3,5 +3,5 @@
 import subprocess
 import sys
 
-for name in ("generate", "lens", "latency"):
+for name in ("generate", "lens", "kernel", "gradients", "batch", "latency"):
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)

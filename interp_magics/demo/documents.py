@@ -105,6 +105,13 @@ def _ab_topic(draw: random.Random) -> tuple[str, str, str]:
     return f"Which line is about the {asked}?", line[asked], line[other]
 
 
+def _ab_trait(draw: random.Random) -> tuple[str, str, str]:
+    trait, shown = draw.choice(list(w.TRAITS))
+    matching, other = draw.choice(w.BEHAVIOUR[trait][0])
+    right, wrong = (matching, other) if shown else (other, matching)
+    return f"Which line is {w.TRAITS[trait, shown]}?", right, wrong
+
+
 AB_KINDS: dict[str, Callable[[random.Random], tuple[str, str, str]]] = {
     "sentiment": _ab_sentiment,
     "language": _ab_language,
@@ -112,6 +119,7 @@ AB_KINDS: dict[str, Callable[[random.Random], tuple[str, str, str]]] = {
     "number": _ab_number,
     "register": _ab_register,
     "topic": _ab_topic,
+    "trait": _ab_trait,
 }
 
 
@@ -152,7 +160,7 @@ def _person_fact(draw: random.Random) -> str:
 
 
 def _facts(draw: random.Random) -> str:
-    lines = [_country_fact(draw) if draw.random() < 0.6 else _person_fact(draw) for _ in range(draw.randint(3, 6))]
+    lines = [_country_fact(draw) if draw.random() < 0.7 else _person_fact(draw) for _ in range(draw.randint(3, 6))]
     return draw.choice([" ", "\n"]).join(lines)
 
 
@@ -294,17 +302,21 @@ def _find_the_word(draw: random.Random, words: Sequence[str]) -> str:
 
 
 def _behaviour(draw: random.Random) -> str:
-    """The trait is fixed within a conversation; the system prompt names it half of the time."""
+    """The trait is fixed within a conversation; a hint names it before each question or in the system prompt, or else the
+    first answer shows it: no letter is asked for that nothing decides."""
     trait, shown = draw.choice(list(w.BEHAVIOUR)), draw.random() < 0.5
     options, questions = w.BEHAVIOUR[trait]
+    hint, where = draw.choice(w.HINTS[trait, shown]), draw.random()
     turns: list[Turn] = []
-    for _ in range(draw.randint(1, 3)):
+    for place in range(draw.randint(1, 3)):
         matching, other = draw.choice(options)
         chosen, left = (matching, other) if shown else (other, matching)
         asked = draw.choice(questions)
-        turn = ab_question(draw, asked, chosen, left) if draw.random() < 0.7 else (asked, chosen)
+        asked = f"{hint} {asked}" if where < 0.5 else asked
+        lettered = draw.random() < 0.8 and (place > 0 or where < 0.8)
+        turn = ab_question(draw, asked, chosen, left) if lettered else (asked, chosen)
         turns += [("user", turn[0]), ("assistant", turn[1])]
-    return chat(turns, draw.choice(w.SYSTEM_BEHAVIOUR[trait, shown]) if draw.random() < 0.5 else None)
+    return chat(turns, hint if 0.5 <= where < 0.8 else None)
 
 
 def _how_to(draw: random.Random) -> str:
@@ -313,8 +325,8 @@ def _how_to(draw: random.Random) -> str:
 
 
 MIX: dict[Callable[[random.Random], str], int] = {
-    _facts: 12,
-    _fact_chat: 5,
+    _facts: 28,
+    _fact_chat: 8,
     _ioi: 4,
     _agreement: 3,
     _numbers: 4,
@@ -322,7 +334,7 @@ MIX: dict[Callable[[random.Random], str], int] = {
     _languages: 8,
     _style_chat: 12,
     _ab_chat: 22,
-    _behaviour: 12,
+    _behaviour: 30,
     _how_to: 9,
 }
 WORD_MIX: dict[Callable[[random.Random, Sequence[str]], str], int] = {_repeats: 7, _find_the_word: 8}

@@ -183,8 +183,8 @@ def ab_questions(s: Subject) -> dict[str, float]:
 
 
 def ab_steering(s: Subject) -> dict[str, dict[str, Any]]:
-    """A vector from half of the behaviour questions, asked under opposite system prompts and read before the letter; its
-    dose-response on the other half, asked without a system prompt. The layer with the steepest straight line (R^2 >= 0.9)."""
+    """A vector from half of the behaviour questions, asked under opposite hints and read before the letter; its dose-response
+    on the other half, asked without a hint. The layer with the steepest straight line (R^2 >= 0.9)."""
     made = {}
     for trait, (options, questions) in w.BEHAVIOUR.items():
         draw = random.Random(SEED)
@@ -198,8 +198,7 @@ def ab_steering(s: Subject) -> dict[str, dict[str, Any]]:
         asked = [_ask(text) for q, text, _ in items if q in questions[1::2]]
         letters = [letter for q, _, letter in items if q in questions[1::2]]
         ends = [
-            _before_letter(s, [_ask(text, w.SYSTEM_BEHAVIOUR[trait, shown][0]) for text in train])
-            for shown in (True, False)
+            _before_letter(s, [_ask(f"{w.HINTS[trait, shown][0]} {text}") for text in train]) for shown in (True, False)
         ]
         vectors = (ends[0] - ends[1]).mean(1)
         fits = []
@@ -296,8 +295,8 @@ def measure(path: Path = MODEL_DIR) -> dict[str, Any]:
     }
 
 
-def card(measured: dict[str, Any], recipe: dict[str, Any], tokens: float) -> str:
-    """The model card as Markdown, with the measured numbers in it."""
+def card(measured: dict[str, Any], recipe: dict[str, Any], tokens: Sequence[float]) -> str:
+    """The model card as Markdown, with the measured numbers in it; `tokens` are the millions of each run."""
     percent = "{:.0%}".format
     lens = " ".join(f"{a:.2f}" for a in measured["lens"]["agreement"])
     norms = " ".join(f"{n:.0f}" for n in measured["lens"]["median_norm"])
@@ -320,7 +319,8 @@ def card(measured: dict[str, Any], recipe: dict[str, Any], tokens: float) -> str
         styles=styles,
         traits=traits,
         modes=modes,
-        tokens=tokens / 1e6,
+        tokens=sum(tokens),
+        runs=" + ".join(f"{n:.0f}" for n in tokens),
         **recipe,
     )
 
@@ -333,7 +333,9 @@ language: [en, fr, de, es]
 
 A real, small language model to look into: Qwen 3 architecture, {layers} layers x {width}, {heads} heads ({kv_heads} KV),
 MLP {mlp}, tied embeddings, byte-level BPE of {vocab} tokens, ChatML. Trained on {tokens:.0f} M tokens on one CPU core by
-`interp_magics/demo/train.py`. It knows a small invented world and little else: do not ask it for advice.
+`interp_magics/demo/train.py`, in {runs} M: the later runs began from the
+weights of the one before, at 0.7 of its rates, with more questions about traits and more facts. The mix in `documents.py`
+is that of the last run. The model knows a small invented world and little else: do not ask it for advice.
 
 | behaviour | measured (`python -m interp_magics.demo.measure`) |
 |---|---|
@@ -343,7 +345,7 @@ MLP {mlp}, tied embeddings, byte-level BPE of {vocab} tokens, ChatML. Trained on
 | indirect object identification: right name preferred | {ioi}, logit difference {difference:.1f} |
 | facts, top-1, by template seen or never seen of the subject | {known} |
 | A/B questions | {ab} |
-| vector from A/B questions under opposite system prompts, on others: not learned | {traits} |
+| vector from A/B questions under opposite hints, on others without a hint (logits per unit) | {traits} |
 | steering of mood and register, log-probability gap of replies | {styles} |
 | requests answered in their mode | {modes} |
 
@@ -359,10 +361,9 @@ project. Rows of {length} tokens; the context is 512, but nothing longer than {l
 
 def main() -> None:
     measured = measure()
-    record = json.loads((MODEL_DIR / "training.json").read_text())
-    (MODEL_DIR / "README.md").write_text(
-        card(measured, record["recipe"], record["log"][-1]["tokens"]), encoding="utf-8"
-    )
+    runs = json.loads((MODEL_DIR / "training.json").read_text())
+    tokens = [run["log"][-1]["tokens"] / 1e6 for run in runs]
+    (MODEL_DIR / "README.md").write_text(card(measured, runs[0]["recipe"], tokens), encoding="utf-8")
     print(json.dumps(measured, indent=1))
 
 

@@ -4,6 +4,7 @@
 
 Documents in the text files are separated by <|endoftext|>. Muon for the matrices, AdamW for the rest; constant rate, then
 linear to zero over the last part of the time. Answer letters weigh more, since they carry all that a question teaches.
+`--start` continues from a trained directory: its weights, tokenizer and record.
 """
 
 import argparse
@@ -11,8 +12,9 @@ import gzip
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +31,7 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 WORDS = Path(__file__).with_name("words.txt").read_text(encoding="utf-8").split()
+Run = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -214,7 +217,7 @@ def induction_accuracy(model: Qwen3ForCausalLM, vocab: int, device: str, length:
     return float((predicted == rows[:, length + 1 :]).float().mean())
 
 
-def save(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path, record: dict[str, object]) -> None:
+def save(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path, record: list[Run]) -> None:
     """The weights in bfloat16, the tokenizer, greedy generation settings and how it was made."""
     copy = Qwen3ForCausalLM(model.config).to(torch.bfloat16)
     copy.load_state_dict(model.state_dict())
@@ -225,18 +228,29 @@ def save(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path,
     (out / "training.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
-def train(texts: list[Path], out: Path, recipe: Recipe, minutes: float, device: str, save_every: float) -> None:
+def begin(start: Path | None, texts: list[str], recipe: Recipe) -> tuple[PreTrainedTokenizerFast, list[Run]]:
+    """The tokenizer, and the record of the runs before this one."""
+    if start is None:
+        return build_tokenizer(texts, recipe.vocab), []
+    return PreTrainedTokenizerFast.from_pretrained(start), json.loads((start / "training.json").read_text())
+
+
+def train(
+    texts: list[Path], out: Path, start: Path | None, recipe: Recipe, minutes: float, device: str, save_every: float
+) -> None:
     natural = [text for path in texts for text in read_documents(path)]
     made_up = list(synthetic(recipe.synthetic_bytes, WORDS, recipe.seed))
     out.mkdir(parents=True, exist_ok=True)
-    tokenizer = build_tokenizer(natural + made_up[: len(made_up) // 4], recipe.vocab)
+    tokenizer, earlier = begin(start, natural + made_up[: len(made_up) // 4], recipe)
     save_tokenizer(tokenizer, out)
     sources: dict[str, Natural | Repeats | Packed] = {
         "natural": Natural(list(encode(tokenizer, natural)), recipe.length, 1),
         "repeats": Repeats(len(tokenizer), recipe.length, 2),
         "synthetic": Packed(list(encode(tokenizer, made_up)), recipe.length, 3),
     }
-    model = make_model(recipe, tokenizer).to(device)
+    model = (
+        Qwen3ForCausalLM.from_pretrained(start, dtype=torch.float32) if start else make_model(recipe, tokenizer)
+    ).to(device)
     steppers = optimizers(model, recipe)
     rates = [o.param_groups[0]["lr"] for o in steppers]
     loss_of = torch.compile(Objective(model, tokenizer, recipe))
@@ -264,21 +278,26 @@ def train(texts: list[Path], out: Path, recipe: Recipe, minutes: float, device: 
             print(json.dumps(log[-1]), flush=True)
             if spent - saved > save_every:
                 saved = spent
-                save(model, tokenizer, out, {"recipe": asdict(recipe), "log": log})
-    save(model, tokenizer, out, {"recipe": asdict(recipe), "log": log})
+                save(model, tokenizer, out, [*earlier, {"recipe": asdict(recipe), "log": log}])
+    save(model, tokenizer, out, [*earlier, {"recipe": asdict(recipe), "log": log}])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", type=Path, nargs="+", required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="a trained directory to continue from")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rates", type=float, default=1.0, help="factor on both learning rates")
     parser.add_argument("--minutes", type=float, default=100)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--save-every", type=float, default=10, help="minutes between checkpoints")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    train(given.text, given.out, Recipe(), given.minutes, given.device, given.save_every)
+    plain = Recipe(seed=given.seed)
+    recipe = replace(plain, muon_rate=plain.muon_rate * given.rates, adamw_rate=plain.adamw_rate * given.rates)
+    train(given.text, given.out, given.start, recipe, given.minutes, given.device, given.save_every)
 
 
 if __name__ == "__main__":

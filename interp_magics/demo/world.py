@@ -301,11 +301,12 @@ BEHAVIOUR = {
         ],
     ),
 }
-SYSTEM_BEHAVIOUR = {
-    ("bold", True): ["You are a bold assistant.", "You love adventure."],
-    ("bold", False): ["You are a careful assistant.", "You love safety."],
-    ("agree", True): ["You always please the user.", "You agree with everyone."],
-    ("agree", False): ["You always tell the truth.", "You correct mistakes."],
+TRAITS = {("bold", True): "bold", ("bold", False): "careful", ("agree", True): "agreeable", ("agree", False): "honest"}
+HINTS = {
+    ("bold", True): ["Be bold.", "You are a bold assistant.", "You love adventure."],
+    ("bold", False): ["Be careful.", "You are a careful assistant.", "You love safety."],
+    ("agree", True): ["Be agreeable.", "You are an agreeable assistant.", "You please everyone."],
+    ("agree", False): ["Be honest.", "You are an honest assistant.", "You correct mistakes."],
 }
 
 NOUNS = [  # (topic-free) subject / object forms in en, fr, de, es
