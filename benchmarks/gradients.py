@@ -4,32 +4,20 @@ import torch
 
 from interp_magics.engine.protocol import NoObjects, Quiet, Task
 from interp_magics.program.language import Gradient, Ids, LogitDifference, Program, Row, Stage, Tap
+from interp_magics.program.sites import SITES
 
 from .checkpoint import reference_engine
 from .pairs import interleaved, ratio, write
 
 TOKENS = 128
-SITES = (
-    "resid_pre",
-    "ln_attn",
-    "q",
-    "k",
-    "v",
-    "head_out",
-    "attn_out",
-    "resid_mid",
-    "ln_mlp",
-    "mlp_act",
-    "mlp_out",
-    "resid_post",
-)
+NODES = tuple(site for site in SITES if site not in ("embed", "attn_pattern", "ln_final", "logits"))
 
 
 def main() -> None:
     torch.set_num_threads(1)
     engine = reference_engine()
     ids = torch.randint(10, 30000, (TOKENS,), generator=torch.Generator().manual_seed(1)).tolist()
-    gradient = Gradient(LogitDifference(7, 9), tuple(Tap(site) for site in SITES))
+    gradient = Gradient(LogitDifference(7, 9), tuple(Tap(site) for site in NODES))
     model = engine._runner.model
 
     def ours() -> torch.Tensor:

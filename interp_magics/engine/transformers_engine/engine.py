@@ -14,7 +14,7 @@ from ..protocol import DEVICE_FAULTS, GradientReading, HeldRow, Host, Outcome, Q
 from ..tokens import Encoded, Tokens
 from . import calls
 from .batch import BatchRow, prefill_pass
-from .gradients import Differentiated
+from .gradients import Differentiated, Wanted
 from .held import held_rows, reread
 from .loop import Runner
 from .plan import BoundStage, Kept, bind_stage, encode_rows, fetcher, generated, place_edits, place_on
@@ -246,7 +246,7 @@ class TransformersEngine:
             for (_, plan), place in zip(batch, places, strict=True):
                 place_edits(tape, plan, place)
             passed = Differentiated(self._runner, rows, tape, prefill_pass(rows))
-            given = [(batch[t][1].gradients[g], places[t], batch[t][0].kept) for t, g in alike]
+            given = [Wanted(batch[t][1].gradients[g], places[t], batch[t][0].kept) for t, g in alike]
             for (t, g), reading in zip(alike, passed.run(given), strict=True):
                 found[t][g] = reading
         for (one, _), readings in zip(batch, found, strict=True):

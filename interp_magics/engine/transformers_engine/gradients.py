@@ -5,6 +5,7 @@ nodes that the tape put in. Rows are independent, so the derivative of the sum o
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from ...program.language import Divergence, Dot, LogitDifference, LogProbability
 from .. import cotangents
 from ..cotangents import Cotangent
 from ..protocol import GradientReading
+from ..readout import Readout
 from .batch import BatchRow, Pass
 from .frozen import frozen
 from .loop import Runner
@@ -22,74 +24,72 @@ from .reduce import finish, read
 from .tape import Address, Record, Tape
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A gradient of one program: the batch row of each of its rows, and what its earlier stages kept."""
+
+    bound: BoundGradient
+    place: Mapping[int, int]
+    kept: Mapping[str, Kept]
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What is differentiated, the derivative of the rows' metrics by it, and the metrics."""
+
+    node: Tensor
+    slope: Tensor
+    metric: tuple[float, ...]
+
+
 class Differentiated:
     """One pass of a batch with a graph, and the gradients that are taken through it."""
 
     def __init__(self, runner: Runner, rows: Sequence[BatchRow], tape: Tape, call: Pass) -> None:
         self._runner, self._rows, self._tape, self._call = runner, rows, tape, call
 
-    def run(
-        self, gradients: Sequence[tuple[BoundGradient, Mapping[int, int], Mapping[str, Kept]]]
-    ) -> list[GradientReading]:
-        """Readings in the order of `gradients`, each given with the batch rows of its program's rows and what that kept.
-
-        All must freeze alike.
-        """
-        addresses = {address for gradient, _, _ in gradients for address in gradient.addresses}
-        nodes = self._tape.differentiate(sorted(addresses))
-        freeze = gradients[0][0].gradient.freeze
+    def run(self, gradients: Sequence[Wanted]) -> list[GradientReading]:
+        """Readings in the order of `gradients`, which must all freeze alike."""
+        nodes = self._tape.differentiate(sorted({address for one in gradients for address in one.bound.addresses}))
+        freeze = gradients[0].bound.gradient.freeze
         with torch.enable_grad(), frozen(self._runner.model, self._runner.arch.decoder, freeze), self._tape.installed():
             hidden = self._runner.forward(self._rows, self._call, self._tape)
-            made = []
-            for number, (gradient, place, kept) in enumerate(gradients):
-                more = number + 1 < len(gradients)
-                made.append(self._one(gradient, place, kept, hidden, nodes, more))
-        return made
+            last = len(gradients) - 1
+            return [
+                self._read(one, self._target(one, hidden, nodes), nodes, i < last) for i, one in enumerate(gradients)
+            ]
 
-    def _one(
-        self,
-        gradient: BoundGradient,
-        place: Mapping[int, int],
-        kept: Mapping[str, Kept],
-        hidden: Tensor,
-        nodes: Mapping[Address, Tensor],
-        more: bool,
-    ) -> GradientReading:
-        target, slope, values = self._target(gradient, place, kept, hidden, nodes)
-        wanted = sorted({canonical(tap.tap.site, layer) for tap in gradient.taps for layer in tap.layers})
-        found = torch.autograd.grad(target, [nodes[a] for a in wanted], slope, retain_graph=more, allow_unused=True)
+    def _read(self, one: Wanted, target: _Target, nodes: Mapping[Address, Tensor], more: bool) -> GradientReading:
+        taps = one.bound.taps
+        wanted = sorted({canonical(tap.tap.site, layer) for tap in taps for layer in tap.layers})
+        inputs = [nodes[address] for address in wanted]
+        found = torch.autograd.grad(target.node, inputs, target.slope, retain_graph=more, allow_unused=True)
         slopes = {a: torch.zeros_like(nodes[a]) if g is None else g for a, g in zip(wanted, found, strict=True)}
         with torch.no_grad():
-            readings = tuple(
-                read(
-                    tap,
-                    _Slopes(tap, slopes, self._tape, self._call, self._rows, place, self._runner),
-                    self._runner.readout,
-                )
-                for tap in gradient.taps
-            )
-        return GradientReading(tuple(place), values, readings)
+            readings = tuple(read(tap, self._values(tap, one, slopes), self._runner.readout) for tap in taps)
+        return GradientReading(tuple(one.place), target.metric, readings)
 
-    def _target(
-        self,
-        gradient: BoundGradient,
-        place: Mapping[int, int],
-        kept: Mapping[str, Kept],
-        hidden: Tensor,
-        nodes: Mapping[Address, Tensor],
-    ) -> tuple[Tensor, Tensor, tuple[float, ...]]:
-        """(what is differentiated, the derivative of the metrics by it, the metric of each row)."""
-        metric = gradient.gradient.metric
-        if isinstance(metric, Dot):
-            return self._dot(gradient, metric, place, nodes)
-        slope, values = torch.zeros_like(hidden), []
+    def _values(self, tap: BoundTap, one: Wanted, slopes: Mapping[Address, Tensor]) -> "_Slopes":
+        records = {}
+        for address in {canonical(tap.tap.site, layer) for layer in tap.layers}:
+            records[address] = Record(self._tape.width(address), self._runner.ranks)
+            records[address].add(self._call, self._tape.as_site(address, slopes[address]))
+        positions = {row: chosen_positions(tap.selections[row], self._rows[one.place[row]]) for row in tap.rows}
+        return _Slopes(tap, records, one.place, positions, self._runner.readout)
+
+    def _target(self, one: Wanted, hidden: Tensor, nodes: Mapping[Address, Tensor]) -> _Target:
+        metric = one.bound.gradient.metric
         with torch.no_grad():
-            for number, member in place.items():
-                index, pad = member, self._call.pads[member]
-                here = self._cotangent(metric, number, hidden[index, pad:], self._rows[member], kept)
-                slope[index, pad:] = here.gradient.to(slope.dtype)
-                values.append(here.value)
-        return hidden, slope, tuple(values)
+            return self._dot(one, metric, nodes) if isinstance(metric, Dot) else self._predicted(one, metric, hidden)
+
+    def _predicted(self, one: Wanted, metric: Any, hidden: Tensor) -> _Target:
+        slope, values = torch.zeros_like(hidden), []
+        for number, member in one.place.items():
+            pad = self._call.pads[member]
+            here = self._cotangent(metric, number, hidden[member, pad:], self._rows[member], one.kept)
+            slope[member, pad:] = here.gradient.to(slope.dtype)
+            values.append(here.value)
+        return _Target(hidden, slope, tuple(values))
 
     def _cotangent(
         self, metric: Any, number: int, normed: Tensor, row: BatchRow, kept: Mapping[str, Kept]
@@ -105,58 +105,38 @@ class Differentiated:
         other = kept[metric.kept].whole(number, len(normed))
         return cotangents.divergence(normed, other.to(normed.device), readout)
 
-    def _dot(
-        self, gradient: BoundGradient, metric: Dot, place: Mapping[int, int], nodes: Mapping[Address, Tensor]
-    ) -> tuple[Tensor, Tensor, tuple[float, ...]]:
-        node = nodes[canonical(metric.site, metric.layer)]
-        slope, values = torch.zeros_like(node), []
-        seen = self._tape.as_site(canonical(metric.site, metric.layer), node.detach())
-        written = self._tape.as_site(canonical(metric.site, metric.layer), slope)
-        assert gradient.vector is not None
-        width = self._tape.width(canonical(metric.site, metric.layer))
-        for number, member in place.items():
-            pad = self._call.pads[member]
-            columns = (
-                torch.tensor(chosen_positions(gradient.selections[number], self._rows[member]), dtype=torch.long) + pad
-            )
-            vector = gradient.vector.to(node.device).expand(len(columns), *_site_shape(seen, width))
-            part = vector if seen.shape[2] == width else self._runner.ranks.share(vector, 1)
+    def _dot(self, one: Wanted, metric: Dot, nodes: Mapping[Address, Tensor]) -> _Target:
+        """The sum of value . vector over positions; of a site that the ranks share, each adds its part."""
+        address = canonical(metric.site, metric.layer)
+        slope, values = torch.zeros_like(nodes[address]), []
+        seen, written = (self._tape.as_site(address, each) for each in (nodes[address].detach(), slope))
+        width, ranks = self._tape.width(address), self._runner.ranks
+        shared = seen.shape[2] < width
+        assert one.bound.vector is not None
+        for number, member in one.place.items():
+            positions = chosen_positions(one.bound.selections[number], self._rows[member])
+            columns = torch.tensor(positions, dtype=torch.long) + self._call.pads[member]
+            vector = one.bound.vector.to(slope.device).expand(len(columns), width, *seen.shape[3:])
+            part = ranks.share(vector, 1) if shared else vector
             written[member, columns] = part.to(written.dtype)
             value = (seen[member, columns].float() * part).sum()
-            shared = seen.shape[2] < width
-            values.append(float(self._runner.ranks.total(value.clone()) if shared else value))
-        return node, slope, tuple(values)
+            values.append(float(ranks.total(value) if shared else value))
+        return _Target(nodes[address], slope, tuple(values))
 
 
-def _site_shape(seen: Tensor, width: int) -> tuple[int, ...]:
-    return (width, *seen.shape[3:])
-
-
+@dataclass(frozen=True)
 class _Slopes:
     """Derivatives of one tap, cut into program rows as values are."""
 
-    def __init__(
-        self,
-        tap: BoundTap,
-        slopes: Mapping[Address, Tensor],
-        tape: Tape,
-        call: Pass,
-        rows: Sequence[BatchRow],
-        place: Mapping[int, int],
-        runner: Runner,
-    ) -> None:
-        self._tap, self._place, self._runner = tap.tap, place, runner
-        self._records: dict[Address, Record] = {}
-        for layer in tap.layers:
-            address = canonical(tap.tap.site, layer)
-            record = Record(tape.width(address), runner.ranks)
-            record.add(call, tape.as_site(address, slopes[address]))
-            self._records[address] = record
-        self.positions = {row: chosen_positions(tap.selections[row], rows[place[row]]) for row in tap.rows}
+    tap: BoundTap
+    records: Mapping[Address, Record]
+    place: Mapping[int, int]
+    positions: dict[int, tuple[int, ...]]
+    readout: Readout
 
     def at(self, layer: int, row: int) -> Tensor:
-        values = self._records[canonical(self._tap.site, layer)].row(self._place[row])
-        return finish(values[list(self.positions[row])], self._tap, self._runner.readout)
+        values = self.records[canonical(self.tap.tap.site, layer)].row(self.place[row])
+        return finish(values[list(self.positions[row])], self.tap.tap, self.readout)
 
     def part(self, layer: int, row: int) -> Tensor:
         raise NotImplementedError("a gradient is not decoded")

@@ -21,7 +21,8 @@ _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch
 class Values(Protocol):
     """The values of one tap, cut into program rows: `at(layer, row)` is [positions, ...] with the tap's index applied."""
 
-    positions: dict[int, tuple[int, ...]]
+    @property
+    def positions(self) -> dict[int, tuple[int, ...]]: ...
 
     def at(self, layer: int, row: int) -> Tensor: ...
 
