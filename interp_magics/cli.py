@@ -4,8 +4,12 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from .errors import InterpError, RequestError
+from .errors import InterpError, RequestError, nearest
+
+if TYPE_CHECKING:
+    from .planning import Machine
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -47,6 +51,15 @@ def _parser() -> argparse.ArgumentParser:
     worker.set_defaults(run=_worker)
     status = commands.add_parser("status", help="models, queue and jobs of a pool")
     status.set_defaults(run=_status)
+    plan = commands.add_parser("plan", help="what a model would need and take, from its configuration alone")
+    plan.add_argument("model", help="a checkpoint's directory, its config.json, or a known name such as llama-3.1-70b")
+    plan.add_argument("--tp", type=int, default=1, help="ranks of one replica")
+    plan.add_argument("--tokens", type=int, default=1000, help="tokens of each prompt")
+    plan.add_argument("--users", type=int, default=1, help="prompts at once")
+    plan.add_argument("--new", type=int, default=500, help="tokens generated for each")
+    plan.add_argument("--sites", type=int, default=1, help="sites captured and decoded at all layers")
+    plan.add_argument("--machine", default="here", help="a6000, a100, h100, or here: measured now (default)")
+    plan.set_defaults(run=_plan)
     doctor = commands.add_parser("doctor", help="what works here, and what to do about what does not")
     doctor.set_defaults(run=_doctor)
     return parser
@@ -90,6 +103,28 @@ def _status(given: argparse.Namespace) -> None:
         raise RequestError("no pool is named; set INTERP_POOL_URL to an address or a connection file")
     with connect() as pool:
         print(pool.status())
+
+
+def _plan(given: argparse.Namespace) -> None:
+    from . import planning
+
+    work = planning.Work(given.tokens, given.users, given.new, given.sites)
+    print(planning.describe(planning.read_shape(given.model), _machine(given.machine), work, given.tp))
+
+
+def _machine(name: str) -> "Machine":
+    from .planning import MACHINES, Machine
+
+    if name in MACHINES:
+        return MACHINES[name]
+    if name != "here":
+        raise RequestError(f"unknown machine {name!r}{nearest(name, (*MACHINES, 'here'))}")
+    from .engine.calibrate import measure
+
+    here, flops, bandwidth, memory = measure()
+    return Machine(
+        here, flops, bandwidth, bandwidth / 10, memory, "measured now; the link is taken as a tenth of the memory"
+    )
 
 
 def _doctor(given: argparse.Namespace) -> None:
