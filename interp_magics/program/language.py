@@ -158,7 +158,17 @@ class Copy(Struct, frozen=True, tag="copy", forbid_unknown_fields=True):
     positions: tuple[tuple[int, int], ...] | None = None
 
 
-Op = Add | Set | Zero | Ablate | Clamp | Copy
+class Interpolate(Struct, frozen=True, tag="interpolate", forbid_unknown_fields=True):
+    """v + share (x - v): a point on the line from v to x, as integrated gradients need it at every step."""
+
+    vector: Vector
+    share: float
+
+    def __post_init__(self) -> None:
+        _finite("share", self.share)
+
+
+Op = Add | Set | Zero | Ablate | Clamp | Interpolate | Copy
 
 
 class When(Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,6 +11,7 @@ from interp_magics.program.language import (
     Edit,
     Gradient,
     Ids,
+    Interpolate,
     LogitDifference,
     LogProbability,
     Loss,
@@ -189,3 +190,27 @@ def test_taps_of_a_gradient_reduce_and_choose(engine):
     assert torch.equal(one[0, 0], whole[1, 2])
     assert torch.allclose(dots[0, :, 0], whole[1] @ objects.tensors["d", "d"], atol=1e-5)
     assert torch.allclose(outcome.gradients[0][1].readings[0].values[0]["mean"], whole.mean(1), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt_neox"])
+def test_integrated_gradients_are_complete(name, engine):
+    """Summed over the embedding they give the metric here less the metric at the baseline (Sundararajan et al. 2017).
+
+    The baseline is a vector like an embedding: at zero a norm has no direction, and the path would begin with a jump.
+    """
+    served, steps, ids = engine(name), 96, ROWS[1]
+    metric, tap = LogitDifference(7, 300), Tap("embed")
+    (plain,) = run(served, of([ids], stages=[Stage((Tap("embed"),))]))
+    embedded = plain.readings[0][0].values[0]["values"][0]
+    torch.manual_seed(2)
+    baseline = torch.randn(served.card.d_model) * embedded.std()
+    objects = stored(base=baseline)
+    shares = [(k + 0.5) / steps for k in range(steps)]
+    edits = [
+        Edit("embed", 0, Interpolate(vector("base"), share), rows=(k,)) for k, share in enumerate([*shares, 0.0, 1.0])
+    ]
+    (outcome,) = run(served, of([ids] * (steps + 2), Gradient(metric, (tap,)), edits=edits), objects=objects)
+    found = outcome.gradients[0][0]
+    slopes = torch.stack([found.readings[0].values[k]["values"][0] for k in range(steps)])
+    attribution = (slopes.mean(0) * (embedded - baseline)).sum()
+    assert float(attribution) == pytest.approx(found.metric[-1] - found.metric[-2], rel=0.03, abs=0.02)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...program.language import Ablate, Add, Clamp, Op, Set, Zero
+from ...program.language import Ablate, Add, Clamp, Interpolate, Op, Set, Zero
 
 Operation = Callable[[Tensor, Tensor | None], Tensor]
 
@@ -44,6 +44,10 @@ def clamp(op: Clamp, value: Tensor, vector: Tensor) -> Tensor:
     return value + (here.clamp(op.low, op.high) - here) * unit
 
 
+def interpolate(op: Interpolate, value: Tensor, vector: Tensor) -> Tensor:
+    return vector + op.share * (value - vector)
+
+
 #: Operation by the tag of its struct. `copy` is not among them: it reads other rows, so the tape does it.
 OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "add": add,
@@ -51,6 +55,7 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "zero": zero,
     "ablate": ablate,
     "clamp": clamp,
+    "interpolate": interpolate,
 }
 OP_NAMES = (*OPERATIONS, "copy")
 
