@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -105,10 +106,15 @@ def test_nothing_is_left_when_a_pool_is_closed(own, model):
 
 
 def test_an_interrupted_call_cancels_its_job_and_is_raised_again(own_pool, capsys):
-    signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
-    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    def interrupt():
+        wait_for(lambda: any(job.state == "running" for job in own_pool.jobs()), 30)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
     with pytest.raises(KeyboardInterrupt):
-        own_pool.generate([[0, i] for i in range(60)], 120, temperature=1.0)
+        own_pool.lens([[0, i] for i in range(120)], generate=120, temperature=1.0, sites="resid_post,attn_out,mlp_out")
+    interrupting.join()
     said = capsys.readouterr().err
     assert "cancelled" in said and said.startswith("job ")
     (info,) = [j for j in own_pool.jobs() if j.job in said]
