@@ -133,9 +133,9 @@ class Activations(Viewed):
 
     def __repr__(self) -> str:
         sites = ", ".join(f"{site}[{len(layers)}]" for site, layers in self.meta.layers.items())
-        return (
-            f"Activations({self.provenance.model!r}, {len(self.meta.rows)} rows, {sites}, {self.nbytes / 1e6:.1f} MB)"
-        )
+        size = f"{self.nbytes / 1e6:.1f} MB" if self.nbytes >= 1e6 else f"{self.nbytes / 1e3:.1f} kB"
+        rows = f"{len(self.meta.rows)} row{'s' * (len(self.meta.rows) != 1)}"
+        return f"Activations({self.provenance.model!r}, {rows}, {sites}, {size})"
 
 
 KIND = "activations"
