@@ -39,6 +39,7 @@ def main() -> None:
         lens = [_milliseconds(lambda: pool.lens(TEXT)) for _ in range(30)]
         tokens = len(pool.tokenize(TEXT))
         made = pool.lens(TEXT)
+        busy = _while_generating(pool)
         bundle = [_milliseconds(made._repr_mimebundle_) for _ in range(20)]
     drawn = _cell_to_drawn()
     load = [
@@ -50,10 +51,21 @@ def main() -> None:
             "empty job, median ms (floor 3, aim 2)": statistics.median(empty),
             "%load_ext, median ms (floor 100, aim 50)": statistics.median(load),
             f"lens of {tokens} tokens, call to arrays, median ms": statistics.median(lens),
+            "the same while 24 x 400 tokens are generated for others, median ms": busy,
             "result to widget messages, median ms": statistics.median(bundle),
             "%lens of 32 tokens, cell to drawn widget in JupyterLab, median ms (floor 150, aim 80)": drawn,
         },
     )
+
+
+def _while_generating(pool) -> float:
+    """Milliseconds of a lens that comes in the middle of a long batch."""
+    job = pool.generate(["Once upon a time"] * 24, 400, temperature=1.0, wait=False)
+    while not job.progress.done:
+        time.sleep(0.01)
+    spent = [_milliseconds(lambda: pool.lens(TEXT)) for _ in range(20)]
+    job.cancel(5)
+    return statistics.median(spent)
 
 
 _PROMPT = " ".join(["The capital of France is Paris."] * 5)

@@ -28,11 +28,16 @@ class Objects(Protocol):
 
 
 class Host(Protocol):
-    """What drives an engine: asked at every step whether a task was cancelled, told what was generated."""
+    """What drives an engine: asked at every step whether a task was cancelled and whether other work waits, told what was
+    generated. In `pause` it may run that other work on the engine; the rows of the present run stay where they are."""
 
     def cancelled(self, task: int) -> bool: ...
 
     def generated(self, task: int, row: int, completion: Sequence[int]) -> None: ...
+
+    def waiting(self) -> bool: ...
+
+    def pause(self) -> None: ...
 
 
 class Quiet:
@@ -42,6 +47,12 @@ class Quiet:
         return False
 
     def generated(self, task: int, row: int, completion: Sequence[int]) -> None:
+        return None
+
+    def waiting(self) -> bool:
+        return False
+
+    def pause(self) -> None:
         return None
 
 

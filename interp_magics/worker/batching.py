@@ -16,6 +16,7 @@ from ..methods import plans, runs
 from ..methods.requests import Request
 from ..program.language import Text
 from ..program.supports import over_context
+from ..program.texts import guessed_tokens
 from ..wire.messages import Assign, Done, Event, Failed, Started
 from .held import HeldRows
 from .link import Link, ObjectMissing
@@ -24,6 +25,9 @@ from .vectors import JobObjects, VectorCache
 log = logging.getLogger(__name__)
 
 _EVENT_SECONDS = 0.05
+#: Jobs predicted to be shorter run between two steps of a longer batch, as long as they take no more than it does.
+SHORT_SECONDS = 2.0
+JOBS = 16
 _PUMP_SECONDS = 0.002
 
 
@@ -40,16 +44,25 @@ class _Entry:
 
 
 class Batch:
-    """The jobs of one run; the engine's host while they run."""
+    """The jobs of one run; the engine's host while they run. One that `lends` lets short jobs run between its steps."""
 
     def __init__(
-        self, link: Link, engine: Engine, cache: VectorCache, held: HeldRows, spool: Path, limits: WorkLimits
+        self,
+        link: Link,
+        engine: Engine,
+        cache: VectorCache,
+        held: HeldRows,
+        spool: Path,
+        limits: WorkLimits,
+        lends: bool = True,
     ) -> None:
         self._link, self._engine, self._cache, self._held = link, engine, cache, held
         self._spool, self._limits = spool, limits
         self._entries: list[_Entry] = []
         self._owner: list[_Entry] = []
         self._pumped = 0.0
+        self._began, self._lent, self._lends = time.monotonic(), 0.0, lends
+        self._quick: dict[str, bool] = {}
 
     def run(self, assigned: Sequence[Assign]) -> None:
         """Run the jobs and answer each of them, whatever happens to the others."""
@@ -70,6 +83,35 @@ class Batch:
             self._pumped = now
             self._link.pump()
         return self._owner[task].assign.job in self._link.cancelled
+
+    def waiting(self) -> bool:
+        """Whether short jobs came meanwhile, and this batch has not lent half of its time already."""
+        has_time = self._lends and self._lent <= (time.monotonic() - self._began) / 2
+        return has_time and bool(self._link.assigned) and bool(self._short())
+
+    def pause(self) -> None:
+        """Run the short jobs that wait."""
+        taken = self._short()[:JOBS]
+        for assign in taken:
+            self._link.assigned.remove(assign)
+        started = time.monotonic()
+        Batch(self._link, self._engine, self._cache, self._held, self._spool, self._limits, False).run(taken)
+        self._link.cancelled -= {assign.job for assign in taken}
+        self._lent += time.monotonic() - started
+
+    def _short(self) -> list[Assign]:
+        for assign in self._link.assigned:
+            if assign.job not in self._quick:
+                self._quick[assign.job] = self._seconds(assign.request) < SHORT_SECONDS
+        return [assign for assign in self._link.assigned if self._quick[assign.job]]
+
+    def _seconds(self, request: Request) -> float:
+        """What a job will take, if its texts are as long as they look: a token is two characters or more."""
+        lengths = [guessed_tokens(text) for text in plans.texts(request)]
+        try:
+            return plans.cost(request, self._engine.card, lengths).seconds(self._engine.card)
+        except Exception:
+            return 0.0  # it will be refused when it is looked at, which takes no time
 
     def generated(self, task: int, row: int, completion: Sequence[int]) -> None:
         entry, now = self._owner[task], time.monotonic()

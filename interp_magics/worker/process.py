@@ -17,7 +17,7 @@ from ..launch.config import GroupConfig, decode
 from ..wire.frames import write
 from ..wire.keys import KeyPair, use_client_keys
 from ..wire.messages import Assign, Beat
-from .batching import Batch
+from .batching import JOBS, Batch
 from .held import HeldRows
 from .lifeline import die_with_parent
 from .link import Link
@@ -25,8 +25,6 @@ from .nanny import CANNOT_SERVE
 from .vectors import VectorCache
 
 log = logging.getLogger(__name__)
-
-_JOBS = 16
 
 
 def main(stdin: BinaryIO) -> None:
@@ -62,7 +60,7 @@ def serve(config: GroupConfig, engine: Engine) -> None:
         link.pump(0.0 if link.assigned else 1.0)
         held.expire()
         taken: list[Assign] = []
-        while link.assigned and len(taken) < _JOBS:
+        while link.assigned and len(taken) < JOBS:
             taken.append(link.assigned.popleft())
         if taken:
             Batch(link, engine, cache, held, spool, limits).run(taken)

@@ -13,9 +13,11 @@ from interp_magics.program.language import (
     Copy,
     Edit,
     Generated,
+    Gradient,
     Ids,
     Last,
     Lens,
+    LogProbability,
     Program,
     Row,
     Sampling,
@@ -298,3 +300,46 @@ def test_memory_that_runs_out_splits_the_batch_and_fails_one_alone(engine, monke
     results = served.run([Task(program([row], TAPS), NoObjects()) for row in ROWS], Quiet())
     assert tried == [3, 1, 1, 1]
     assert [isinstance(r, torch.OutOfMemoryError) for r in results] == [False, True, False]
+
+
+class Lending(Quiet):
+    """A host with other work to be done between two steps."""
+
+    def __init__(self, served, others, objects, when):
+        self.served, self.others, self.objects, self.when = served, others, objects, when
+        self.steps, self.found = 0, []
+
+    def generated(self, task, row, completion):
+        self.steps += 1
+
+    def waiting(self):
+        return self.steps in self.when and len(self.found) < len(self.when)
+
+    def pause(self):
+        self.found.append(self.served.run([Task(one, self.objects) for one in self.others], Quiet()))
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "mistral", "gpt2", "gpt_neox"])
+def test_1_work_between_two_steps_changes_neither_it_nor_what_it_interrupts(name, engine):
+    served = engine(name)
+    objects = push(served)
+    long = program([ROWS[0], ROWS[1]], TAPS, [steer(1, 3.0)], Sampling(9, 0.8, seed=6))
+    others = [
+        program([ROWS[2]], [Tap("resid_post", reduce=Lens()), *TAPS], [steer(0, 2.0)], Sampling(4)),
+        program([ROWS[1]], [Tap("attn_pattern")]),
+        Program((Row(Ids(tuple(ROWS[0]))),), (Stage((), (), (Gradient(LogProbability(7), (Tap("mlp_out"),)),)),)),
+    ]
+    host = Lending(served, others, objects, (2, 4, 6))
+    (interrupted,) = served.run([Task(long, objects)], host)
+    assert len(host.found) == 3
+    (whole,) = run(served, long, objects=objects)
+    assert interrupted.rows == whole.rows
+    for tap in range(len(TAPS)):
+        for row in (0, 1):
+            assert torch.equal(raw(interrupted, tap, row), raw(whole, tap, row))
+    alone = [run(served, one, objects=objects)[0] for one in others]
+    for found in host.found:
+        assert found[0].rows == alone[0].rows
+        assert torch.equal(raw(found[0], 1), raw(alone[0], 1)) and torch.equal(raw(found[1]), raw(alone[1]))
+        mine, theirs = (o.gradients[0][0].readings[0].values[0]["values"] for o in (found[2], alone[2]))
+        assert torch.allclose(mine, theirs, atol=1e-6)

@@ -1,6 +1,7 @@
 """The calls of a notebook, through real processes and sockets, against the engine run here."""
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -222,3 +223,17 @@ def test_a_gradient_through_the_pool_is_the_engines(pool, engine):
         there.metric(gradient=1)
     with pytest.raises(im.RequestError, match="no gradient by 'logits'"):
         pool.run(Program(made.rows, (Stage((), (), (Gradient(LogitDifference(7, 9), (Tap("logits"),)),)),)))
+
+
+def test_a_short_job_does_not_wait_for_a_long_batch(pool):
+    long = pool.generate([[0, i] for i in range(60)], 120, temperature=1.0, seed=1, wait=False)
+    deadline = time.monotonic() + 20
+    while not long.progress.done:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    short = pool.lens(IDS)
+    assert not long.done
+    assert np.array_equal(short.top_ids, pool.lens(IDS).top_ids)
+    made = long.result(60)
+    again = pool.generate([[0, i] for i in range(60)], 120, temperature=1.0, seed=1)
+    assert all(np.array_equal(a.completion_ids, b.completion_ids) for a, b in zip(made, again, strict=True))

@@ -105,7 +105,15 @@ def test_nothing_is_left_when_a_pool_is_closed(own, model):
         pool.lens(IDS)
 
 
-def test_an_interrupted_call_cancels_its_job_and_is_raised_again(own_pool, capsys):
+@pytest.fixture
+def interruptible():
+    """A background shell starts its processes with SIGINT ignored; here it interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupted_call_cancels_its_job_and_is_raised_again(own_pool, capsys, interruptible):
     def interrupt():
         wait_for(lambda: any(job.state == "running" for job in own_pool.jobs()), 30)
         os.kill(os.getpid(), signal.SIGINT)

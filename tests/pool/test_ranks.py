@@ -39,6 +39,19 @@ def test_two_ranks_in_a_pool(own, two_ranks, shared_pool):
     assert listening == []
 
 
+def test_a_short_job_runs_between_the_steps_of_a_long_one(two_ranks):
+    long = two_ranks.generate([[0, i] for i in range(40)], 120, temperature=1.0, seed=1, wait=False)
+    deadline = time.monotonic() + 30
+    while not long.progress.done:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    short = [two_ranks.lens(IDS, keep=60), two_ranks.lens(IDS)]
+    assert two_ranks.decode(short[0]).provenance.kept and not long.done
+    assert np.array_equal(short[0].top_ids, short[1].top_ids)
+    again = two_ranks.generate([[0, i] for i in range(40)], 120, temperature=1.0, seed=1)
+    assert all(np.array_equal(a.completion_ids, b.completion_ids) for a, b in zip(long.result(60), again, strict=True))
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_rank_that_is_killed_brings_the_group_back_and_the_job_is_answered(rank, own, two_ranks):
     options = {"max_new_tokens": 100, "temperature": 1.0, "seed": 5}

@@ -11,6 +11,7 @@ from ...program.cards import ModelCard
 from ...program.language import Program, Stage
 from ...program.supports import check
 from ..protocol import DEVICE_FAULTS, GradientReading, HeldRow, Host, Outcome, Quiet, Reading, RowOutcome, Task
+from ..ranks import Ranks
 from ..tokens import Encoded, Tokens
 from . import calls
 from .batch import BatchRow, prefill_pass
@@ -80,7 +81,7 @@ class TransformersEngine:
                 results[number] = error
         if ready:
             calls.send(self._runner.ranks, list(ready.values()))
-            there = _Renumbered(host, list(ready))
+            there = _Leading(host, list(ready), self._runner.ranks)
             for number, result in zip(ready, self._run(list(ready.values()), there), strict=True):
                 results[number] = result
         return [r for r in results if r is not None]
@@ -89,7 +90,7 @@ class TransformersEngine:
         """Do what rank 0 does, until it ends the group's work."""
         while call := calls.receive(self._runner.ranks):
             if call.held is None:
-                self._run(call.tasks, Quiet())
+                self._run(call.tasks, _Following(self))
             else:
                 self._reread(call.tasks[0], call.held)
 
@@ -224,7 +225,7 @@ class TransformersEngine:
         eager = _wants_patterns(batch[0][0].program.stages[stage])
         if any(plan.taps for _, plan in batch) or any(row.sampling for row in rows):
             with self._runner.attention(eager):
-                self._runner.run(rows, tape, host)
+                self._runner.run(rows, tape, _Undisturbed(host) if eager else host)
         self._differentiate(batch, places, rows)
         with torch.inference_mode():
             for (one, plan), place in zip(batch, places, strict=True):
@@ -264,17 +265,47 @@ class TransformersEngine:
         one.readings.append(tuple(readings))
 
 
-class _Renumbered:
-    """A host whose tasks have numbers of their own."""
+class _Leading:
+    """The host at rank 0: its tasks have numbers of their own, and the other ranks are told when a pause is over."""
 
-    def __init__(self, host: Host, numbers: list[int]) -> None:
-        self._host, self._numbers = host, numbers
+    def __init__(self, host: Host, numbers: list[int], ranks: Ranks) -> None:
+        self._host, self._numbers, self._ranks = host, numbers, ranks
 
     def cancelled(self, task: int) -> bool:
         return self._host.cancelled(self._numbers[task])
 
     def generated(self, task: int, row: int, completion: Sequence[int]) -> None:
         self._host.generated(self._numbers[task], row, completion)
+
+    def waiting(self) -> bool:
+        return self._host.waiting()
+
+    def pause(self) -> None:
+        self._host.pause()
+        calls.end(self._ranks)
+
+
+class _Undisturbed(Quiet):
+    """A host that lets nothing in between: the model's attention is not its usual one."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def cancelled(self, task: int) -> bool:
+        return self._host.cancelled(task)
+
+    def generated(self, task: int, row: int, completion: Sequence[int]) -> None:
+        self._host.generated(task, row, completion)
+
+
+class _Following(Quiet):
+    """The host at the other ranks: in a pause they do what rank 0 does."""
+
+    def __init__(self, engine: "TransformersEngine") -> None:
+        self._engine = engine
+
+    def pause(self) -> None:
+        self._engine.follow()
 
 
 def _wants_patterns(stage: Stage) -> bool:

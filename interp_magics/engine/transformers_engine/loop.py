@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,16 +37,23 @@ class Runner:
 
     def run(self, rows: Sequence[BatchRow], tape: Tape, host: Host) -> None:
         """Run all rows to their end; what they generate is in `rows`, what was read is on the tape."""
-        with torch.inference_mode(), tape.installed():
+        with torch.inference_mode(), ExitStack() as hooks:
+            hooks.enter_context(tape.installed())
             members = list(range(len(rows)))
             call = prefill_pass(rows)
             going = any(row.sampling for row in rows)
             hidden, cache = self._prefill(rows, call, tape, going)
             mask = self._mask(call)
             while True:
-                kept = self._advance(rows, members, hidden, host)
+                kept, waiting = self._advance(rows, members, hidden, host)
                 if not kept:
                     return
+                if waiting:
+                    # Between two steps nothing of this run is in the model: another may have it.
+                    hooks.close()
+                    with torch.inference_mode(False):
+                        host.pause()
+                    hooks.enter_context(tape.installed())
                 if len(kept) < len(members):
                     chosen = torch.tensor(kept, device=self.device)
                     cache.batch_select_indices(chosen)
@@ -114,18 +121,24 @@ class Runner:
         real = columns >= np.array(call.pads)[:, None]
         return torch.from_numpy(real.astype(np.int64)).to(self.device)
 
-    def _advance(self, rows: Sequence[BatchRow], members: list[int], hidden: Tensor, host: Host) -> list[int]:
-        """Give every member its next token; the places among `members` of those that go on. Rank 0 decides."""
+    def _advance(
+        self, rows: Sequence[BatchRow], members: list[int], hidden: Tensor, host: Host
+    ) -> tuple[list[int], bool]:
+        """Give every member its next token; the places among `members` of those that go on, and whether other work waits.
+
+        Rank 0 decides.
+        """
         live = [i for i, m in enumerate(members) if rows[m].sampling]
         if not live:
-            return []
+            return [], False
         taking = [rows[members[i]] for i in live]
         cancelled = [host.cancelled(row.task) for row in taking]
         logits = self.readout.logits(hidden[live])
         finite = torch.isfinite(logits).all(1).tolist()
         samplings = [row.sampling for row in taking if row.sampling]
         chosen = next_tokens(logits, samplings, [len(r.completion) for r in taking]) if self.ranks.first else cancelled
-        told = self.ranks.tell([_CANCELLED if c else t for c, t in zip(cancelled, chosen, strict=True)])
+        next_ones = [_CANCELLED if c else t for c, t in zip(cancelled, chosen, strict=True)]
+        waiting, *told = self.ranks.tell([int(host.waiting()), *next_ones])
         for row, token, sound in zip(taking, told, finite, strict=True):
             if token == _CANCELLED or not sound:
                 row.finish = "cancelled" if token == _CANCELLED else "overflow"
@@ -133,7 +146,7 @@ class Runner:
             row.completion.append(token)
             row.finish = self._finish(row)
             host.generated(row.task, row.row, row.completion)
-        return [i for i in live if not rows[members[i]].finish]
+        return [i for i in live if not rows[members[i]].finish], bool(waiting)
 
     def _finish(self, row: BatchRow) -> str:
         """Why a row ends after its newest token, or "" when it goes on."""
