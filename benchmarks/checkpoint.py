@@ -21,7 +21,7 @@ def reference_engine() -> TransformersEngine:
         num_hidden_layers=12,
         num_attention_heads=8,
         num_key_value_heads=8,
-        max_position_embeddings=1024,
+        max_position_embeddings=2048,
         tie_word_embeddings=False,
         eos_token_id=None,
         bos_token_id=None,

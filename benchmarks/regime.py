@@ -27,7 +27,7 @@ from .checkpoint import reference_engine
 from .pairs import write
 
 K, EVERY = 5, 25
-SIZES = ((128, 64), (400, 200), (1000, 500))
+SIZES = ((128, 64), (1000, 500))
 Way = Callable[[list[int], int], float]
 
 

@@ -13,9 +13,15 @@ from ..program.language import Edit, Program
 from .lens import LensArrays
 from .tokens import Tokens
 
+
+class OutOfStep(Exception):
+    """One rank had a fault that the others may not have had: they no longer wait for the same thing."""
+
+
 #: After one of these nothing more can be computed in the process. (torch has named them since 2.8.)
-DEVICE_FAULTS: tuple[type[Exception], ...] = tuple(
-    fault for name in ("AcceleratorError",) if (fault := getattr(torch, name, None)) is not None
+DEVICE_FAULTS: tuple[type[Exception], ...] = (
+    OutOfStep,
+    *(fault for name in ("AcceleratorError",) if (fault := getattr(torch, name, None)) is not None),
 )
 
 

@@ -45,6 +45,15 @@ def texts(request: Request) -> tuple[Text, ...]:
     return tuple(row.text for row in request.program.rows) if isinstance(request, ProgramRequest) else request.texts
 
 
+def new_tokens(request: Request) -> int:
+    """The most tokens that a row of a request generates."""
+    if isinstance(request, ProgramRequest):
+        samplings = [row.sampling for row in request.program.rows]
+    else:
+        samplings = [getattr(request, "sampling", None)]
+    return max((s.max_new_tokens for s in samplings if s is not None), default=0)
+
+
 def keep(request: Request) -> int:
     """For how many seconds the rows of a request are to be held."""
     return request.keep if isinstance(request, LensRequest | CaptureRequest) else 0

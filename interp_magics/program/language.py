@@ -301,8 +301,8 @@ class Sampling(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         _finite("temperature", self.temperature)
-        if self.row < 0 or self.seed < 0:
-            raise RequestError("seed and row must be 0 or more")
+        if not (0 <= self.row < 2**63 and 0 <= self.seed < 2**63):
+            raise RequestError("seed and row must be 0 or more, and below 2^63")
         if self.max_new_tokens < 1:
             raise RequestError(f"max_new_tokens must be at least 1, not {self.max_new_tokens}")
         if self.temperature < 0:

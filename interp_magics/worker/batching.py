@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 _EVENT_SECONDS = 0.05
 #: Jobs predicted to be shorter run between two steps of a longer batch, as long as they take no more than it does.
 SHORT_SECONDS = 2.0
+#: A step takes longer than its operations say, so a job of more steps is not short whatever is predicted.
+SHORT_STEPS = 64
 JOBS = 16
 _PUMP_SECONDS = 0.002
 
@@ -95,14 +97,23 @@ class Batch:
         for assign in taken:
             self._link.assigned.remove(assign)
         started = time.monotonic()
-        Batch(self._link, self._engine, self._cache, self._held, self._spool, self._limits, False).run(taken)
+        nested = Batch(self._link, self._engine, self._cache, self._held, self._spool, self._limits, False)
+        try:
+            nested.run(taken)
+        except DEVICE_FAULTS:
+            raise
+        except Exception as error:
+            for assign in taken:
+                self._fail(assign, error)
         self._link.cancelled -= {assign.job for assign in taken}
         self._lent += time.monotonic() - started
 
     def _short(self) -> list[Assign]:
         for assign in self._link.assigned:
             if assign.job not in self._quick:
-                self._quick[assign.job] = self._seconds(assign.request) < SHORT_SECONDS
+                request = assign.request
+                quick = plans.new_tokens(request) <= SHORT_STEPS and self._seconds(request) < SHORT_SECONDS
+                self._quick[assign.job] = quick
         return [assign for assign in self._link.assigned if self._quick[assign.job]]
 
     def _seconds(self, request: Request) -> float:

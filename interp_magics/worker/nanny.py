@@ -89,8 +89,9 @@ class Nanny:
 
     def _hear(self, output: int) -> None:
         """The process writes once when it serves; then its output ends with it."""
-        if os.read(output, 4096):
-            self._served = True
+        said = os.read(output, 4096)
+        if said:
+            self._served = self._served or b"serving" in said
         else:
             self._poller.unregister(output)
 

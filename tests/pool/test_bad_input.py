@@ -124,6 +124,7 @@ def test_an_unknown_argument_names_those_of_the_call(call, said, pool):
         (lambda p: p.lens("a", top_k="5"), "top_k is a whole number"),
         (lambda p: p.lens("a", keep="10m"), "keep is a whole number"),
         (lambda p: p.lens("a", generate=True), "whole number"),
+        (lambda p: p.generate("a", 1, seed=2**64), "below 2"),
         (lambda p: p.lens("a", temperature="hot", generate=1), "temperature is a number"),
         (lambda p: p.lens("a", positions="generated"), "nothing is generated"),
         (lambda p: p.lens("a", positions=0.5), "positions are"),

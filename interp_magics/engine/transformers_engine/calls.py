@@ -41,7 +41,9 @@ def carried(program: Program, objects: Objects) -> NoObjects:
 
 
 def send(ranks: Ranks, tasks: list[Task], held: HeldRow | None = None) -> None:
-    """Tell the other ranks; the objects of the tasks are in hand."""
+    """Tell the other ranks, if there are any; the objects of the tasks are in hand."""
+    if ranks.size == 1:
+        return
     vectors = sorted({v for task in tasks for v in stored(task.program)}, key=lambda v: (v.digest, v.name))
     tensors: dict[str, Tensor] = {}
     for i, vector in enumerate(vectors):
@@ -53,8 +55,10 @@ def send(ranks: Ranks, tasks: list[Task], held: HeldRow | None = None) -> None:
         tensors |= {f"h{i}": one.values.contiguous() for i, one in enumerate(held.sites.values())}
         o = held.outcome
         row = _Held(o.number, o.token_ids, o.prompt_length, o.completion_ids, o.finish, tuple(sites))
-    ranks.send(msgspec.msgpack.encode(_Plan(tuple(task.program for task in tasks), tuple(vectors), row)))
-    ranks.send(save(tensors))
+    plan = msgspec.msgpack.encode(_Plan(tuple(task.program for task in tasks), tuple(vectors), row))
+    data = save(tensors)
+    ranks.send(plan)
+    ranks.send(data)
 
 
 def end(ranks: Ranks) -> None:

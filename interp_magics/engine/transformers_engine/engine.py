@@ -10,13 +10,24 @@ from ...errors import Cancelled, RequestError
 from ...program.cards import ModelCard
 from ...program.language import Program, Stage
 from ...program.supports import check
-from ..protocol import DEVICE_FAULTS, GradientReading, HeldRow, Host, Outcome, Quiet, Reading, RowOutcome, Task
+from ..protocol import (
+    DEVICE_FAULTS,
+    GradientReading,
+    HeldRow,
+    Host,
+    Outcome,
+    OutOfStep,
+    Quiet,
+    Reading,
+    RowOutcome,
+    Task,
+)
 from ..ranks import Ranks
 from ..tokens import Encoded, Tokens
 from . import calls
 from .batch import BatchRow, prefill_pass
 from .gradients import Differentiated, Wanted
-from .held import held_rows, reread
+from .held import covered, held_rows, reread
 from .loop import Runner
 from .plan import BoundStage, Kept, bind_stage, encode_rows, fetcher, generated, place_edits, place_on
 from .reduce import Recorded, kept_values, read
@@ -92,7 +103,7 @@ class TransformersEngine:
             if call.held is None:
                 self._run(call.tasks, _Following(self))
             else:
-                self._reread(call.tasks[0], call.held)
+                self._follow_reread(call.tasks[0], call.held)
 
     def end(self) -> None:
         """Let the other ranks go."""
@@ -132,15 +143,33 @@ class TransformersEngine:
     def reread(self, task: Task, held: HeldRow) -> Outcome | None:
         """Answer a program of one row from what was kept of that row; None when it needs a pass."""
         check(task.program, self.card)
-        if self._runner.ranks.size > 1:
+        runner = self._runner
+        if runner.ranks.size > 1:
             task = Task(task.program, calls.carried(task.program, task.objects))
-            calls.send(self._runner.ranks, [task], held)
-        return self._reread(task, held)
-
-    def _reread(self, task: Task, held: HeldRow) -> Outcome | None:
         (encoded,) = encode_rows(task.program, self.tokens, self.card)
         with torch.inference_mode():
-            return reread(task, held, encoded, self.card, self._runner.readout)
+            found = covered(task, held, encoded, self.card, runner.readout)
+            if found is None:
+                return None
+            calls.send(runner.ranks, [task], held)
+            try:
+                return reread(found, held, runner.readout)
+            except Exception as error:
+                raise self._out_of_step(error) from error
+
+    def _follow_reread(self, task: Task, held: HeldRow) -> None:
+        (encoded,) = encode_rows(task.program, self.tokens, self.card)
+        with torch.inference_mode():
+            found = covered(task, held, encoded, self.card, self._runner.readout)
+            if found is None:
+                raise OutOfStep("rank 0 answers from a held row, this rank cannot")
+            reread(found, held, self._runner.readout)
+
+    def _out_of_step(self, error: Exception) -> Exception:
+        """A fault as what it means here: with other ranks, that they may not have had it."""
+        if self._runner.ranks.size == 1 or isinstance(error, RequestError | OutOfStep):
+            return error
+        return OutOfStep(f"{type(error).__name__}: {error}")
 
     def _run_stage(
         self,
@@ -178,10 +207,9 @@ class TransformersEngine:
         try:
             self._run_batch(batch, stage, host)
         except Exception as error:
-            if isinstance(error, DEVICE_FAULTS) or (
-                self._runner.ranks.size > 1 and not isinstance(error, RequestError)
-            ):
-                raise
+            meant = self._out_of_step(error)
+            if isinstance(meant, DEVICE_FAULTS):
+                raise meant from error
             for one, _ in batch:
                 del one.readings[stage:], one.gradients[stage:]
             if torch.cuda.is_available():

@@ -32,22 +32,21 @@ def held_rows(stage: Stage, rows: Sequence[RowOutcome], kept: Mapping[str, Kept]
     return tuple(made)
 
 
-def reread(task: Task, held: HeldRow, encoded: Encoded, card: ModelCard, readout: Readout) -> Outcome | None:
-    """The outcome of a program whose row is the held one, if all that its taps read was kept."""
+def covered(task: Task, held: HeldRow, encoded: Encoded, card: ModelCard, readout: Readout) -> "list[Covered] | None":
+    """The taps of a program whose row is the held one, with their values, if all that they read was kept."""
     if not _same_row(task.program, held, encoded):
         return None
     row = BatchRow(0, 0, encoded, task.program.rows[0].sampling, list(held.outcome.completion_ids))
     stage = replace(task.program.stages[0], edits=())
     bound = bind_stage(stage, [encoded], card, fetcher(task.objects, {}, readout.weight.device))
-    readings = []
-    for tap in bound.taps:
-        if tap.tap.reduce is None:
-            continue
-        values = _HeldValues(tap, held, row, readout)
-        if not values.complete:
-            return None
-        readings.append(read(tap, values, readout))
-    return Outcome((_alone(held.outcome),), (tuple(readings),), reread=True)
+    made = [(tap, _HeldValues(tap, held, row, readout)) for tap in bound.taps if tap.tap.reduce is not None]
+    return made if all(values.complete for _, values in made) else None
+
+
+def reread(found: "list[Covered]", held: HeldRow, readout: Readout) -> Outcome:
+    """The outcome of a program from what was held; on every rank at once."""
+    readings = tuple(read(tap, values, readout) for tap, values in found)
+    return Outcome((_alone(held.outcome),), (readings,), reread=True)
 
 
 def _alone(outcome: RowOutcome) -> RowOutcome:
@@ -95,3 +94,6 @@ class _HeldValues:
             place = {position: i for i, position in enumerate(site.positions)}
             values = values[torch.tensor([place[p] for p in self.positions[0]], dtype=torch.long)]
         return values.to(self._readout.weight.device)
+
+
+Covered = tuple[BoundTap, _HeldValues]
