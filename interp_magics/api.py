@@ -4,7 +4,7 @@ import inspect
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, get_args
 
 from . import building, following
 from .building import Steering, Texts, UserText
@@ -24,12 +24,12 @@ from .program.cards import ModelCard
 from .program.language import Positions, Program, digests
 from .program.layers import LayerSpec
 from .status import PoolStatus
-from .wire.messages import JobInfo, Limits
+from .wire.messages import JobInfo, Limits, Priority
 
 _LOAD_SECONDS = 600.0
 _OBJECTS = 256
 _CALL = ("model", "priority", "timeout", "wait")
-PRIORITIES = ("interactive", "batch")
+PRIORITIES = get_args(Priority)
 
 
 class Pool:
@@ -359,7 +359,7 @@ class Pool:
         *,
         send: bool = True,
         model: str | None = None,
-        priority: str = "interactive",
+        priority: Priority = "interactive",
         timeout: float | None = None,
         wait: bool = True,
         **unknown: Any,
@@ -376,7 +376,9 @@ class Pool:
         job = self._submit(request, self.model if model is None else model, objects, priority, many)
         return wait_for(job, timeout, self.show_progress) if wait else job
 
-    def _submit(self, request: Request, model: str, objects: dict[str, bytes], priority: str, many: bool) -> Job[Any]:
+    def _submit(
+        self, request: Request, model: str, objects: dict[str, bytes], priority: Priority, many: bool
+    ) -> Job[Any]:
         card = self._cards.get(model)
         if card:
             plans.validate(request, card)

@@ -3,14 +3,14 @@
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from .data.vectors import SteeringVector, VectorEdit
 from .errors import RequestError, nearest
-from .methods.capture.request import CaptureRequest
+from .methods.capture.request import CaptureRequest, DType
 from .methods.generate.request import GenerateRequest
 from .methods.lens.request import LensRequest
 from .program.cards import ModelCard
@@ -225,7 +225,7 @@ def capture(
     kept: Handle | None = None,
 ) -> CaptureRequest:
     """A capture request from a call's arguments."""
-    known = ("float32", "float16", "bfloat16")
+    known = get_args(DType)
     if dtype is not None and dtype not in known:
         raise RequestError(f"unknown dtype {dtype!r}{nearest(dtype, known)}")
     if reduce not in (None, "moments"):
@@ -236,8 +236,8 @@ def capture(
         sites=sites(sites_),
         positions=parse_positions(positions_),
         sampling=sampled,
-        dtype=dtype,  # type: ignore[arg-type]
-        reduce=reduce,  # type: ignore[arg-type]
+        dtype=cast(DType | None, dtype),
+        reduce="moments" if reduce else None,
         steer=steer.edits,
         keep=seconds(keep),
         kept=kept,

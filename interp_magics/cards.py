@@ -1,6 +1,7 @@
 """A model card as a person reads it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from .program.cards import ModelCard
 
@@ -26,5 +27,5 @@ class CardView:
         lines += [f"  no {name}: {reason}" for name, reason in card.missing.items()]
         return "\n".join([*lines, *(f"  {remark}" for remark in card.remarks)])
 
-    def _repr_pretty_(self, printer: "object", cycle: bool) -> None:
-        printer.text(str(self))  # type: ignore[attr-defined]
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))

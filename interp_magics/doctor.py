@@ -3,6 +3,7 @@
 import platform
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -70,10 +71,10 @@ def _models() -> Iterator[Finding]:
 
 
 def _memory() -> Iterator[Finding]:
-    free = shutil.disk_usage("/tmp").free / 1e9  # noqa: S108
+    free = shutil.disk_usage(tempfile.gettempdir()).free / 1e9
     yield (
         free > 1,
-        f"{free:.0f} GB free in /tmp, where an embedded pool keeps results",
+        f"{free:.0f} GB free in {tempfile.gettempdir()}, where an embedded pool keeps results",
         "free some space, or set TMPDIR",
     )
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 from ..errors import RequestError, nearest
@@ -34,7 +34,7 @@ from ..wire.messages import (
     Ticket,
     Welcome,
 )
-from .book import Book, Job
+from .book import Book, Group, Job
 from .door import Door
 from .outbox import Outbox, Route
 from .schedule import JobKey
@@ -150,18 +150,9 @@ class Clients:
         groups = [g for g in self._book.groups.values() if g.model == name]
         up = [g for g in groups if g.state == "up"]
         failed = [g for g in groups if g.state == "failed"]
-        state = (
-            "serving"
-            if up
-            else "failed"
-            if failed and len(failed) == len(groups)
-            else "loading"
-            if groups
-            else "waiting"
-        )
         return ModelInfo(
             name=name,
-            state=state,  # type: ignore[arg-type]
+            state=_state(groups),
             workers=len(up),
             queued=sum(j.state == "queued" and j.model == name for j in self._book.jobs.values()),
             card=next((g.card for g in up if g.card), None),
@@ -287,6 +278,16 @@ class Clients:
 
     def _unknown(self, route: Route, job: str) -> None:
         self._out.client(route, Failure(code="unknown_job", message=f"you have no job {job}", job=job))
+
+
+def _state(groups: Sequence[Group]) -> Literal["waiting", "loading", "serving", "failed"]:
+    """The state of a model from that of its groups."""
+    states = {group.state for group in groups}
+    if "up" in states:
+        return "serving"
+    if states == {"failed"}:
+        return "failed"
+    return "loading" if states else "waiting"
 
 
 def _cancelled(job: Job) -> Failure:

@@ -18,6 +18,7 @@ from ..wire.messages import (
     Failure,
     FromWorker,
     Get,
+    JobState,
     Limits,
     Ready,
     Started,
@@ -129,8 +130,8 @@ class Workers:
 
     def _failed(self, group: Group, failed: Failed, now: float) -> None:
         running = self._find(group, failed.job)
-        state = "cancelled" if failed.code == "cancelled" else "failed"
-        job = self._book.end(running.key, group.name, failed.attempt, state, now) if running else None  # type: ignore[arg-type]
+        state: JobState = "cancelled" if failed.code == "cancelled" else "failed"
+        job = self._book.end(running.key, group.name, failed.attempt, state, now) if running else None
         if job:
             self._spool.discard(self._incoming.pop((*job.key, job.attempt), "incoming/none"))
             self._tell(job, Failure(code=failed.code, message=failed.message, job=job.key[1], worker=group.name))

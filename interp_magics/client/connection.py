@@ -25,6 +25,7 @@ from ..wire.messages import (
     Follow,
     FromClient,
     PoolState,
+    Priority,
     Put,
     Stat,
     Submit,
@@ -110,11 +111,11 @@ class Connection:
         method: str,
         build: Callable[[bytes], Any],
         objects: Mapping[str, bytes],
-        priority: str = "interactive",
+        priority: Priority = "interactive",
     ) -> Job[Any]:
         """Queue a request; objects that the pool lacks are put first."""
         job: Job[Any] = Job(secrets.token_hex(10), method, build, self.cancel)
-        message = Submit(job=job.id, model=model, request=request, priority=priority)  # type: ignore[arg-type]
+        message = Submit(job=job.id, model=model, request=request, priority=priority)
         frames = self._checked(message)
         if len(frames[1]) > MAX_HEADER:
             raise RequestError(

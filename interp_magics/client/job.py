@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Generator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from ..errors import Cancelled, TimedOut
 from ..wire.messages import Event
@@ -79,7 +79,7 @@ class Job(Generic[T]):
             )
         if self._error is not None:
             raise self._error
-        return self._value  # type: ignore[return-value]
+        return cast(T, self._value)
 
     def cancel(self, wait: float = 0.0) -> bool:
         """Ask the pool to end it; wait up to `wait` seconds for the acknowledgement. Whether it has ended."""

@@ -161,5 +161,5 @@ def encode(runs: list[LensRun]) -> bytes:
 def decode(tensors: dict[str, files.Array], meta: Any) -> LensRuns:
     """What `encode` made."""
     metas = msgspec.convert(meta["rows"], list[LensMeta], strict=False)
-    runs = (LensRun(m, **{n: tensors.get(f"{i}/{n}") for n in _ARRAYS}) for i, m in enumerate(metas))  # type: ignore[arg-type]
-    return LensRuns(runs)
+    arrays: list[dict[str, Any]] = [{n: tensors.get(f"{i}/{n}") for n in _ARRAYS} for i in range(len(metas))]
+    return LensRuns(LensRun(meta, **named) for meta, named in zip(metas, arrays, strict=True))

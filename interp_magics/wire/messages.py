@@ -55,6 +55,9 @@ class Stat(_Sent, frozen=True, tag="stat"):
     number: Count = 0
 
 
+Priority = Literal["interactive", "batch"]
+
+
 class Submit(_Sent, frozen=True, tag="submit"):
     """Queue a job. Its id is the client's; the same id again is the same job."""
 
@@ -62,7 +65,7 @@ class Submit(_Sent, frozen=True, tag="submit"):
     model: Name
     request: Request
     objects: tuple[Digest, ...] = ()
-    priority: Literal["interactive", "batch"] = "interactive"
+    priority: Priority = "interactive"
 
 
 class CancelJob(_Sent, frozen=True, tag="cancel"):

@@ -118,11 +118,12 @@ class Batch:
 
     def _seconds(self, request: Request) -> float:
         """What a job will take, if its texts are as long as they look: a token is two characters or more."""
-        lengths = [guessed_tokens(text) for text in plans.texts(request)]
+        card = self._engine.card
         try:
-            return plans.cost(request, self._engine.card, lengths).seconds(self._engine.card)
-        except Exception:
+            plans.validate(request, card)
+        except RequestError:
             return 0.0  # it will be refused when it is looked at, which takes no time
+        return plans.cost(request, card, [guessed_tokens(text) for text in plans.texts(request)]).seconds(card)
 
     def generated(self, task: int, row: int, completion: Sequence[int]) -> None:
         entry, now = self._owner[task], time.monotonic()
@@ -169,14 +170,13 @@ class Batch:
             return False
         try:
             outcome = self._engine.reread(tasks[0], held)
-        except RequestError as error:
-            self._fail(assign, error)
-            return True
         except DEVICE_FAULTS:
             raise
-        except Exception:
-            log.exception("job %s could not be answered from kept rows; it is run", assign.job)
-            return False
+        except (MemoryError, torch.OutOfMemoryError):
+            return False  # a pass is split where memory is short, a decoding is not
+        except Exception as error:
+            self._fail(assign, error)
+            return True
         if outcome is None:
             return False
         if seconds := plans.keep(assign.request):

@@ -137,9 +137,3 @@ class _Slopes:
     def at(self, layer: int, row: int) -> Tensor:
         values = self.records[canonical(self.tap.tap.site, layer)].row(self.place[row])
         return finish(values[list(self.positions[row])], self.tap.tap, self.readout)
-
-    def part(self, layer: int, row: int) -> Tensor:
-        raise NotImplementedError("a gradient is not decoded")
-
-    def final(self, row: int) -> Tensor:
-        raise NotImplementedError("a gradient is not decoded")

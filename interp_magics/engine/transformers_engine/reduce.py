@@ -1,7 +1,7 @@
 """From what the tape recorded to what a tap asked for."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -25,6 +25,11 @@ class Values(Protocol):
     def positions(self) -> dict[int, tuple[int, ...]]: ...
 
     def at(self, layer: int, row: int) -> Tensor: ...
+
+
+@runtime_checkable
+class Decodable(Values, Protocol):
+    """Values of the stream, which a lens reads a share at a time."""
 
     def part(self, layer: int, row: int) -> Tensor:
         """This rank's share of a stream-wide site: [positions, d / ranks]."""
@@ -123,7 +128,7 @@ def _moments(tap: BoundTap, recorded: Values, readout: Readout) -> Sequence[RowV
 def _lens(tap: BoundTap, recorded: Values, readout: Readout) -> Sequence[RowValues]:
     """All rows of the tap are decoded together, so that short ones fill whole chunks."""
     spec = tap.tap.reduce
-    assert isinstance(spec, Lens)
+    assert isinstance(spec, Lens) and isinstance(recorded, Decodable)
     kind = LENS_KINDS[spec.kind]
     streams = [torch.cat([recorded.part(layer, row) for row in tap.rows]) for layer in tap.layers]
     final = torch.cat([recorded.final(row) for row in tap.rows]) if spec.kl_final else streams[0]

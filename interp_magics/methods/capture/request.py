@@ -7,6 +7,8 @@ from msgspec import Struct
 from ...program.handles import Handle, Keep
 from ...program.language import All, Edit, Positions, Sampling, Text
 
+DType = Literal["float32", "float16", "bfloat16"]
+
 
 class CaptureRequest(Struct, frozen=True, tag="capture", forbid_unknown_fields=True):
     """Read the values of `sites` at `layers` (None: all); `reduce` "moments" gives mean, variance and norm instead.
@@ -19,7 +21,7 @@ class CaptureRequest(Struct, frozen=True, tag="capture", forbid_unknown_fields=T
     sites: tuple[str, ...] = ("resid_post",)
     positions: Positions = All()
     sampling: Sampling | None = None
-    dtype: Literal["float32", "float16", "bfloat16"] | None = None
+    dtype: DType | None = None
     reduce: Literal["moments"] | None = None
     steer: tuple[Edit, ...] = ()
     keep: Keep = 0
