@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import RequestError, nearest
+from .program.shapes import Shapes, read_shapes
 
 TILE_BYTES = 2 * 512 * 2048 * 4
 _LENS_NUMBERS = 3
@@ -19,28 +20,23 @@ _LENS_NUMBERS = 3
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a decoder. `mlp_matrices` is 3 for a gated MLP, 2 for a plain one."""
+    """A decoder to plan for. `mlp_matrices` is 3 for a gated MLP, 2 for a plain one; `tied` heads are the embedding."""
 
     name: str
-    layers: int
-    d_model: int
-    d_mlp: int
-    heads: int
-    kv_heads: int
-    d_head: int
-    vocabulary: int
+    sizes: Shapes
     tied: bool = False
     mlp_matrices: int = 3
 
     @property
     def block_parameters(self) -> int:
         """Weights of all blocks; norms and biases are left out."""
-        attention = self.d_model * self.d_head * (2 * self.heads + 2 * self.kv_heads)
-        return self.layers * (attention + self.mlp_matrices * self.d_model * self.d_mlp)
+        z = self.sizes
+        attention = z.d_model * z.d_head * (2 * z.heads + 2 * z.kv_heads)
+        return z.layers * (attention + self.mlp_matrices * z.d_model * z.d_mlp)
 
     @property
     def parameters(self) -> int:
-        return self.block_parameters + self.vocabulary * self.d_model * (1 if self.tied else 2)
+        return self.block_parameters + self.sizes.vocabulary * self.sizes.d_model * (1 if self.tied else 2)
 
 
 @dataclass(frozen=True)
@@ -70,12 +66,12 @@ class Work:
 
 #: Shapes from the models' published configurations.
 MODELS: dict[str, Shape] = {
-    "llama-3.1-8b": Shape("llama-3.1-8b", 32, 4096, 14336, 32, 8, 128, 128256),
-    "llama-3.1-70b": Shape("llama-3.1-70b", 80, 8192, 28672, 64, 8, 128, 128256),
-    "llama-3.1-405b": Shape("llama-3.1-405b", 126, 16384, 53248, 128, 8, 128, 128256),
-    "qwen3-4b": Shape("qwen3-4b", 36, 2560, 9728, 32, 8, 128, 151936, tied=True),
-    "qwen3-14b": Shape("qwen3-14b", 40, 5120, 17408, 40, 8, 128, 151936),
-    "qwen3-32b": Shape("qwen3-32b", 64, 5120, 25600, 64, 8, 128, 151936),
+    "llama-3.1-8b": Shape("llama-3.1-8b", Shapes(32, 4096, 14336, 32, 8, 128, 128256)),
+    "llama-3.1-70b": Shape("llama-3.1-70b", Shapes(80, 8192, 28672, 64, 8, 128, 128256)),
+    "llama-3.1-405b": Shape("llama-3.1-405b", Shapes(126, 16384, 53248, 128, 8, 128, 128256)),
+    "qwen3-4b": Shape("qwen3-4b", Shapes(36, 2560, 9728, 32, 8, 128, 151936), tied=True),
+    "qwen3-14b": Shape("qwen3-14b", Shapes(40, 5120, 17408, 40, 8, 128, 151936)),
+    "qwen3-32b": Shape("qwen3-32b", Shapes(64, 5120, 25600, 64, 8, 128, 151936)),
 }
 
 #: Data sheets (dense bf16, memory, NVLink or PCIe in one direction), with 0.6 of the operations and 0.7 of the rest as what
@@ -106,25 +102,9 @@ def read_shape(model: str) -> Shape:
 
 
 def _shape_of(name: str, config: Mapping[str, Any]) -> Shape:
-    def first(*names: str) -> Any:
-        return next((config[n] for n in names if config.get(n)), None)
-
-    heads, d_model = first("num_attention_heads", "n_head"), first("hidden_size", "n_embd")
-    if not (heads and d_model and first("num_hidden_layers", "n_layer")):
-        raise RequestError(f"the configuration of {name} does not say its layers, width and heads")
     plain = config.get("model_type") in ("gpt2", "gpt_neox", "opt", "starcoder2")
-    return Shape(
-        name=name,
-        layers=first("num_hidden_layers", "n_layer"),
-        d_model=d_model,
-        d_mlp=first("intermediate_size", "n_inner", "ffn_dim") or 4 * d_model,
-        heads=heads,
-        kv_heads=first("num_key_value_heads") or heads,
-        d_head=first("head_dim") or d_model // heads,
-        vocabulary=config["vocab_size"],
-        tied=bool(config.get("tie_word_embeddings", config.get("model_type") == "gpt2")),
-        mlp_matrices=2 if plain else 3,
-    )
+    tied = bool(config.get("tie_word_embeddings", config.get("model_type") == "gpt2"))
+    return Shape(name, read_shapes(config.get), tied, 2 if plain else 3)
 
 
 @dataclass(frozen=True)
@@ -154,22 +134,22 @@ def plan(shape: Shape, machine: Machine, work: Work, ranks: int) -> Plan:
     """Predict. Collectives are rings: each rank sends 2 (W - 1) / W of an all-reduce and (W - 1) / W of an all-gather."""
     tokens, item = work.tokens * work.users, work.item
     read = tokens + work.users * max(0, work.new - 1)
-    rows = shape.layers * read * work.sites
+    rows = shape.sizes.layers * read * work.sites
     prefill = 2.0 * shape.block_parameters * tokens + (
-        2.0 * shape.layers * work.users * work.tokens**2 * shape.heads * shape.d_head
+        2.0 * shape.sizes.layers * work.users * work.tokens**2 * shape.sizes.heads * shape.sizes.d_head
     )
-    lens = 2.0 * rows * shape.d_model * shape.vocabulary
+    lens = 2.0 * rows * shape.sizes.d_model * shape.sizes.vocabulary
     weights = item * shape.parameters / ranks
-    cache = 2.0 * shape.layers * shape.kv_heads * shape.d_head * item * read / ranks
-    reduced = 2.0 * (ranks - 1) / ranks * 2 * shape.layers * tokens * shape.d_model * item
-    gathered = (ranks - 1) / ranks * rows * (shape.d_model * item + 4 * (2 * work.top_k + _LENS_NUMBERS))
-    step = (weights + cache) / machine.bandwidth + 2.0 * shape.layers * _hop(ranks)
+    cache = 2.0 * shape.sizes.layers * shape.sizes.kv_heads * shape.sizes.d_head * item * read / ranks
+    reduced = 2.0 * (ranks - 1) / ranks * 2 * shape.sizes.layers * tokens * shape.sizes.d_model * item
+    gathered = (ranks - 1) / ranks * rows * (shape.sizes.d_model * item + 4 * (2 * work.top_k + _LENS_NUMBERS))
+    step = (weights + cache) / machine.bandwidth + 2.0 * shape.sizes.layers * _hop(ranks)
     return Plan(
         weights=weights,
         cache=cache,
-        captured=item * rows * shape.d_model / ranks,
+        captured=item * rows * shape.sizes.d_model / ranks,
         workspace=TILE_BYTES,
-        stacked_logits=4.0 * rows * shape.vocabulary,
+        stacked_logits=4.0 * rows * shape.sizes.vocabulary,
         exchanged=reduced + gathered,
         prefill_flops=prefill,
         lens_flops=lens,
@@ -192,6 +172,7 @@ def describe(shape: Shape, machine: Machine, work: Work, ranks: int) -> str:
         "fits" if made.resident < 0.9 * machine.memory else "does NOT fit: take more ranks, fewer users or fewer sites"
     )
     what = f"{work.users} x {work.tokens} tokens read, {work.new} generated each, {work.sites} site{'s' * (work.sites > 1)}"
+    sweep = 7 * shape.sizes.layers * made.prefill_seconds / work.users
     lines = [
         f"{shape.name}: {shape.parameters / 1e9:.2f} B parameters on {ranks} x {machine.name}; {what}",
         f"predictions; the machine's constants: {machine.source}",
@@ -205,7 +186,7 @@ def describe(shape: Shape, machine: Machine, work: Work, ranks: int) -> str:
         f"prefill              {made.prefill_flops / 1e12:.1f} TFLOP, {_time(made.prefill_seconds)}",
         f"lens, every row      {made.lens_flops / 1e12:.1f} TFLOP, {_time(made.lens_seconds)}",
         f"a step of generation {_time(made.step_seconds)}; {made.tokens_per_second:.0f} tokens/s over all users",
-        f"a sweep of 7 scales x {shape.layers} layers at one prompt each {_time(7 * shape.layers * made.prefill_seconds / work.users)}",
+        f"a sweep of 7 scales x {shape.sizes.layers} layers at one prompt each {_time(sweep)}",
     ]
     return "\n".join(lines)
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from ..errors import RequestError
+from ..program.shapes import Shapes, read_shapes
 
 View = Callable[[Tensor], Tensor]
 
@@ -136,20 +137,6 @@ FAMILIES: dict[str, Family] = {
 
 
 @dataclass(frozen=True)
-class Shapes:
-    """Sizes that a model's configuration states."""
-
-    layers: int
-    d_model: int
-    d_mlp: int
-    heads: int
-    kv_heads: int
-    d_head: int
-    vocabulary: int
-    context: int
-
-
-@dataclass(frozen=True)
 class Arch:
     """A model's parts: blocks, final norm, and for each site the port of every layer (`ports[site][layer]`)."""
 
@@ -163,23 +150,10 @@ class Arch:
     notes: dict[str, str]
 
 
-def read_shapes(config: Any) -> Shapes:
-    """Sizes from a Hugging Face configuration (its text part), under whatever names the family uses."""
+def shapes_of(config: Any) -> Shapes:
+    """Sizes from a Hugging Face configuration (its text part)."""
     text = config.get_text_config()
-    heads = int(text.num_attention_heads)
-    d_model = int(text.hidden_size)
-    kv_heads = getattr(text, "num_key_value_heads", None) or heads
-    d_mlp = getattr(text, "intermediate_size", None) or getattr(text, "n_inner", None) or 4 * d_model
-    return Shapes(
-        layers=int(text.num_hidden_layers),
-        d_model=d_model,
-        d_mlp=int(d_mlp),
-        heads=heads,
-        kv_heads=int(kv_heads),
-        d_head=int(getattr(text, "head_dim", None) or d_model // heads),
-        vocabulary=int(text.vocab_size),
-        context=int(getattr(text, "max_position_embeddings", None) or 2048),
-    )
+    return read_shapes(lambda name: getattr(text, name, None))
 
 
 def site_shape(site: str, shapes: Shapes) -> tuple[int, ...]:
@@ -195,7 +169,7 @@ def site_shape(site: str, shapes: Shapes) -> tuple[int, ...]:
 
 def describe(model: Any) -> Arch:
     """The parts of a loaded causal language model. Raises RequestError naming what cannot be found."""
-    shapes = read_shapes(model.config)
+    shapes = shapes_of(model.config)
     family_name = model.config.get_text_config().model_type
     decoder, blocks, norm = _find_trunk(model, shapes.layers)
     family = FAMILIES.get(family_name) or FAMILIES.get(model.config.model_type)

@@ -4,7 +4,11 @@ import json
 from pathlib import Path
 
 from ..errors import RequestError
+from ..program.shapes import Shapes, read_shapes
 from .config import ModelSpec
+
+#: Families that transformers has no plan for: every rank holds all of one, so its heads need not be divided.
+WHOLE = ("gpt2", "opt")
 
 
 def check_ranks(spec: ModelSpec) -> None:
@@ -18,15 +22,13 @@ def check_ranks(spec: ModelSpec) -> None:
     if spec.tp == 1 or not file.is_file():
         return
     config = json.loads(file.read_text())
-    config = config.get("text_config", config)
-    heads = config.get("num_attention_heads") or config.get("n_head") or 0
-    kv_heads = config.get("num_key_value_heads") or heads
-    check_heads(heads, kv_heads, spec.tp)
+    if config.get("model_type") not in WHOLE:
+        check_heads(read_shapes(config.get("text_config", config).get), spec.tp)
 
 
-def check_heads(heads: int, kv_heads: int, ranks: int) -> None:
+def check_heads(shapes: Shapes, ranks: int) -> None:
     """Raise RequestError, with the numbers of ranks that would do, when the heads cannot be divided."""
-    for what, count in (("attention heads", heads), ("key-value heads", kv_heads)):
+    for what, count in (("attention heads", shapes.heads), ("key-value heads", shapes.kv_heads)):
         if count % ranks:
-            fitting = " or ".join(str(n) for n in range(1, kv_heads + 1) if kv_heads % n == 0)
+            fitting = " or ".join(str(n) for n in range(1, shapes.kv_heads + 1) if shapes.kv_heads % n == 0)
             raise RequestError(f"{count} {what} cannot be divided among {ranks} ranks; tp= may be {fitting}")
