@@ -7,7 +7,8 @@
     ours (B) the same for the positions that B decodes
 
 A is timed on every 25th token and summed, since all of it would take hours; it is marked so. Each way runs in a process of
-its own; memory is the peak of that process above what it held once the model was loaded and warm.
+its own; memory is the peak of that process above what it held once the model was loaded and warm. B and ours (B), which are
+near each other, are timed in interleaved pairs in one process as well.
 """
 
 import json
@@ -18,15 +19,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from interp_magics.engine.protocol import NoObjects, Quiet, Task
 from interp_magics.program.language import All, Generated, Ids, Lens, Positions, Program, Row, Sampling, Stage, Tap
 
 from .checkpoint import reference_engine
-from .pairs import write
+from .pairs import ratio, write
 
-K, EVERY = 5, 25
+K, EVERY, PAIRS = 5, 25, 15
+PAIRED = "pairs"
 SIZES = ((128, 64), (1000, 500))
 Way = Callable[[list[int], int], float]
 
@@ -142,10 +145,23 @@ def one(name: str, prompt: int, new: int) -> None:
     print(json.dumps({"seconds": seconds, "megabytes": (_peak() - before) / 1e6}))
 
 
-def _measured(name: str, prompt: int, new: int) -> dict[str, float]:
+def paired(prompt: int, new: int) -> None:
+    """Time B and ours (B) in turn and print the seconds of each round as JSON."""
+    torch.set_num_threads(1)
+    engine = reference_engine()
+    ways = {name: WAYS[name](engine) for name in ("B", "ours (B)")}
+    ids = torch.randint(10, 30000, (prompt,), generator=torch.Generator().manual_seed(1)).tolist()
+    spent: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(PAIRS + 1):
+        for name, way in ways.items():
+            spent[name].append(way(ids, new))
+    print(json.dumps({name: seconds[1:] for name, seconds in spent.items()}))
+
+
+def _measured(name: str, prompt: int, new: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.regime", name, str(prompt), str(new)]
     said = subprocess.run(command, capture_output=True, check=True, text=True).stdout.splitlines()[-1]
-    made: dict[str, float] = json.loads(said)
+    made: dict[str, Any] = json.loads(said)
     return made
 
 
@@ -162,12 +178,14 @@ def main() -> None:
         )
         measured[f"{size} A / ours: memory (floor 7, aim 30)"] = found["A"]["megabytes"] / found["ours"]["megabytes"]
         measured[f"{size} A' / ours: time"] = found["A'"]["seconds"] / found["ours"]["seconds"]
-        measured[f"{size} B / ours (B): time (floor 1, aim 1.5)"] = found["B"]["seconds"] / found["ours (B)"]["seconds"]
+        pairs = {name: np.array(spent) for name, spent in _measured(PAIRED, prompt, new).items()}
+        measured[f"{size} B / ours (B): time"] = {**ratio(pairs["B"], pairs["ours (B)"]), "floor": 1.0, "aim": 1.5}
     write("regime", measured)
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        one(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+        name, prompt, new = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+        paired(prompt, new) if name == PAIRED else one(name, prompt, new)
     else:
         main()

@@ -16,6 +16,7 @@ from ..ranks import ALONE, Ranks
 from ..readout import Readout
 from ..tokens import Tokens
 from .batch import BatchRow, Pass, padded_ids, prefill_pass, step_pass
+from .cache import new_cache
 from .sampling import next_tokens
 from .tape import Tape
 
@@ -88,7 +89,8 @@ class Runner:
         ids = torch.from_numpy(padded_ids(rows, call.width, self.pad)).to(self.device)
         mask = self._mask(call)
         positions = (mask.cumsum(1) - 1).clamp_min(0)
-        return self._forward(ids, mask if any(call.pads) else None, positions, None, going, tape, call)
+        cache = new_cache(self.model.config) if going else None
+        return self._forward(ids, mask if any(call.pads) else None, positions, cache, going, tape, call)
 
     def _step(
         self, rows: Sequence[BatchRow], members: list[int], mask: Tensor, tape: Tape, cache: Any
