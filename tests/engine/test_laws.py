@@ -274,10 +274,10 @@ def test_any_fault_in_a_pass_fails_one_alone(engine, monkeypatch):
     served = engine("llama")
     whole = type(served._runner).run
 
-    def run_broken(self, rows, tape, host):
+    def run_broken(self, rows, *rest):
         if any(row.encoded.ids == tuple(ROWS[1]) for row in rows):
             raise RuntimeError("a bug")
-        return whole(self, rows, tape, host)
+        return whole(self, rows, *rest)
 
     monkeypatch.setattr(type(served._runner), "run", run_broken)
     results = served.run([Task(program([row], TAPS), NoObjects()) for row in ROWS], Quiet())
@@ -290,11 +290,11 @@ def test_memory_that_runs_out_splits_the_batch_and_fails_one_alone(engine, monke
     tried = []
     whole = type(served._runner).run
 
-    def run_short(self, rows, tape, host):
+    def run_short(self, rows, *rest):
         tried.append(len(rows))
         if len(rows) > 1 or rows[0].encoded.ids == tuple(ROWS[1]):
             raise torch.OutOfMemoryError("no more")
-        return whole(self, rows, tape, host)
+        return whole(self, rows, *rest)
 
     monkeypatch.setattr(type(served._runner), "run", run_short)
     results = served.run([Task(program([row], TAPS), NoObjects()) for row in ROWS], Quiet())

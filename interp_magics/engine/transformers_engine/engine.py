@@ -1,14 +1,14 @@
 """The reference engine: tasks in, outcomes out, their rows sharing passes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
+from enum import Enum, auto
 
 import torch
 
 from ...errors import Cancelled, RequestError
 from ...program.cards import ModelCard
-from ...program.language import Program, Stage
+from ...program.language import Copy, Program
 from ...program.supports import check
 from ..protocol import (
     DEVICE_FAULTS,
@@ -29,15 +29,20 @@ from .batch import BatchRow, prefill_pass
 from .gradients import Differentiated, Wanted
 from .held import covered, held_rows, reread
 from .loop import Runner
-from .plan import BoundStage, Kept, bind_stage, encode_rows, fetcher, generated, place_edits, place_on
-from .reduce import Recorded, kept_values, read
+from .plan import (
+    BoundStage,
+    Kept,
+    bind_stage,
+    clean_length,
+    encode_rows,
+    fetcher,
+    generated,
+    place_edits,
+    place_on,
+)
+from .prefill import best_cut
+from .reading import Part, Reader
 from .tape import Tape
-
-#: Rows times padded width of one batch; more tasks than fit run one batch after another.
-BATCH_TOKENS = 16384
-BATCH_ROWS = 64
-#: The same where every value of the pass is held for the way back.
-GRADIENT_TOKENS = 4096
 
 
 @dataclass
@@ -220,16 +225,16 @@ class TransformersEngine:
     def _batches(
         self, bound: list[tuple[_Running, BoundStage]], stage: int
     ) -> Iterator[list[tuple[_Running, BoundStage]]]:
-        """Tasks that fit one batch together. Rows that read attention patterns need eager attention, and rows that are
-        differentiated hold their graph: theirs are apart."""
-        for kind in product((False, True), repeat=2):
+        """Tasks that fit one batch together; apart are those that a batch treats differently."""
+        kinds = [_kind(*pair, stage) for pair in bound]
+        for kind in _Kind:
             batch: list[tuple[_Running, BoundStage]] = []
             rows = width = 0
-            alike = [pair for pair in bound if _kind(pair[0].program.stages[stage]) == kind]
-            most = GRADIENT_TOKENS if kind[1] else BATCH_TOKENS
+            alike = [pair for pair, its in zip(bound, kinds, strict=True) if its is kind]
+            most_rows, most_tokens = _ROOM[kind]
             for one, plan in sorted(alike, key=lambda pair: _width(pair[0])):
                 grown, wide = rows + len(plan.rows), max(width, _width(one))
-                if batch and (grown > BATCH_ROWS or grown * wide > most):
+                if batch and (grown > most_rows or grown * wide > most_tokens):
                     yield batch
                     batch, grown, wide = [], len(plan.rows), _width(one)
                 batch.append((one, plan))
@@ -239,32 +244,37 @@ class TransformersEngine:
 
     def _run_batch(self, batch: list[tuple[_Running, BoundStage]], stage: int, host: Host) -> None:
         rows: list[BatchRow] = []
-        places: list[dict[int, int]] = []
+        parts: list[Part] = []
         for one, plan in batch:
-            places.append({})
+            place: dict[int, int] = {}
             for number in plan.rows:
-                places[-1][number] = len(rows)
+                place[number] = len(rows)
                 sampling = one.program.rows[number].sampling if stage + 1 == len(one.program.stages) else None
                 one.rows[number] = BatchRow(one.number, number, one.encoded[number], sampling, [])
                 rows.append(one.rows[number])
+            parts.append(Part(plan, one.rows, place))
         tape = Tape(self._runner.arch, rows, self._runner.ranks)
-        for (_, plan), place in zip(batch, places, strict=True):
-            place_on(tape, plan, place)
-        eager = _wants_patterns(batch[0][0].program.stages[stage])
+        for part in parts:
+            place_on(tape, part.stage, part.place)
+        reader = Reader(tape, parts, self._runner.readout)
+        kind = _kind(*batch[0], stage)
         if any(plan.taps for _, plan in batch) or any(row.sampling for row in rows):
+            eager = kind is _Kind.PATTERNS
             with self._runner.attention(eager):
-                self._runner.run(rows, tape, _Undisturbed(host) if eager else host)
-        self._differentiate(batch, places, rows)
+                cut = best_cut(*_beginnings(batch)) if kind is _Kind.SHARING else None
+                self._runner.run(rows, tape, _Undisturbed(host) if eager else host, reader.passed, cut)
+        self._differentiate(batch, [part.place for part in parts], rows)
         with torch.inference_mode():
-            for (one, plan), place in zip(batch, places, strict=True):
+            for (one, _), part in zip(batch, parts, strict=True):
                 if all(row.finish not in ("cancelled", "overflow") for row in one.rows.values()):
                     try:
-                        self._collect(one, plan, tape, place)
+                        last = stage + 1 == len(one.program.stages)
+                        one.readings.append(reader.collect(part, one.kept, last))
                     except RequestError as fault:
                         one.error = fault
 
     def _differentiate(
-        self, batch: list[tuple[_Running, BoundStage]], places: list[dict[int, int]], rows: list[BatchRow]
+        self, batch: list[tuple[_Running, BoundStage]], places: list[Mapping[int, int]], rows: list[BatchRow]
     ) -> None:
         """Take the gradients of a stage: a pass with a graph for all that freeze the same."""
         found: list[list[GradientReading | None]] = [[None] * len(plan.gradients) for _, plan in batch]
@@ -280,17 +290,6 @@ class TransformersEngine:
                 found[t][g] = reading
         for (one, _), readings in zip(batch, found, strict=True):
             one.gradients.append(tuple(reading for reading in readings if reading is not None))
-
-    def _collect(self, one: _Running, plan: BoundStage, tape: Tape, place: dict[int, int]) -> None:
-        last = len(one.readings) + 1 == len(one.program.stages)
-        readings = []
-        for tap in plan.taps:
-            recorded = Recorded(tap, tape, one.rows, place, self._runner.readout)
-            if tap.tap.keep:
-                one.kept[tap.tap.keep] = kept_values(tap, recorded, last)
-            if tap.tap.reduce is not None:
-                readings.append(read(tap, recorded, self._runner.readout))
-        one.readings.append(tuple(readings))
 
 
 class _Leading:
@@ -336,12 +335,40 @@ class _Following(Quiet):
         self._engine.follow()
 
 
-def _wants_patterns(stage: Stage) -> bool:
-    return any(tap.site == "attn_pattern" for tap in stage.taps)
+class _Kind(Enum):
+    """How a batch runs. Rows that read attention patterns need eager attention; rows that are differentiated hold their
+    graph; rows of a sweep share the beginnings of their prompts."""
+
+    PLAIN = auto()
+    SHARING = auto()
+    PATTERNS = auto()
+    GRADIENTS = auto()
 
 
-def _kind(stage: Stage) -> tuple[bool, bool]:
-    return _wants_patterns(stage), bool(stage.gradients)
+#: Rows of a batch, and rows times padded width; more tasks than fit run one batch after another.
+_ROOM = {
+    _Kind.PLAIN: (64, 16384),
+    _Kind.SHARING: (256, 65536),
+    _Kind.PATTERNS: (64, 16384),
+    _Kind.GRADIENTS: (64, 4096),
+}
+
+
+def _kind(one: _Running, plan: BoundStage, stage: int) -> _Kind:
+    asked = one.program.stages[stage]
+    if asked.gradients:
+        return _Kind.GRADIENTS
+    if any(tap.site == "attn_pattern" for tap in asked.taps):
+        return _Kind.PATTERNS
+    copies = any(isinstance(edit.op, Copy) for edit in asked.edits)
+    alone = len(plan.rows) < 2 or copies
+    return _Kind.PLAIN if alone or best_cut(*_beginnings([(one, plan)])) is None else _Kind.SHARING
+
+
+def _beginnings(batch: Sequence[tuple[_Running, BoundStage]]) -> tuple[list[tuple[int, ...]], list[int]]:
+    """The prompt of every row of a batch, and how much of it no edit touches."""
+    rows = [(one.encoded[row].ids, plan, row) for one, plan in batch for row in plan.rows]
+    return [ids for ids, _, _ in rows], [clean_length(plan, row, len(ids)) for ids, plan, row in rows]
 
 
 def _width(one: _Running) -> int:

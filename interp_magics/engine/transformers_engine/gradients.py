@@ -53,7 +53,7 @@ class Differentiated:
         nodes = self._tape.differentiate(sorted({address for one in gradients for address in one.bound.addresses}))
         freeze = gradients[0].bound.gradient.freeze
         with torch.enable_grad(), frozen(self._runner.model, self._runner.arch.decoder, freeze), self._tape.installed():
-            hidden = self._runner.forward(self._rows, self._call, self._tape)
+            hidden = self._runner.forward(self._rows, self._tape)
             last = len(gradients) - 1
             return [
                 self._read(one, self._target(one, hidden, nodes), nodes, i < last) for i, one in enumerate(gradients)

@@ -1,12 +1,11 @@
 """The decoding loop: one prefill for all rows of a batch, then a step for all that go on."""
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,12 +14,20 @@ from ..protocol import Host
 from ..ranks import ALONE, Ranks
 from ..readout import Readout
 from ..tokens import Tokens
-from .batch import BatchRow, Pass, padded_ids, prefill_pass, step_pass
+from .batch import BatchRow, Pass, step_pass
 from .cache import new_cache
+from .prefill import Cut, Piece, pieces, whole
 from .sampling import next_tokens
 from .tape import Tape
 
 _CANCELLED = -1
+
+#: Told of a forward call that is done.
+Passed = Callable[[Pass], None]
+
+
+def _ignore(call: Pass) -> None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -36,15 +43,17 @@ class Runner:
     device: torch.device
     ranks: Ranks = ALONE
 
-    def run(self, rows: Sequence[BatchRow], tape: Tape, host: Host) -> None:
-        """Run all rows to their end; what they generate is in `rows`, what was read is on the tape."""
+    def run(
+        self, rows: Sequence[BatchRow], tape: Tape, host: Host, passed: Passed = _ignore, cut: Cut | None = None
+    ) -> None:
+        """Run all rows to their end; what they generate is in `rows`, what was read is on the tape.
+
+        `passed` is told of every forward call once it is done.
+        """
         with torch.inference_mode(), ExitStack() as hooks:
             hooks.enter_context(tape.installed())
             members = list(range(len(rows)))
-            call = prefill_pass(rows)
-            going = any(row.sampling for row in rows)
-            hidden, cache = self._prefill(rows, call, tape, going)
-            mask = self._mask(call)
+            hidden, cache, mask = self._prefill(rows, tape, passed, cut)
             while True:
                 kept, waiting = self._advance(rows, members, hidden, host)
                 if not kept:
@@ -61,7 +70,7 @@ class Runner:
                     mask = mask[chosen]
                 members = [members[i] for i in kept]
                 mask = torch.cat([mask, mask.new_ones(len(members), 1)], 1)
-                hidden, cache = self._step(rows, members, mask, tape, cache)
+                hidden = self._step(rows, members, mask, tape, cache, passed)
 
     @contextmanager
     def attention(self, eager: bool) -> Iterator[None]:
@@ -76,52 +85,51 @@ class Runner:
         finally:
             self.model.set_attn_implementation(usual)
 
-    def forward(self, rows: Sequence[BatchRow], call: Pass, tape: Tape) -> Tensor:
+    def forward(self, rows: Sequence[BatchRow], tape: Tape) -> Tensor:
         """The last norm's output [rows, columns, d] of one pass over all prompts, with a graph if that is wanted."""
-        ids = torch.from_numpy(padded_ids(rows, call.width, self.pad)).to(self.device)
-        mask = self._mask(call)
-        positions = (mask.cumsum(1) - 1).clamp_min(0)
-        output = self._decode(ids, mask if any(call.pads) else None, positions, None, False, tape, call)
-        hidden: Tensor = output.last_hidden_state
-        return hidden
+        return self._call(whole(rows, self.pad), tape, None)
 
-    def _prefill(self, rows: Sequence[BatchRow], call: Pass, tape: Tape, going: bool) -> tuple[Tensor, Any]:
-        ids = torch.from_numpy(padded_ids(rows, call.width, self.pad)).to(self.device)
-        mask = self._mask(call)
-        positions = (mask.cumsum(1) - 1).clamp_min(0)
-        cache = new_cache(self.model.config) if going else None
-        return self._forward(ids, mask if any(call.pads) else None, positions, cache, going, tape, call)
+    def _prefill(
+        self, rows: Sequence[BatchRow], tape: Tape, passed: Passed, cut: Cut | None
+    ) -> tuple[Tensor, Any, Tensor]:
+        """Read all prompts: what the head reads at the end of each, the cache, and which of its columns are tokens."""
+        called = list(pieces(rows, cut, self.pad))
+        going = len(called) > 1 or any(row.sampling for row in rows)
+        cache: Any = new_cache(self.model.config) if going else None
+        for piece in called:
+            if piece.spread is not None:
+                cache.batch_select_indices(torch.tensor(piece.spread, device=self.device))
+            hidden = self._call(piece, tape, cache)[:, -1]
+            passed(piece.call)
+        return hidden, cache, torch.from_numpy(piece.mask).to(self.device)
+
+    def _call(self, piece: Piece, tape: Tape, cache: Any) -> Tensor:
+        ids, positions, mask = (
+            torch.from_numpy(array).to(self.device) for array in (piece.ids, piece.call.positions(), piece.mask)
+        )
+        return self._decode(ids, None if bool(piece.mask.all()) else mask, positions, cache, tape, piece.call)
 
     def _step(
-        self, rows: Sequence[BatchRow], members: list[int], mask: Tensor, tape: Tape, cache: Any
-    ) -> tuple[Tensor, Any]:
+        self, rows: Sequence[BatchRow], members: list[int], mask: Tensor, tape: Tape, cache: Any, passed: Passed
+    ) -> Tensor:
         call = step_pass(rows, members)
         ids = torch.tensor([[rows[m].completion[-1]] for m in members], device=self.device)
         positions = torch.tensor(call.starts, device=self.device).unsqueeze(1)
-        padded = None if bool(mask.all()) else mask
-        return self._forward(ids, padded, positions, cache, True, tape, call)
-
-    def _forward(
-        self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Any, going: bool, tape: Tape, call: Pass
-    ) -> tuple[Tensor, Any]:
-        output = self._decode(ids, mask, positions, cache, going, tape, call)
-        return output.last_hidden_state[:, -1], getattr(output, "past_key_values", None)
+        hidden = self._decode(ids, None if bool(mask.all()) else mask, positions, cache, tape, call)[:, -1]
+        passed(call)
+        return hidden
 
     def _decode(
-        self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Any, going: bool, tape: Tape, call: Pass
-    ) -> Any:
-        arguments: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "use_cache": going}
+        self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Any, tape: Tape, call: Pass
+    ) -> Tensor:
+        arguments: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "use_cache": cache is not None}
         if "position_ids" in inspect.signature(self.arch.decoder.forward).parameters:
             arguments["position_ids"] = positions
         if cache is not None:
             arguments["past_key_values"] = cache
         with tape.during(call):
-            return self.arch.decoder(**arguments)
-
-    def _mask(self, call: Pass) -> Tensor:
-        columns = np.arange(call.width)[None, :]
-        real = columns >= np.array(call.pads)[:, None]
-        return torch.from_numpy(real.astype(np.int64)).to(self.device)
+            hidden: Tensor = self.arch.decoder(**arguments).last_hidden_state
+        return hidden
 
     def _advance(
         self, rows: Sequence[BatchRow], members: list[int], hidden: Tensor, host: Host

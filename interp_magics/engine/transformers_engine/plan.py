@@ -3,7 +3,7 @@
 All that can be wrong once the tokenizer has spoken is found here, before a pass is paid for.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -207,7 +207,7 @@ def _check_size(vector: Tensor, site: str) -> None:
         )
 
 
-def place_on(tape: Tape, stage: BoundStage, batch: dict[int, int]) -> None:
+def place_on(tape: Tape, stage: BoundStage, batch: Mapping[int, int]) -> None:
     """Put a stage's edits and reads on the tape of a batch; `batch` gives the batch row of each of its program rows."""
     place_edits(tape, stage, batch)
     for tap in stage.taps:
@@ -217,7 +217,7 @@ def place_on(tape: Tape, stage: BoundStage, batch: dict[int, int]) -> None:
             tape.want(("ln_final", 0))
 
 
-def place_edits(tape: Tape, stage: BoundStage, batch: dict[int, int]) -> None:
+def place_edits(tape: Tape, stage: BoundStage, batch: Mapping[int, int]) -> None:
     """Put a stage's edits on the tape of a batch."""
     moved: dict[int, dict[int, Selection]] = {}
     for address, edit in stage.edits:
@@ -228,9 +228,16 @@ def place_edits(tape: Tape, stage: BoundStage, batch: dict[int, int]) -> None:
         tape.edit(address, BoundEdit(moved[key], edit.index, edit.operation, source, edit.mapping))
 
 
-def chosen_positions(selection: Selection, row: BatchRow) -> tuple[int, ...]:
-    """The positions of a finished row that a selection names."""
-    return tuple(int(p) for p in selection.mask(0, row.read_length, row.completion).nonzero()[0])
+def chosen_positions(selection: Selection, row: BatchRow, span: tuple[int, int] | None = None) -> tuple[int, ...]:
+    """The positions of a row that a selection names; with `span` (start, stop) those alone, which the row has reached."""
+    start, stop = span or (0, row.read_length)
+    return tuple(start + int(p) for p in selection.mask(start, stop, row.completion).nonzero()[0])
+
+
+def clean_length(stage: BoundStage, row: int, prompt: int) -> int:
+    """How many of the first positions of a row's prompt the stage's edits leave alone."""
+    marks = [edit.selections[row].prompt for _, edit in stage.edits if row in edit.selections]
+    return min((int(mark.argmax()) for mark in marks if mark.any()), default=prompt)
 
 
 def fetcher(objects: Objects, kept: dict[str, "Kept"], device: torch.device) -> Fetch:

@@ -1,6 +1,6 @@
 """From what the tape recorded to what a tap asked for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -41,31 +41,44 @@ class Decodable(Values, Protocol):
 
 
 class Recorded:
-    """Values as the tape of a batch recorded them."""
+    """Values as the tape of a batch recorded them, of the positions in `stretch` ((start, stop) of each row) or of all."""
 
     def __init__(
-        self, tap: BoundTap, tape: Tape, rows: dict[int, BatchRow], batch: dict[int, int], readout: Readout
+        self,
+        tap: BoundTap,
+        tape: Tape,
+        rows: Mapping[int, BatchRow],
+        batch: Mapping[int, int],
+        readout: Readout,
+        stretch: Mapping[int, tuple[int, int]] | None = None,
     ) -> None:
-        self._tap, self._tape, self._rows, self._batch, self._readout = tap, tape, rows, batch, readout
-        self.positions = {row: chosen_positions(tap.selections[row], rows[row]) for row in tap.rows}
+        self._tap, self._tape, self._batch, self._readout = tap, tape, batch, readout
+        self.positions = {
+            row: chosen_positions(tap.selections[row], rows[row], None if stretch is None else stretch[row])
+            for row in tap.rows
+        }
 
     def at(self, layer: int, row: int) -> Tensor:
         return finish(self._cut(canonical(self._tap.tap.site, layer), row), self._tap.tap, self._readout)
 
     def part(self, layer: int, row: int) -> Tensor:
-        address = canonical(self._tap.tap.site, layer)
-        return self._chosen(self._tape.record(address).part(self._batch[row]), row)
+        return self._share(canonical(self._tap.tap.site, layer), row)
 
     def final(self, row: int) -> Tensor:
-        return self._chosen(self._tape.record(("ln_final", 0)).part(self._batch[row]), row)
+        return self._share(("ln_final", 0), row)
+
+    def _share(self, address: tuple[str, int], row: int) -> Tensor:
+        record, member = self._tape.record(address), self._batch[row]
+        return self._chosen(record.part(member), record.first(member), row)
 
     def _cut(self, address: tuple[str, int], row: int) -> Tensor:
         record, member = self._tape.record(address), self._batch[row]
-        return self._chosen(record.patterns(member) if address[0] == "attn_pattern" else record.row(member), row)
+        values = record.patterns(member) if address[0] == "attn_pattern" else record.row(member)
+        return self._chosen(values, record.first(member), row)
 
-    def _chosen(self, values: Tensor, row: int) -> Tensor:
+    def _chosen(self, values: Tensor, first: int, row: int) -> Tensor:
         positions = self.positions[row]
-        return values if len(positions) == len(values) else values[list(positions)]
+        return values if len(positions) == len(values) else values[[p - first for p in positions]]
 
 
 def finish(values: Tensor, tap: Tap, readout: Readout) -> Tensor:

@@ -59,6 +59,11 @@ class Record:
             value = self.ranks.share(value, 2).clone()
         self.chunks.append((call, value))
 
+    def first(self, member: int) -> int:
+        """The position of a batch row's first value: what came before it has been dropped."""
+        found = ((call, index) for call, _ in self.chunks if (index := call.index(member)) is not None)
+        return next((call.starts[index] for call, index in found), 0)
+
     def row(self, member: int) -> Tensor:
         """All values of one batch row in order of position: [T, ...]; on every rank."""
         return self.ranks.gather(self.part(member), 1, self.width)
@@ -67,8 +72,8 @@ class Record:
         """This rank's share of `row`."""
         pieces = []
         for call, value in self.chunks:
-            if member in call.members:
-                index = call.members.index(member)
+            index = call.index(member)
+            if index is not None:
                 pieces.append(value[index, call.pads[index] :])
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
@@ -79,8 +84,8 @@ class Record:
         """
         pieces: list[tuple[int, Tensor]] = []
         for call, value in self.chunks:
-            if member in call.members:
-                index = call.members.index(member)
+            index = call.index(member)
+            if index is not None:
                 pieces.append((call.starts[index], value[index, call.pads[index] :]))
         total = sum(len(piece) for _, piece in pieces)
         part = pieces[0][1].new_zeros(total, pieces[0][1].shape[1], total)
@@ -224,7 +229,7 @@ class Tape:
             if member not in selections:
                 continue
             start, pad = call.starts[index], call.pads[index]
-            chosen = selections[member].mask(start, start + call.width - pad, self._rows[member].completion)
+            chosen = selections[member].mask(start, call.stop(index), self._rows[member].completion)
             found = np.flatnonzero(chosen) + pad
             rows += [index] * len(found)
             columns += found.tolist()

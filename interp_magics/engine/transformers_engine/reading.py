@@ -1,0 +1,134 @@
+"""What the taps of a batch read. A lens is decoded while the batch runs, a stretch of positions at a time, and the values
+that it alone needs are let go: a long prompt or completion holds no more of them than a short one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from ...errors import RequestError
+from ...program.language import Lens
+from ..lens import LensArrays
+from ..protocol import Reading
+from ..readout import Readout
+from .batch import BatchRow, Pass
+from .plan import BoundStage, BoundTap, Kept, canonical
+from .reduce import Recorded, kept_values, read
+from .tape import Address, Tape
+
+#: Values of a position that wait at one lens before it decodes them: a few chunks of the kernel.
+WAITING = 2048
+
+
+@dataclass
+class Part:
+    """One program in the batch: its stage, its rows by number, the batch row of each, and why it cannot be read."""
+
+    stage: BoundStage
+    rows: Mapping[int, BatchRow]
+    place: Mapping[int, int]
+    error: RequestError | None = None
+
+
+@dataclass
+class _Decoded:
+    """What a lens has decoded so far of each of its rows."""
+
+    positions: dict[int, list[int]] = field(default_factory=dict)
+    arrays: dict[int, list[LensArrays]] = field(default_factory=dict)
+
+    def add(self, reading: Reading) -> None:
+        for row, positions, values in zip(reading.rows, reading.positions, reading.values, strict=True):
+            assert isinstance(values, LensArrays)
+            self.positions.setdefault(row, []).extend(positions)
+            self.arrays.setdefault(row, []).append(values)
+
+    def reading(self, tap: BoundTap) -> Reading:
+        positions = tuple(tuple(self.positions[row]) for row in tap.rows)
+        return Reading(tap.rows, tap.layers, positions, tuple(_joined(self.arrays[row]) for row in tap.rows))
+
+
+class Reader:
+    """Follows the passes of a batch; `collect` gives what a program's taps read once it is over."""
+
+    def __init__(self, tape: Tape, parts: Sequence[Part], readout: Readout) -> None:
+        self._tape, self._parts, self._readout = tape, parts, readout
+        self._lenses = [(part, tap) for part in parts for tap in part.stage.taps if _decodes(tap)]
+        self._decoded = [_Decoded() for _ in self._lenses]
+        self._dropped = self._of_lenses() - _needed(parts)
+        self._read: dict[int, int] = {}
+        self._seen: dict[int, int] = {}
+        self._waiting = 0
+
+    def passed(self, call: Pass) -> None:
+        """Take note of a forward call; decode when enough waits."""
+        for index, member in enumerate(call.members):
+            self._read[member] = call.stop(index)
+        for member, index in call.followers.items():
+            self._read[member] = call.stop(index)
+        self._waiting += len(call.members) * call.width * len(self._dropped)
+        if self._waiting > WAITING * len(self._lenses):
+            self._decode()
+
+    def collect(self, part: Part, kept: dict[str, Kept], last: bool) -> tuple[Reading, ...]:
+        """The readings of a program's stage; what its taps keep goes into `kept`. Raises RequestError."""
+        if self._seen != self._read:
+            self._decode()
+        if part.error is not None:
+            raise part.error
+        readings = []
+        for tap in part.stage.taps:
+            if _decodes(tap):
+                (number,) = (n for n, (_, lens) in enumerate(self._lenses) if lens is tap)
+                readings.append(self._decoded[number].reading(tap))
+                continue
+            recorded = Recorded(tap, self._tape, part.rows, part.place, self._readout)
+            if tap.tap.keep:
+                kept[tap.tap.keep] = kept_values(tap, recorded, last)
+            if tap.tap.reduce is not None:
+                readings.append(read(tap, recorded, self._readout))
+        return tuple(readings)
+
+    def _decode(self) -> None:
+        """Decode what was read since the last time, then drop it."""
+        for (part, tap), decoded in zip(self._lenses, self._decoded, strict=True):
+            if part.error is None:
+                stretch = {row: self._stretch(part.place[row]) for row in tap.rows}
+                recorded = Recorded(tap, self._tape, part.rows, part.place, self._readout, stretch)
+                try:
+                    decoded.add(read(tap, recorded, self._readout))
+                except RequestError as fault:
+                    part.error = fault
+        for address in self._dropped:
+            self._tape.record(address).chunks.clear()
+        self._seen, self._waiting = dict(self._read), 0
+
+    def _stretch(self, member: int) -> tuple[int, int]:
+        return self._seen.get(member, 0), self._read.get(member, 0)
+
+    def _of_lenses(self) -> set[Address]:
+        found = {canonical(tap.tap.site, layer) for _, tap in self._lenses for layer in tap.layers}
+        return found | {("ln_final", 0)} if any(_compares(tap) for _, tap in self._lenses) else found
+
+
+def _decodes(tap: BoundTap) -> bool:
+    return isinstance(tap.tap.reduce, Lens) and not tap.tap.keep
+
+
+def _compares(tap: BoundTap) -> bool:
+    return isinstance(tap.tap.reduce, Lens) and tap.tap.reduce.kl_final
+
+
+def _needed(parts: Sequence[Part]) -> set[Address]:
+    """What must stay on the tape until the end."""
+    taps = [tap for part in parts for tap in part.stage.taps if not _decodes(tap)]
+    needed = {canonical(tap.tap.site, layer) for tap in taps for layer in tap.layers}
+    return needed | {("ln_final", 0)} if any(_compares(tap) for tap in taps) else needed
+
+
+def _joined(pieces: Sequence[LensArrays]) -> LensArrays:
+    if len(pieces) == 1:
+        return pieces[0]
+    names = LensArrays.__dataclass_fields__
+    given = {name: [getattr(piece, name) for piece in pieces] for name in names}
+    return LensArrays(**{n: None if values[0] is None else torch.cat(values, 1) for n, values in given.items()})
