@@ -3,5 +3,5 @@
 import subprocess
 import sys
 
-for name in ("generate", "lens", "kernel", "gradients", "batch", "latency"):
+for name in ("generate", "lens", "kernel", "gradients", "batch", "sweep", "latency"):
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)

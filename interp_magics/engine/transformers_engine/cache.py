@@ -30,17 +30,19 @@ class GrowingLayer(DynamicLayer):
         length = self.keys.shape[-2]
         total = length + key_states.shape[-2]
         if self._buffers is None or self._buffers[0].shape[-2] < total:
-            room = total + max(_LEAST_ROOM, total // 4)
-            self._buffers = _with_room(self.keys, room), _with_room(self.values, room)
+            self._buffers = _with_room(self.keys, None, total), _with_room(self.values, None, total)
         for buffer, new in zip(self._buffers, (key_states, value_states), strict=True):
             buffer[:, :, length:total] = new
         self.keys, self.values = (buffer[:, :, :total] for buffer in self._buffers)
         return self.keys, self.values
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep these rows alone."""
-        super().batch_select_indices(indices)
-        self._buffers = None
+        """Go on with these rows alone; one may be named several times."""
+        if not self.is_initialized:
+            return
+        length = self.keys.shape[-2]
+        self._buffers = _with_room(self.keys, indices, length), _with_room(self.values, indices, length)
+        self.keys, self.values = (buffer[:, :, :length] for buffer in self._buffers)
 
 
 def new_cache(config: Any) -> DynamicCache:
@@ -50,8 +52,13 @@ def new_cache(config: Any) -> DynamicCache:
     return cache
 
 
-def _with_room(part: Tensor, room: int) -> Tensor:
-    rows, heads, length, width = part.shape
-    buffer = torch.empty(rows, heads, room, width, dtype=part.dtype, device=part.device)
-    buffer[:, :, :length] = part
+def _with_room(part: Tensor, rows: Tensor | None, total: int) -> Tensor:
+    """A copy, of some rows if they are named, with room for more than `total` tokens."""
+    count, heads, length, width = part.shape
+    room = total + max(_LEAST_ROOM, total // 4)
+    buffer = part.new_empty(count if rows is None else len(rows), heads, room, width)
+    if rows is None:
+        buffer[:, :, :length] = part
+    else:
+        torch.index_select(part, 0, rows, out=buffer[:, :, :length])
     return buffer
