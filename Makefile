@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo lab test bench install doctor clean
+.PHONY: demo lab test bench bench-peers install doctor clean
 
 demo: install  ## a lens in the terminal, and an interactive page
 	$(BIN)/interp demo
@@ -23,6 +23,9 @@ test: .venv/test js/node_modules/.made  ## everything
 
 bench: .venv/test  ## speed beside the peers; see benchmarks/README.md
 	$(BIN)/python -m benchmarks
+
+bench-peers: .venv/test  ## the same work by other libraries, each in an environment of its own under .peers
+	$(BIN)/python -m benchmarks.peers
 
 install: .venv/installed
 

@@ -12,8 +12,8 @@ from interp_magics.engine.transformers_engine.load import load
 from interp_magics.launch.config import ModelSpec
 
 
-def reference_engine() -> TransformersEngine:
-    """The checkpoint, saved and loaded as any other; its tokenizer is the demo model's and is not used."""
+def save_reference(directory: Path) -> Path:
+    """Write the checkpoint; its tokenizer is the demo model's and is not used."""
     config = LlamaConfig(
         vocab_size=32000,
         hidden_size=512,
@@ -27,8 +27,13 @@ def reference_engine() -> TransformersEngine:
         bos_token_id=None,
     )
     torch.manual_seed(0)
+    LlamaForCausalLM(config).save_pretrained(directory)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (directory / name).write_bytes((MODEL_DIR / name).read_bytes())
+    return directory
+
+
+def reference_engine() -> TransformersEngine:
+    """The checkpoint, saved and loaded as any other."""
     with tempfile.TemporaryDirectory() as directory:
-        LlamaForCausalLM(config).save_pretrained(directory)
-        for name in ("tokenizer.json", "tokenizer_config.json"):
-            (Path(directory) / name).write_bytes((MODEL_DIR / name).read_bytes())
-        return load(ModelSpec("reference", directory, device="cpu"))
+        return load(ModelSpec("reference", str(save_reference(Path(directory))), device="cpu"))

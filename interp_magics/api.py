@@ -113,7 +113,7 @@ class Pool:
         info = next((j for j in self.jobs() if j.job == job_id), None)
         if info is None:
             raise RequestError(f"you have no job {job_id!r}{nearest(job_id, [j.job for j in self.jobs()])}")
-        return self._connection.follow(job_id, info.method, lambda data: _unpack(data, False))
+        return self._connection.follow(job_id, info.method, lambda parts: _unpack(parts, False))
 
     def close(self) -> None:
         """End the connection; an embedded pool ends with it."""
@@ -385,7 +385,7 @@ class Pool:
         needed = {digest: objects[digest] for digest in digests(request) if digest in objects}
         self._remember(needed)
         return self._connection.submit(
-            model, request, plans.method(request), lambda data: _unpack(data, many), needed, priority
+            model, request, plans.method(request), lambda parts: _unpack(parts, many), needed, priority
         )
 
     def _remember(self, objects: dict[str, bytes]) -> None:
@@ -403,6 +403,6 @@ def _arguments(method: str) -> tuple[str, ...]:
     return tuple(n for n in inspect.signature(call).parameters if n not in ("self", "call")) + _CALL
 
 
-def _unpack(data: Any, many: bool) -> Any:
-    made = results.decode(data)
-    return made if many or not isinstance(made, list) else made[0]
+def _unpack(parts: list[Any], many: bool) -> Any:
+    made = results.join([results.decode(data) for data in parts])
+    return made[0] if not many and isinstance(made, list) and len(made) == 1 else made

@@ -23,17 +23,18 @@ def connect(
     tp: int = 1,
     dtype: str | None = None,
     threads: int | None = None,
+    groups: int = 1,
 ) -> Pool:
     """Connect to a pool.
 
     `url` is a pool's address (tcp://host:port#key=…) or its connection file; without it $INTERP_POOL_URL counts, and without
     that an embedded pool starts for `model` (a directory or hub id; by default the demo model) and ends with this process;
-    calls that ask for the same one share it.
+    calls that ask for the same one share it. It has `groups` replicas of the model, each on `tp` ranks of `threads` threads.
     Raises PoolUnavailable, RequestError.
     """
     target = url or os.environ.get("INTERP_POOL_URL")
     if not target:
-        return _embedded(model, tp, dtype, threads)
+        return _embedded(model, tp, dtype, threads, groups)
     connection = Connection(_address(target))
     connection.connect()
     pool = Pool(connection)
@@ -55,11 +56,13 @@ def _address(target: str | Path) -> Address:
     return Address.parse(path.read_text().strip())
 
 
-def _embedded(model: str | None, tp: int, dtype: str | None, threads: int | None) -> Pool:
+def _embedded(model: str | None, tp: int, dtype: str | None, threads: int | None, groups: int) -> Pool:
     if dtype not in (None, *_DTYPES):
         raise RequestError(f"unknown dtype {dtype!r}{nearest(dtype, _DTYPES)}")
     if threads is not None and threads < 1:
         raise RequestError(f"threads must be 1 or more, not {threads}")
+    if groups < 1:
+        raise RequestError(f"groups must be 1 or more, not {groups}")
     if model is None or model == MODEL_NAME:
         spec = ModelSpec(MODEL_NAME, str(MODEL_DIR), dtype=dtype or "float32", tp=tp)
     else:
@@ -69,7 +72,7 @@ def _embedded(model: str | None, tp: int, dtype: str | None, threads: int | None
         path = str(local.resolve()) if local.is_dir() else model
         spec = ModelSpec(local.name if local.is_dir() else model, path, dtype=dtype, tp=tp)
     check_ranks(spec)
-    child = embedded.share(spec, threads)
+    child = embedded.share(spec, threads, groups)
 
     def trouble() -> str | None:
         return (

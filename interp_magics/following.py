@@ -57,7 +57,7 @@ def origin(source: Readable, row: int = 0) -> Origin:
     return Origin(
         model=source.provenance.model,
         digest=source.provenance.digest,
-        text=request.texts[number],
+        text=request.texts[number - request.first],
         edits=_edits_of(request.steer, number),
         sampling=Sampling(len(forced), forced=forced) if forced else None,
         handle=handle,

@@ -4,10 +4,10 @@ A job is (user, id). Each attempt has a number, and what an old attempt sends is
 its batch is suspect and is run again alone; only a job that was alone when its group died gains a strike.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ..methods.plans import kept, method
+from ..methods.plans import kept, method, texts
 from ..methods.requests import Request
 from ..program.cards import ModelCard
 from ..wire.messages import Failure, JobInfo, JobState
@@ -20,7 +20,10 @@ STRIKES = 3
 @dataclass
 class Job:
     """One job. `suspect` ones run alone; `started` says whether its group has it in a batch; `near` is the epoch of the
-    worker that holds rows for it."""
+    worker that holds rows for it.
+
+    A job that is run in slices has `parts`, jobs in their own right that only the pool sees, and never runs itself.
+    """
 
     key: JobKey
     model: str
@@ -42,6 +45,9 @@ class Job:
     seconds: float = 0.0
     failure: Failure | None = None
     followers: set[Route] = field(default_factory=set)
+    texts: int = 0
+    parent: JobKey | None = None
+    parts: tuple[JobKey, ...] = ()
 
     @property
     def ended_state(self) -> bool:
@@ -75,18 +81,74 @@ class Book:
         self._last_user = ""
 
     def submit(
+        self,
+        key: JobKey,
+        model: str,
+        slices: Sequence[Request],
+        priority: str,
+        objects: tuple[str, ...],
+        now: float,
+    ) -> Job:
+        """A new job at the end of its user's queue; of several `slices` each is a part of it."""
+        if len(slices) == 1:
+            job = self._new(key, model, slices[0], priority, objects, now)
+            self._waiting[key] = job
+            return job
+        whole = self._new(key, model, slices[0], priority, objects, now)
+        whole.request = None
+        whole.parts = tuple((key[0], f"{key[1]}/{number}") for number in range(len(slices)))
+        for part_key, request in zip(whole.parts, slices, strict=True):
+            part = self._waiting[part_key] = self._new(part_key, model, request, priority, objects, now)
+            part.parent = key
+        whole.texts = sum(self.jobs[part].texts for part in whole.parts)
+        return whole
+
+    def _new(
         self, key: JobKey, model: str, request: Request, priority: str, objects: tuple[str, ...], now: float
     ) -> Job:
-        """A new job at the end of its user's queue."""
         self._numbers += 1
         followed = kept(request)
         near = followed.epoch if followed else ""
         job = Job(key, model, request, method(request), priority, objects, self._numbers, now, near)
-        self.jobs[key] = self._waiting[key] = job
+        job.texts = len(texts(request))
+        self.jobs[key] = job
         return job
 
+    def whole(self, job: Job) -> Job:
+        """The job that its user knows: the one that this is a part of, or itself."""
+        return self.jobs[job.parent] if job.parent else job
+
+    def parts(self, job: Job) -> list[Job]:
+        return [self.jobs[key] for key in job.parts]
+
+    def settle(self, part: Job, now: float) -> Job:
+        """Take note of the end of a part: the whole job, which may have ended with it."""
+        whole = self.whole(part)
+        if whole.ended_state:
+            return whole
+        states = {other.state for other in self.parts(whole)}
+        if part.state == "failed":
+            whole.failure = part.failure
+            self._finish(whole, "failed", now)
+        elif states <= {"done", "cancelled"}:
+            self._finish(whole, "cancelled" if "cancelled" in states else "done", now)
+        return whole
+
+    def withdraw(self, whole: Job, now: float) -> list[Job]:
+        """Let no more of a job's parts run; those that run already are marked, and their groups must be told."""
+        running = []
+        for part in self.parts(whole):
+            if part.state == "queued":
+                self._waiting.pop(part.key)
+                self._finish(part, "cancelled", now)
+            elif part.state == "running":
+                part.cancelling = True
+                running.append(part)
+        return running
+
     def queued_of(self, user: str) -> int:
-        return sum(key[0] == user for key in self._waiting)
+        """How many jobs of a user wait, wholly or in part."""
+        return len({job.parent or key for key, job in self._waiting.items() if key[0] == user})
 
     def places(self) -> dict[JobKey, int]:
         """How many waiting jobs would be handed out before each."""
@@ -108,6 +170,8 @@ class Book:
             job.attempt += 1
             self.groups[group].running.add(key)
             self._last_user = key[0]
+            whole = self.whole(job)
+            whole.state, whole.attempt = "running", max(1, whole.attempt)
             taken.append(job)
         return taken
 
@@ -130,7 +194,11 @@ class Book:
         job = self.jobs.get(key)
         if job is None or job.ended_state:
             return job
-        if job.state == "queued":
+        if job.parts:
+            job.cancelling = True
+            if not self.withdraw(job, now):
+                self._finish(job, "cancelled", now)
+        elif job.state == "queued":
             self._waiting.pop(key)
             self._finish(job, "cancelled", now)
         else:
@@ -138,9 +206,12 @@ class Book:
         return job
 
     def fail(self, job: Job, now: float) -> None:
-        """End a job whatever its state."""
+        """End a job that waits."""
         self._waiting.pop(job.key, None)
         self._finish(job, "failed", now)
+
+    def waiting_for(self, model: str) -> list[Job]:
+        return [job for job in self._waiting.values() if job.model == model]
 
     def beat(self, name: str, model: str, state: str, trouble: str, now: float) -> list[Job]:
         """A nanny's word about its group; jobs that were lost with a process that died."""
@@ -190,8 +261,11 @@ class Book:
         return [g.name for g in self.groups.values() if g.state != "gone" and now - g.heard > patience]
 
     def forget(self, key: JobKey) -> None:
-        self.jobs.pop(key, None)
+        """Drop a job that has ended. A part that still runs goes when its group says how it ended, or is lost."""
+        job = self.jobs.pop(key, None)
         self._waiting.pop(key, None)
+        for part in job.parts if job else ():
+            self.forget(part)
 
     def info(self, job: Job, places: dict[JobKey, int]) -> JobInfo:
         """A job as its owner sees it."""
@@ -201,14 +275,22 @@ class Book:
             model=job.model,
             method=job.method,
             state=job.state,
-            ahead=places.get(job.key, 0),
+            ahead=min((places[key] for key in job.parts or (job.key,) if key in places), default=0),
             attempt=job.attempt,
-            worker=job.group,
+            worker=", ".join(sorted({part.group for part in self.parts(job) if part.group})) or job.group,
             seconds=job.seconds,
         )
 
     def of_user(self, user: str) -> Iterator[Job]:
-        return (job for key, job in self.jobs.items() if key[0] == user)
+        return (job for key, job in self.jobs.items() if key[0] == user and not job.parent)
+
+    def ended(self) -> list[Job]:
+        """Jobs that have ended, with all their parts."""
+        return [
+            job
+            for job in self.jobs.values()
+            if job.ended_state and not job.parent and all(part.ended_state for part in self.parts(job))
+        ]
 
     @property
     def queued(self) -> int:

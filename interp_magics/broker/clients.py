@@ -7,7 +7,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from ..errors import RequestError, nearest
-from ..methods import plans
+from ..methods import plans, slices
 from ..program.language import digests
 from ..wire.frames import Buffer
 from ..wire.messages import (
@@ -98,9 +98,9 @@ class Clients:
 
     def expire(self, now: float) -> None:
         """Forget results whose time is over."""
-        for key, job in list(self._book.jobs.items()):
-            if job.ended_state and now - job.ended > self._limits.result_ttl:
-                self._forget(key)
+        for job in self._book.ended():
+            if now - job.ended > self._limits.result_ttl:
+                self._forget(job.key)
 
     def _hello(self, route: Route, user: str, hello: Hello, buffers: Sequence[Buffer]) -> None:
         if hello.major != MAJOR:
@@ -154,7 +154,7 @@ class Clients:
             name=name,
             state=_state(groups),
             workers=len(up),
-            queued=sum(j.state == "queued" and j.model == name for j in self._book.jobs.values()),
+            queued=len(self._book.waiting_for(name)),
             card=next((g.card for g in up if g.card), None),
             trouble=next((g.trouble for g in failed), ""),
         )
@@ -172,7 +172,10 @@ class Clients:
             self._out.client(route, trouble)
             return
         objects = tuple(sorted(digests(submit.request)))
-        job = self._book.submit(key, submit.model, submit.request, submit.priority, objects, time.monotonic())
+        card = self._model_info(submit.model).card
+        most, result = self._limits.slice_seconds, self._limits.result_bytes
+        parts = slices.split(submit.request, card, most, result) if card else (submit.request,)
+        job = self._book.submit(key, submit.model, parts, submit.priority, objects, time.monotonic())
         job.followers.add(route)
         self._out.client(route, Accepted(job=submit.job, ahead=self._ahead(key)))
         if not any(g.state == "up" for g in self._book.groups.values() if g.model == submit.model):
@@ -205,7 +208,8 @@ class Clients:
 
     def _ahead(self, key: JobKey) -> int:
         """An upper bound that costs nothing: the exact place is in the state that a client asks for."""
-        return max(0, self._book.queued - 1) if self._book.jobs[key].state == "queued" else 0
+        job = self._book.jobs[key]
+        return max(0, self._book.queued - max(1, len(job.parts))) if job.state == "queued" else 0
 
     def _cancel(self, route: Route, user: str, cancel: CancelJob, buffers: Sequence[Buffer]) -> None:
         job = self._book.cancel((user, cancel.job), time.monotonic())
@@ -227,7 +231,9 @@ class Clients:
 
     def _tell_end(self, route: Route, job: Job) -> None:
         result = self._spool.find(job.key)
-        if job.state == "done" and result:
+        if job.state == "done" and job.parts:
+            self._out.client(route, self._workers.done(job))
+        elif job.state == "done" and result:
             done = Done(job=job.key[1], attempt=job.attempt, size=result.size, seconds=job.seconds, worker=job.group)
             self._out.client(route, done, result.data)
         elif job.state == "cancelled":
@@ -236,22 +242,28 @@ class Clients:
             self._out.client(route, job.failure or Failure(code="failed", message="the job failed", job=job.key[1]))
 
     def _fetch(self, route: Route, user: str, fetch: Fetch, buffers: Sequence[Buffer]) -> None:
-        key = (user, fetch.job)
+        key = self._part((user, fetch.job), fetch.part)
         result = self._spool.find(key)
         if result is None:
             self._unknown(route, fetch.job)
             return
         if fetch.local and result.path:
             secret = self._places.door.ticket(result.path)
-            self._out.client(route, Ticket(job=fetch.job, size=result.size, secret=secret))
+            self._out.client(route, Ticket(job=fetch.job, part=fetch.part, size=result.size, secret=secret))
             return
         self._reading[route, key] = fetch.offset
-        self._send_chunks(route, key, FIRST_CHUNKS)
+        self._send_chunks(route, fetch.job, fetch.part, key, FIRST_CHUNKS)
 
     def _credit(self, route: Route, user: str, credit: Credit, buffers: Sequence[Buffer]) -> None:
-        self._send_chunks(route, (user, credit.job), credit.chunks)
+        key = self._part((user, credit.job), credit.part)
+        self._send_chunks(route, credit.job, credit.part, key, credit.chunks)
 
-    def _send_chunks(self, route: Route, key: JobKey, count: int) -> None:
+    def _part(self, key: JobKey, part: int) -> JobKey:
+        """Where the result of a job, or of one of its parts, is found."""
+        job = self._book.jobs.get(key)
+        return job.parts[part] if job and part < len(job.parts) else key
+
+    def _send_chunks(self, route: Route, job: str, part: int, key: JobKey, count: int) -> None:
         """Up to `count` chunks of a result that the connection reads, as its credit allows."""
         result = self._spool.find(key)
         for _ in range(count):
@@ -260,20 +272,23 @@ class Clients:
                 self._reading.pop((route, key), None)
                 return
             data = self._spool.read(key, offset, CHUNK if route.bulk else SMALL_CHUNK)
-            if not self._out.client(route, Chunk(job=key[1], offset=offset, size=result.size), data):
+            if not self._out.client(route, Chunk(job=job, part=part, offset=offset, size=result.size), data):
                 self._reading.pop((route, key), None)
                 return
             self._reading[route, key] = offset + len(data)
 
     def _release(self, route: Route, user: str, release: Release, buffers: Sequence[Buffer]) -> None:
         job = self._book.jobs.get((user, release.job))
-        if job and job.ended_state:
+        if job in self._book.ended():
             self._forget(job.key)
 
     def _forget(self, key: JobKey) -> None:
-        self._spool.release(key)
+        job = self._book.jobs.get(key)
+        keys = {key, *(job.parts if job else ())}
+        for each in keys:
+            self._spool.release(each)
         self._book.forget(key)
-        for reading in [reading for reading in self._reading if reading[1] == key]:
+        for reading in [reading for reading in self._reading if reading[1] in keys]:
             del self._reading[reading]
 
     def _unknown(self, route: Route, job: str) -> None:

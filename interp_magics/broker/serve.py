@@ -34,6 +34,7 @@ class EmbeddedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: tuple[ModelSpec, ...]
     directory: str
     threads: int | None = None
+    groups: int = 1
     limits: Limits = Limits()
 
 
@@ -120,7 +121,7 @@ def embedded(stdin: BinaryIO, stdout: BinaryIO) -> None:
         server = Server(settings, Keys(keys, {config.client_public.encode(): user}))
         stdout.write(msgspec.json.encode(EmbeddedReady(server.client_endpoint)) + b"\n")
         stdout.flush()
-        Pool(server, keys, directory, config.models, threads=config.threads, lifeline=stdin).run()
+        Pool(server, keys, directory, config.models, config.groups, config.threads, stdin).run()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

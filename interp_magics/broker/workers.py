@@ -64,10 +64,11 @@ class Workers:
                 self.lost(group.name, "it is not connected")
 
     def cancel(self, job: Job) -> None:
-        """Tell a running job's group."""
-        group = self._book.groups.get(job.group)
-        if group:
-            self._out.worker(group.route, CancelJob(job=_wire_id(job)))
+        """Tell the groups that run a job or parts of it."""
+        for part in self._book.parts(job) or [job]:
+            group = self._book.groups.get(part.group)
+            if group and part.cancelling:
+                self._out.worker(group.route, CancelJob(job=_wire_id(part)))
 
     def lost(self, name: str, why: str) -> None:
         """A group is gone; its jobs go back to the queue."""
@@ -96,15 +97,13 @@ class Workers:
                 job = self._find(group, job_id)
                 if job:
                     self._book.started(job.key, group.name)
-                    self._tell(
-                        job, Event(job=job.key[1], attempt=job.attempt, seq=0, part="started", worker=group.name)
-                    )
+                    self._event(job, Event(job="-", attempt=0, seq=0, part="started", worker=group.name))
         elif isinstance(message, Get):
             self._get(group, route, message)
         elif isinstance(message, Event):
             job = self._find(group, message.job)
             if job and job.attempt == message.attempt:
-                self._tell(job, msgspec.structs.replace(message, job=job.key[1]))
+                self._event(job, message)
         elif isinstance(message, Done):
             self._done(group, message, buffers, now)
         elif isinstance(message, Failed):
@@ -123,10 +122,13 @@ class Workers:
         except StoreError as error:
             self._spool.discard(incoming)
             job.state = "failed"
-            self._tell(job, Failure(code=error.code, message=str(error), job=job.key[1], worker=group.name))
+            self._fail(job, error.code, str(error), group.name)
+            return
+        if job.parent:
+            self._settled(job, now)
             return
         answer = Done(job=job.key[1], attempt=job.attempt, size=result.size, seconds=job.seconds, worker=group.name)
-        self._tell(job, answer, result.data)
+        self._out.clients(job.followers, answer, result.data)
 
     def _failed(self, group: Group, failed: Failed, now: float) -> None:
         running = self._find(group, failed.job)
@@ -134,7 +136,29 @@ class Workers:
         job = self._book.end(running.key, group.name, failed.attempt, state, now) if running else None
         if job:
             self._spool.discard(self._incoming.pop((*job.key, job.attempt), "incoming/none"))
-            self._tell(job, Failure(code=failed.code, message=failed.message, job=job.key[1], worker=group.name))
+            self._fail(job, failed.code, failed.message, group.name)
+
+    def _settled(self, part: Job, now: float) -> None:
+        """A part of a job has ended: tell how far the job is, or how it ended."""
+        whole = self._book.settle(part, now)
+        parts = self._book.parts(whole)
+        if whole.state == "done":
+            self._out.clients(whole.followers, self.done(whole))
+        elif whole.state == "failed" and whole.failure is part.failure:
+            self._out.clients(whole.followers, whole.failure or Failure(code="failed", message="", job=whole.key[1]))
+            self._book.withdraw(whole, now)
+            self.cancel(whole)
+        elif whole.state == "cancelled":
+            self._fail(whole, "cancelled", "the job was cancelled")
+        elif whole.state == "running":
+            texts = sum(other.texts for other in parts if other.state == "done")
+            self._event(whole, Event(job="-", attempt=0, seq=0, part="progress", done=texts, total=whole.texts))
+
+    def done(self, whole: Job) -> Done:
+        """What is said of a job whose parts are all there."""
+        found = [self._spool.find(key) for key in whole.parts]
+        size = sum(result.size for result in found if result)
+        return Done(job=whole.key[1], attempt=whole.attempt, size=size, parts=len(found), seconds=whole.seconds)
 
     def _get(self, group: Group, route: bytes, get: Get) -> None:
         job = self._find(group, get.job)
@@ -150,29 +174,39 @@ class Workers:
                 return self._book.jobs[key]
         return None
 
-    def _tell(self, job: Job, message: Event | Done | Failure, payload: Buffer | None = None) -> None:
-        if isinstance(message, Failure):
-            job.failure = message
-        self._out.clients(job.followers, message, payload)
+    def _event(self, job: Job, event: Event) -> None:
+        """Pass on what happens to a job or a part of it, in the words of the job."""
+        whole = self._book.whole(job)
+        row = event.row + getattr(job.request, "first", 0)
+        told = msgspec.structs.replace(event, job=whole.key[1], attempt=whole.attempt, row=row)
+        self._out.clients(whole.followers, told)
+
+    def _fail(self, job: Job, code: str, message: str, worker: str = "") -> None:
+        """Tell the end of a job that ended badly, or settle the job of which it is a part."""
+        job.failure = Failure(code=code, message=message, job=self._book.whole(job).key[1], worker=worker)
+        if job.parent:
+            self._settled(job, time.monotonic())
+        else:
+            self._out.clients(job.followers, job.failure)
 
     def _tell_lost(self, jobs: list[Job]) -> None:
         for job in jobs:
             self._spool.discard(self._incoming.pop((*job.key, job.attempt), "incoming/none"))
-            if job.state == "queued":
-                self._tell(job, Event(job=job.key[1], attempt=job.attempt + 1, seq=0, part="restart"))
-            elif job.state == "cancelled":
-                self._tell(job, Failure(code="cancelled", message="the job was cancelled", job=job.key[1]))
-            else:
+            if job.state == "cancelled":
+                self._fail(job, "cancelled", "the job was cancelled")
+            elif job.state == "failed":
                 text = f"the worker died {job.strikes} times while it ran this job alone; it will not be tried again"
-                self._tell(job, Failure(code="poison", message=text, job=job.key[1]))
+                self._fail(job, "poison", text)
+            elif not job.parent:
+                self._out.clients(job.followers, Event(job=job.key[1], attempt=job.attempt + 1, seq=0, part="restart"))
 
     def _fail_waiting(self, model: str, trouble: str) -> None:
         if any(g.state in ("up", "loading", "down") for g in self._book.groups.values() if g.model == model):
             return
-        for job in list(self._book.jobs.values()):
-            if job.model == model and job.state == "queued":
+        for job in self._book.waiting_for(model):
+            if job.state == "queued":
                 self._book.fail(job, time.monotonic())
-                self._tell(job, Failure(code="model_failed", message=trouble, job=job.key[1]))
+                self._fail(job, "model_failed", trouble)
 
 
 def _wire_id(job: Job) -> str:

@@ -44,7 +44,8 @@ _SILENCE_SECONDS = 20.0
 
 @dataclass
 class _Tracked:
-    """A job of this connection: how to submit it again, what has come of its result, and the port where more is asked for."""
+    """A job of this connection: how to submit it again, what has come of its result (whole `parts`, and `data` of the next),
+    and the port where more is asked for."""
 
     job: Job[Any]
     submit: Submit | None
@@ -54,6 +55,8 @@ class _Tracked:
     got: int = 0
     data: bytearray = field(default_factory=bytearray)
     bulk: int = 0
+    count: int = 1
+    parts: list[Any] = field(default_factory=list)
 
 
 @dataclass
@@ -109,7 +112,7 @@ class Connection:
         model: str,
         request: Request,
         method: str,
-        build: Callable[[bytes], Any],
+        build: Callable[[list[Any]], Any],
         objects: Mapping[str, bytes],
         priority: Priority = "interactive",
     ) -> Job[Any]:
@@ -141,7 +144,7 @@ class Connection:
             raise RequestError(f"the request does not hold what it should: {error}") from None
         return frames
 
-    def follow(self, job_id: str, method: str, build: Callable[[bytes], Any]) -> Job[Any]:
+    def follow(self, job_id: str, method: str, build: Callable[[list[Any]], Any]) -> Job[Any]:
         """A job that was submitted before, perhaps by another kernel; the same Job if this connection has it already."""
         known = self._tracked.get(job_id)
         if known:
@@ -237,8 +240,8 @@ class Connection:
                 continue
             if tracked.size:
                 # The bulk endpoint may be out of reach: the rest comes on this one.
-                tracked.data, tracked.bulk = tracked.data or bytearray(tracked.size), 0
-                self._send(Fetch(job=job_id, offset=tracked.got), tracked.bulk)
+                tracked.bulk = 0
+                self._send(Fetch(job=job_id, part=len(tracked.parts), offset=tracked.got))
             elif job_id in ended:
                 self._send(Follow(job=job_id))
             elif job_id not in listed and tracked.submit is not None:
@@ -257,35 +260,52 @@ class Connection:
 
     def _take_done(self, tracked: _Tracked, done: Done, buffers: list[Any]) -> None:
         if buffers:
-            self._end(tracked, data=buffers[0])
+            self._end(tracked, data=buffers)
             return
-        tracked.size, tracked.got = done.size, 0
+        if not tracked.size:
+            tracked.size, tracked.count = max(1, done.size), done.parts
+            self._fetch(tracked)
+
+    def _fetch(self, tracked: _Tracked) -> None:
+        """Ask for the next part of the result; on the pool's host for its file."""
+        tracked.got, tracked.data = 0, bytearray()
         if self.welcome and self.welcome.door and os.access(self.welcome.door, os.W_OK):
-            self._send(Fetch(job=tracked.job.id, local=True))
+            self._send(Fetch(job=tracked.job.id, part=len(tracked.parts), local=True))
         else:
             self._fetch_chunks(tracked)
 
     def _take_ticket(self, tracked: _Tracked, ticket: Ticket) -> None:
         assert self.welcome is not None
+        if ticket.part != len(tracked.parts):
+            return
         data = mapped(self.welcome.door, ticket.secret, ticket.size)
         if data is None:
             self._fetch_chunks(tracked)
         else:
-            self._end(tracked, data=data)
+            self._take_part(tracked, data)
 
     def _fetch_chunks(self, tracked: _Tracked) -> None:
-        tracked.data, tracked.bulk = bytearray(tracked.size), self.welcome.bulk if self.welcome else 0
-        self._send(Fetch(job=tracked.job.id), tracked.bulk)
+        tracked.bulk = self.welcome.bulk if self.welcome else 0
+        self._send(Fetch(job=tracked.job.id, part=len(tracked.parts)), tracked.bulk)
 
     def _take_chunk(self, tracked: _Tracked, chunk: Chunk, data: Any) -> None:
-        if chunk.offset != tracked.got or chunk.offset + len(data) > tracked.size:
+        if chunk.part != len(tracked.parts) or chunk.offset != tracked.got or chunk.offset + len(data) > chunk.size:
             return
+        if not tracked.data:
+            tracked.data = bytearray(chunk.size)
         tracked.data[chunk.offset : chunk.offset + len(data)] = data
         tracked.got += len(data)
-        if tracked.got == tracked.size:
-            self._end(tracked, data=tracked.data)
+        if tracked.got == chunk.size:
+            self._take_part(tracked, tracked.data)
             return
-        self._send(Credit(job=tracked.job.id, chunks=1), tracked.bulk)
+        self._send(Credit(job=tracked.job.id, part=chunk.part, chunks=1), tracked.bulk)
+
+    def _take_part(self, tracked: _Tracked, data: Any) -> None:
+        tracked.parts.append(data)
+        if len(tracked.parts) == tracked.count:
+            self._end(tracked, data=tracked.parts)
+        else:
+            self._fetch(tracked)
 
     def _put(self, tracked: _Tracked, failure: Failure) -> None:
         unknown = [digest for digest in failure.missing if digest not in tracked.objects]
@@ -298,13 +318,13 @@ class Connection:
             self._channel.send(write_bytes(Put(digest=digest), tracked.objects[digest]))
         self._send(tracked.submit)
 
-    def _end(self, tracked: _Tracked, data: Any = None, error: BaseException | None = None) -> None:
+    def _end(self, tracked: _Tracked, data: list[Any] | None = None, error: BaseException | None = None) -> None:
         with self._lock:
             self._tracked.pop(tracked.job.id, None)
         if error is not None:
             tracked.job.take_error(error)
         else:
-            tracked.job.take_result(data)
+            tracked.job.take_result(data or [])
 
     def _failed(self, error: Exception) -> None:
         self._fail_all(f"this client could not handle what the pool sent: {type(error).__name__}: {error}")

@@ -64,19 +64,21 @@ class EmbeddedPool:
 _shared: dict[bytes, EmbeddedPool] = {}
 
 
-def share(model: ModelSpec, threads: int | None = None) -> EmbeddedPool:
+def share(model: ModelSpec, threads: int | None = None, groups: int = 1) -> EmbeddedPool:
     """The pool of this process for `model`: the one that runs already, with one user more, or a new one."""
-    key = msgspec.json.encode([model, threads])
+    key = msgspec.json.encode([model, threads, groups])
     running = _shared.get(key)
     if running is not None and running.users > 0 and running.alive:
         running.users += 1
         return running
-    _shared[key] = start([model], threads)
+    _shared[key] = start([model], threads, groups)
     return _shared[key]
 
 
-def start(models: Sequence[ModelSpec], threads: int | None = None, limits: Limits | None = None) -> EmbeddedPool:
-    """Start a pool that serves `models`. Raises PoolUnavailable with what to do."""
+def start(
+    models: Sequence[ModelSpec], threads: int | None = None, groups: int = 1, limits: Limits | None = None
+) -> EmbeddedPool:
+    """Start a pool that serves `models`, each by so many `groups` of workers. Raises PoolUnavailable with what to do."""
     if find_spec("torch") is None or find_spec("transformers") is None:
         raise PoolUnavailable(
             "no pool was named, and this installation has no worker to start one: set INTERP_POOL_URL to your lab's pool, "
@@ -91,6 +93,7 @@ def start(models: Sequence[ModelSpec], threads: int | None = None, limits: Limit
         "models": [msgspec.to_builtins(model) for model in models],
         "directory": str(directory),
         "threads": threads,
+        "groups": groups,
         "limits": msgspec.to_builtins(limits or Limits()),
     }
     assert process.stdin is not None and process.stdout is not None

@@ -26,19 +26,22 @@ class Progress:
     total: float = 0.0
     text: str = ""
     attempt: int = 0
+    unit: str = "tokens"
 
     def __str__(self) -> str:
         if self.state == "queued":
             return f"queued, {self.ahead} before it" if self.ahead else "queued"
         if self.total:
-            return f"{self.state}, {self.done:.0f} of {self.total:.0f} tokens"
+            return f"{self.state}, {self.done:.0f} of {self.total:.0f} {self.unit}"
         return self.state
 
 
 class Job(Generic[T]):
     """`result()` waits; `await job` too; `async for part in job` gives the parts as they come; `cancel()` ends it."""
 
-    def __init__(self, job_id: str, method: str, build: Callable[[bytes], T], cancel: Callable[[str], None]) -> None:
+    def __init__(
+        self, job_id: str, method: str, build: Callable[[list[Any]], T], cancel: Callable[[str], None]
+    ) -> None:
         self.id, self.method = job_id, method
         self._build, self._cancel = build, cancel
         self._changed = threading.Condition()
@@ -133,15 +136,19 @@ class Job(Generic[T]):
                 self._restarts += 1
             return
         state = {"generated": "running", "started": "running", "progress": "running"}.get(event.part, event.part)
-        self._update(Progress(state, event.ahead, event.done, event.total, event.text, event.attempt), event)
+        done, total, unit = event.done, event.total, "texts" if event.part == "progress" else "tokens"
+        if self._progress.unit == "texts" and event.part != "progress":
+            # How far a job of many texts is, is not told by one of them.
+            done, total, unit = self._progress.done, self._progress.total, "texts"
+        self._update(Progress(state, event.ahead, done, total, event.text, event.attempt, unit), event)
 
     def take_place(self, ahead: int) -> None:
         """It is queued, with so many before it."""
         if self._progress.state == "queued":
             self._update(Progress("queued", ahead), None)
 
-    def take_result(self, data: bytes) -> None:
-        """Its result has come."""
+    def take_result(self, data: list[Any]) -> None:
+        """Its result has come, in as many parts as it was run in."""
         try:
             self._end(self._build(data), None)
         except Exception as error:

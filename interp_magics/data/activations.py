@@ -1,6 +1,6 @@
 """Captured activations: values by site, layer and row."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,6 +145,26 @@ def encode(activations: Activations) -> bytes:
     """A capture as one safetensors object."""
     meta = msgspec.to_builtins(activations.meta, str_keys=True)
     return files.encode(activations.tensors, {"kind": KIND, "meta": meta})
+
+
+def merge(parts: Sequence[Activations]) -> Activations:
+    """Captures of consecutive slices of a call as that of the call."""
+    tensors: dict[str, files.Array] = {}
+    before = 0
+    for part in parts:
+        for name, tensor in part.tensors.items():
+            row, _, what = name.partition("/")
+            tensors[f"{before + int(row)}/{what}"] = tensor
+        before += len(part.meta.rows)
+    first = parts[0].meta
+    texts = [text for part in parts for text in part.provenance.request["texts"]]
+    meta = msgspec.structs.replace(
+        first,
+        rows=tuple(row for part in parts for row in part.meta.rows),
+        strings={token: text for part in parts for token, text in part.meta.strings.items()},
+        provenance=msgspec.structs.replace(first.provenance, request={**first.provenance.request, "texts": texts}),
+    )
+    return Activations(meta, tensors)
 
 
 def decode(tensors: dict[str, files.Array], meta: Any) -> Activations:

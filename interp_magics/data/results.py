@@ -1,6 +1,6 @@
 """Any result from its bytes or its file, by the kind that its metadata names."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,15 @@ _KINDS: dict[str, Callable[[dict[str, files.Array], Any], Any]] = {
 def decode(data: Any, source: str = "the result") -> Any:
     """The result in `data`. Raises RequestError when it is none of ours."""
     return _build(*files.decode(data, source), source)
+
+
+def join(parts: Sequence[Any]) -> Any:
+    """The result of a call from those of its slices, in order."""
+    if len(parts) == 1:
+        return parts[0]
+    if isinstance(parts[0], activations.Activations):
+        return activations.merge(parts)
+    return type(parts[0])(one for part in parts for one in part)
 
 
 def load(path: str | Path) -> Any:

@@ -6,13 +6,16 @@ from ..program.language import Copy, Edit, Program, Row, Sampling, Stage, Tap, T
 
 
 def programs(
-    texts: Sequence[Text], taps: Sequence[Tap], edits: Sequence[Edit], sampling: Sampling | None
+    texts: Sequence[Text], taps: Sequence[Tap], edits: Sequence[Edit], sampling: Sampling | None, first: int
 ) -> tuple[Program, ...]:
-    """Programs whose rows, taken in order, are `texts`; edits keep to the rows of the call that they name."""
-    rows = tuple(Row(text, None if sampling is None else replace(sampling, row=i)) for i, text in enumerate(texts))
+    """Programs whose rows, taken in order, are `texts`; edits keep to the rows of the call that they name, of which the
+    first text is number `first`."""
+    rows = tuple(
+        Row(text, None if sampling is None else replace(sampling, row=i)) for i, text in enumerate(texts, first)
+    )
     if any(isinstance(edit.op, Copy) for edit in edits):
         return (Program(rows, (Stage(tuple(taps), tuple(edits)),)),)
-    return tuple(Program((row,), (Stage(tuple(taps), _of_row(edits, i)),)) for i, row in enumerate(rows))
+    return tuple(Program((row,), (Stage(tuple(taps), _of_row(edits, i)),)) for i, row in enumerate(rows, first))
 
 
 def _of_row(edits: Sequence[Edit], row: int) -> tuple[Edit, ...]:

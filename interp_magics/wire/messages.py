@@ -75,9 +75,11 @@ class CancelJob(_Sent, frozen=True, tag="cancel"):
 
 
 class Fetch(_Sent, frozen=True, tag="fetch"):
-    """Send the result of a finished job, from `offset` on; or with `local` a ticket for its file, if that can be."""
+    """Send the result of a finished job, from `offset` on; or with `local` a ticket for its file, if that can be. `part`
+    numbers the parts of a job that was run in slices."""
 
     job: JobId
+    part: Count = 0
     offset: Count = 0
     local: bool = False
 
@@ -99,6 +101,7 @@ class Credit(_Sent, frozen=True, tag="credit"):
 
     job: JobId
     chunks: Annotated[int, Meta(ge=1, le=64)]
+    part: Count = 0
 
 
 FromClient = Hello | Put | Stat | Submit | CancelJob | Fetch | Follow | Release | Credit
@@ -108,7 +111,7 @@ FromClient = Hello | Put | Stat | Submit | CancelJob | Fetch | Follow | Release 
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
-    """What this pool allows one user."""
+    """What this pool allows one user. A job predicted to take longer than `slice_seconds` is run in slices."""
 
     message_bytes: int = 64 << 20
     inline_bytes: int = 4 << 20
@@ -116,6 +119,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     store_bytes: int = 1 << 30
     queued_jobs: int = 10_000
     result_ttl: int = 3600
+    slice_seconds: float = 2.0
 
 
 class Welcome(Struct, frozen=True, kw_only=True, tag="welcome"):
@@ -183,7 +187,10 @@ class PoolState(_Sent, frozen=True, tag="state"):
 
 
 class Event(_Sent, frozen=True, tag="event"):
-    """Progress of a job. A new `attempt` begins with part "restart", and what came before it is void."""
+    """Progress of a job. A new `attempt` begins with part "restart", and what came before it is void.
+
+    `done` and `total` count the tokens of `row` ("generated"), or the texts of a job that is run in slices ("progress").
+    """
 
     job: JobId
     attempt: Count
@@ -201,6 +208,7 @@ class Chunk(_Sent, frozen=True, tag="chunk"):
     """A piece of a result or an object, in one uint8 buffer; `size` is the whole."""
 
     job: str = ""
+    part: Count = 0
     digest: str = ""
     offset: Count = 0
     size: Count = 0
@@ -212,14 +220,17 @@ class Ticket(_Sent, frozen=True, tag="ticket"):
     job: JobId
     size: Count
     secret: str
+    part: Count = 0
 
 
 class Done(_Sent, frozen=True, tag="done"):
-    """The job ended well: its result is the one buffer (safetensors), or `size` bytes to fetch."""
+    """The job ended well: its result is the one buffer (safetensors), or `size` bytes to fetch, in `parts` if it was run in
+    slices."""
 
     job: JobId
     attempt: Count
     size: Count = 0
+    parts: Count = 1
     spooled: str = ""
     seconds: float = 0.0
     worker: str = ""

@@ -44,7 +44,7 @@ def book():
 
 
 def submit(book, job, user="ada"):
-    return book.submit((user, job), "m", TokenizeRequest(), "interactive", (), 0.0)
+    return book.submit((user, job), "m", (TokenizeRequest(),), "interactive", (), 0.0)
 
 
 def test_a_late_result_of_an_old_attempt_is_dropped(book):

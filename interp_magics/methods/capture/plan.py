@@ -23,7 +23,7 @@ def programs(request: CaptureRequest, card: ModelCard) -> tuple[Program, ...]:
     ]
     if request.keep:
         taps += keep_taps(request.sites, request.layers, request.positions, card)
-    return row_programs(request.texts, taps, request.steer, request.sampling)
+    return row_programs(request.texts, taps, request.steer, request.sampling, request.first)
 
 
 def validate(request: CaptureRequest, card: ModelCard) -> None:

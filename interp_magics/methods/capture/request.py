@@ -13,7 +13,8 @@ DType = Literal["float32", "float16", "bfloat16"]
 class CaptureRequest(Struct, frozen=True, tag="capture", forbid_unknown_fields=True):
     """Read the values of `sites` at `layers` (None: all); `reduce` "moments" gives mean, variance and norm instead.
 
-    `keep` asks for a handle on the rows; `kept` names the row of an earlier call that this one's only text repeats.
+    `keep` asks for a handle on the rows; `kept` names the row of an earlier call that this one's only text repeats; `first`
+    is the number of the first text in the call that this is a slice of.
     """
 
     texts: tuple[Text, ...]
@@ -26,3 +27,4 @@ class CaptureRequest(Struct, frozen=True, tag="capture", forbid_unknown_fields=T
     steer: tuple[Edit, ...] = ()
     keep: Keep = 0
     kept: Handle | None = None
+    first: int = 0

@@ -34,7 +34,7 @@ def result(request: CaptureRequest, outcomes: Sequence[Outcome], engine: Engine)
         layers={site: layers_of(engine.card, site, request.layers) for site in request.sites},
         rows=tuple(
             RowMeta(i, row.outcome.prompt_length, row.completion(engine.tokens), row.outcome.finish, row.handle)
-            for i, row in enumerate(rows)
+            for i, row in enumerate(rows, request.first)
         ),
         reduce=request.reduce,
         strings=engine.tokens.table(sorted(shown)),

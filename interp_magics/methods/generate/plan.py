@@ -12,7 +12,7 @@ from .request import GenerateRequest
 
 def programs(request: GenerateRequest, card: ModelCard) -> tuple[Program, ...]:
     """No taps: only what is sampled."""
-    return row_programs(request.texts, (), request.steer, request.sampling)
+    return row_programs(request.texts, (), request.steer, request.sampling, request.first)
 
 
 def validate(request: GenerateRequest, card: ModelCard) -> None:

@@ -20,7 +20,7 @@ def result(request: GenerateRequest, outcomes: Sequence[Outcome], engine: Engine
     """One completion for each text; a stop string ends its text before it."""
     made = []
     origin = provenance(request, engine)
-    for i, row in enumerate(finished_rows(outcomes)):
+    for i, row in enumerate(finished_rows(outcomes), request.first):
         outcome = row.outcome
         prompt = engine.tokens.decode(outcome.token_ids[: outcome.prompt_length])
         text = cut(row.completion(engine.tokens), request.sampling.stop)

@@ -18,7 +18,7 @@ def programs(request: LensRequest, card: ModelCard, track: tuple[int, ...]) -> t
     taps = [Tap(site, layers_of(card, site, request.layers), request.positions, reduce=lens) for site in request.sites]
     if request.keep:
         taps += keep_taps(request.sites, request.layers, request.positions, card)
-    return row_programs(request.texts, taps, request.steer, request.sampling)
+    return row_programs(request.texts, taps, request.steer, request.sampling, request.first)
 
 
 def validate(request: LensRequest, card: ModelCard) -> None:

@@ -9,7 +9,8 @@ from ...program.language import All, Edit, Positions, Sampling, Text
 class LensRequest(Struct, frozen=True, tag="lens", forbid_unknown_fields=True):
     """Decode `sites` at `layers` (None: all) of every text. `track` holds token ids, or texts that are one token each.
 
-    `keep` asks for a handle on the rows; `kept` names the row of an earlier call that this one's only text repeats.
+    `keep` asks for a handle on the rows; `kept` names the row of an earlier call that this one's only text repeats; `first`
+    is the number of the first text in the call that this is a slice of.
     """
 
     texts: tuple[Text, ...]
@@ -25,3 +26,4 @@ class LensRequest(Struct, frozen=True, tag="lens", forbid_unknown_fields=True):
     kl_final: bool = True
     keep: Keep = 0
     kept: Handle | None = None
+    first: int = 0

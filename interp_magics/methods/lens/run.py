@@ -24,7 +24,9 @@ def programs(request: LensRequest, engine: Engine) -> tuple[Program, ...]:
 
 def result(request: LensRequest, outcomes: Sequence[Outcome], engine: Engine) -> bytes:
     """One run for each text."""
-    return lens_run.encode([_run(request, i, row, engine) for i, row in enumerate(finished_rows(outcomes))])
+    return lens_run.encode(
+        [_run(request, i, row, engine) for i, row in enumerate(finished_rows(outcomes), request.first)]
+    )
 
 
 def _track(request: LensRequest, engine: Engine) -> tuple[int, ...]:

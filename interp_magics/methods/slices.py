@@ -1,0 +1,54 @@
+"""One large request as several small ones, which groups of workers run side by side and shorter jobs run between."""
+
+from collections.abc import Iterator, Sequence
+
+from ..program.cards import ModelCard
+from ..program.language import Copy, replace
+from ..program.texts import guessed_tokens
+from . import plans
+from .capture.request import CaptureRequest
+from .generate.request import GenerateRequest
+from .lens.request import LensRequest
+from .requests import Request
+
+#: A job has no more slices than this.
+MOST = 512
+
+Sliced = LensRequest | CaptureRequest | GenerateRequest
+
+
+def split(request: Request, card: ModelCard, most: float, result_bytes: int) -> tuple[Request, ...]:
+    """The request in slices of its texts, each predicted to take at most `most` seconds; itself when it is short or cannot
+    be sliced, or when its result may be over `result_bytes`: a worker counts the tokens, and refuses all of it or nothing.
+
+    A slice repeats all that the request says, and that its first text is number `first` of the call.
+    """
+    if not isinstance(request, Sliced) or len(request.texts) < 2 or request.first or plans.keep(request):
+        return (request,)
+    if any(isinstance(edit.op, Copy) for edit in request.steer):
+        return (request,)
+    costs = [
+        plans.cost(_slice(request, i, i + 1), card, [guessed_tokens(text)]) for i, text in enumerate(request.texts)
+    ]
+    seconds = [cost.seconds(card) for cost in costs]
+    bounds = list(_bounds(seconds, max(most, 2 * sum(seconds) / MOST)))
+    if len(bounds) == 1 or sum(cost.result_bytes for cost in costs) > result_bytes:
+        return (request,)
+    return tuple(_slice(request, start, stop) for start, stop in bounds)
+
+
+def _slice(request: Sliced, start: int, stop: int) -> Request:
+    made: Request = replace(request, texts=request.texts[start:stop], first=start)
+    return made
+
+
+def _bounds(seconds: Sequence[float], most: float) -> Iterator[tuple[int, int]]:
+    """Consecutive (start, stop), each as long as it may be without taking longer than `most`, but never empty: any two
+    neighbours together take longer."""
+    start, taken = 0, 0.0
+    for place, one in enumerate(seconds):
+        if place > start and taken + one > most:
+            yield start, place
+            start, taken = place, 0.0
+        taken += one
+    yield start, len(seconds)
