@@ -144,7 +144,7 @@ class Runner:
         taking = [rows[members[i]] for i in live]
         cancelled = [host.cancelled(row.task) for row in taking]
         logits = self.readout.logits(hidden[live])
-        finite = torch.isfinite(logits).all(1).tolist()
+        finite = _finite(hidden[live], logits)
         samplings = [row.sampling for row in taking if row.sampling]
         chosen = next_tokens(logits, samplings, [len(r.completion) for r in taking]) if self.ranks.first else cancelled
         next_ones = [_CANCELLED if c else t for c, t in zip(cancelled, chosen, strict=True)]
@@ -169,3 +169,12 @@ class Runner:
         if sampling.stop and any(s in self.tokens.decode(row.completion) for s in sampling.stop):
             return "stop"
         return "length" if len(row.completion) >= sampling.max_new_tokens else ""
+
+
+def _finite(hidden: Tensor, logits: Tensor) -> list[bool]:
+    """For each row whether its next token can be told: what the head read is finite, and no logit is +inf or nan.
+
+    A logit of -inf is a probability of 0.
+    """
+    sound: list[bool] = (torch.isfinite(hidden).all(1) & torch.isfinite(logits.amax(1))).tolist()
+    return sound
