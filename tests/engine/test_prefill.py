@@ -51,7 +51,7 @@ def test_every_row_reads_its_prompt_once_and_in_order(prompts, data):
     cut = best_cut(prompts, clean)
     read = [[] for _ in prompts]
     columns = [[] for _ in prompts]
-    for piece in pieces(_rows(prompts), cut, pad=-1):
+    for piece in pieces(_rows(prompts), cut, -1, data.draw(st.integers(1, 40))):
         if piece.spread is not None:
             by_leader = [columns[leader] for leader in cut.leaders]
             columns = [list(by_leader[place]) for place in piece.spread]
@@ -153,7 +153,7 @@ def test_a_prompt_in_pieces_is_what_it_is_in_one(name, engine, monkeypatch, call
     objects = stored(x=torch.randn(served.card.d_model))
     whole = [_alone(_sweep(At((3, -1)), Sampling(3)), row) for row in (0, 2)]
     once = run(served, *whole, objects=objects)
-    monkeypatch.setattr(prefill, "PASS_TOKENS", 10)
+    monkeypatch.setattr(reading, "PASS_TOKENS", 10)
     monkeypatch.setattr(reading, "WAITING", 1)
     before = len(calls)
     again = run(served, *whole, objects=objects)

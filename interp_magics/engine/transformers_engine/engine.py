@@ -262,7 +262,8 @@ class TransformersEngine:
             eager = kind is _Kind.PATTERNS
             with self._runner.attention(eager):
                 cut = best_cut(*_beginnings(batch)) if kind is _Kind.SHARING else None
-                self._runner.run(rows, tape, _Undisturbed(host) if eager else host, reader.passed, cut)
+                there = _Undisturbed(host) if eager else host
+                self._runner.run(rows, tape, there, reader.passed, cut, reader.most_tokens)
         self._differentiate(batch, [part.place for part in parts], rows)
         with torch.inference_mode():
             for (one, _), part in zip(batch, parts, strict=True):

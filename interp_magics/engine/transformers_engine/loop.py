@@ -16,7 +16,7 @@ from ..readout import Readout
 from ..tokens import Tokens
 from .batch import BatchRow, Pass, step_pass
 from .cache import new_cache
-from .prefill import Cut, Piece, pieces, whole
+from .prefill import PASS_TOKENS, Cut, Piece, pieces, whole
 from .sampling import next_tokens
 from .tape import Tape
 
@@ -44,16 +44,22 @@ class Runner:
     ranks: Ranks = ALONE
 
     def run(
-        self, rows: Sequence[BatchRow], tape: Tape, host: Host, passed: Passed = _ignore, cut: Cut | None = None
+        self,
+        rows: Sequence[BatchRow],
+        tape: Tape,
+        host: Host,
+        passed: Passed = _ignore,
+        cut: Cut | None = None,
+        most: int = PASS_TOKENS,
     ) -> None:
         """Run all rows to their end; what they generate is in `rows`, what was read is on the tape.
 
-        `passed` is told of every forward call once it is done.
+        `passed` is told of every forward call once it is done; prompts are read at most `most` tokens at a time.
         """
         with torch.inference_mode(), ExitStack() as hooks:
             hooks.enter_context(tape.installed())
             members = list(range(len(rows)))
-            hidden, cache, mask = self._prefill(rows, tape, passed, cut)
+            hidden, cache, mask = self._prefill(rows, tape, passed, cut, most)
             while True:
                 kept, waiting = self._advance(rows, members, hidden, host)
                 if not kept:
@@ -90,10 +96,10 @@ class Runner:
         return self._call(whole(rows, self.pad), tape, None)
 
     def _prefill(
-        self, rows: Sequence[BatchRow], tape: Tape, passed: Passed, cut: Cut | None
+        self, rows: Sequence[BatchRow], tape: Tape, passed: Passed, cut: Cut | None, most: int
     ) -> tuple[Tensor, Any, Tensor]:
         """Read all prompts: what the head reads at the end of each, the cache, and which of its columns are tokens."""
-        called = list(pieces(rows, cut, self.pad))
+        called = list(pieces(rows, cut, self.pad, most))
         going = len(called) > 1 or any(row.sampling for row in rows)
         cache: Any = new_cache(self.model.config) if going else None
         for piece in called:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from .batch import BatchRow, Pass
 
-#: Tokens of one pass; more are read in several.
+#: The most tokens of one pass; more are read in several.
 PASS_TOKENS = 16384
 #: A cut must spare at least this share of the tokens to be worth its second pass.
 _WORTH = 0.25
@@ -68,20 +68,20 @@ def whole(rows: Sequence[BatchRow], pad: int) -> Piece:
     return _padded(prompts, [0] * len(rows), range(len(rows)), pad)
 
 
-def pieces(rows: Sequence[BatchRow], cut: Cut | None, pad: int) -> Iterator[Piece]:
-    """The calls that read all prompts."""
+def pieces(rows: Sequence[BatchRow], cut: Cut | None, pad: int, most: int) -> Iterator[Piece]:
+    """The calls that read all prompts, each of at most `most` tokens."""
     if cut is None:
-        yield from _stretches(whole(rows, pad), np.zeros((len(rows), 0), np.int64))
+        yield from _stretches(whole(rows, pad), np.zeros((len(rows), 0), np.int64), most)
         return
     prompts = [row.encoded.ids for row in rows]
     shared = [max(0, len(ids) - cut.suffix) for ids in prompts]
     followers = {row: place for row, place in enumerate(cut.follows) if row not in cut.leaders and shared[row]}
     beginnings = [prompts[leader][: shared[leader]] for leader in cut.leaders]
     beginning = _padded(beginnings, [0] * len(beginnings), cut.leaders, pad, followers)
-    yield from _stretches(beginning, np.zeros((len(beginnings), 0), np.int64))
+    yield from _stretches(beginning, np.zeros((len(beginnings), 0), np.int64), most)
     before = beginning.mask[list(cut.follows)]
     ends = [ids[start:] for ids, start in zip(prompts, shared, strict=True)]
-    yield from _stretches(_padded(ends, shared, range(len(rows)), pad), before, cut.follows)
+    yield from _stretches(_padded(ends, shared, range(len(rows)), pad), before, most, cut.follows)
 
 
 def _padded(
@@ -102,10 +102,10 @@ def _padded(
     return Piece(Pass(tuple(members), tuple(starts), pads, width, followers or {}), ids, mask)
 
 
-def _stretches(piece: Piece, before: Ids, spread: tuple[int, ...] | None = None) -> Iterator[Piece]:
+def _stretches(piece: Piece, before: Ids, most: int, spread: tuple[int, ...] | None = None) -> Iterator[Piece]:
     """A piece as calls of bounded size, after the columns of `before`."""
     rows, width = piece.ids.shape
-    step = max(1, PASS_TOKENS // rows)
+    step = max(1, most // rows)
     for begin in range(0, width, step):
         end = min(begin + step, width)
         mask = np.concatenate([before, piece.mask[:, :end]], axis=1)

@@ -13,11 +13,14 @@ from ..protocol import Reading
 from ..readout import Readout
 from .batch import BatchRow, Pass
 from .plan import BoundStage, BoundTap, Kept, canonical
+from .prefill import PASS_TOKENS
 from .reduce import Recorded, kept_values, read
 from .tape import Address, Tape
 
 #: Values of a position that wait at one lens before it decodes them: a few chunks of the kernel.
 WAITING = 2048
+#: What the lenses of a batch may hold of one pass over its prompts.
+HELD_BYTES = 128 << 20
 
 
 @dataclass
@@ -59,6 +62,13 @@ class Reader:
         self._read: dict[int, int] = {}
         self._seen: dict[int, int] = {}
         self._waiting = 0
+
+    @property
+    def most_tokens(self) -> int:
+        """How many tokens a pass may have, so that what the lenses hold of it is bounded."""
+        weight = self._readout.weight
+        each = weight.shape[1] * weight.element_size() * len(self._dropped)
+        return min(PASS_TOKENS, max(1, HELD_BYTES // each)) if each else PASS_TOKENS
 
     def passed(self, call: Pass) -> None:
         """Take note of a forward call; decode when enough waits."""

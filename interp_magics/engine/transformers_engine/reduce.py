@@ -143,8 +143,8 @@ def _lens(tap: BoundTap, recorded: Values, readout: Readout) -> Sequence[RowValu
     spec = tap.tap.reduce
     assert isinstance(spec, Lens) and isinstance(recorded, Decodable)
     kind = LENS_KINDS[spec.kind]
-    streams = [torch.cat([recorded.part(layer, row) for row in tap.rows]) for layer in tap.layers]
-    final = torch.cat([recorded.final(row) for row in tap.rows]) if spec.kl_final else streams[0]
+    streams = [_together([recorded.part(layer, row) for row in tap.rows]) for layer in tap.layers]
+    final = _together([recorded.final(row) for row in tap.rows]) if spec.kl_final else streams[0]
 
     def whole(part: Tensor) -> Tensor:
         return readout.ranks.gather(part, 1, readout.weight.shape[1])
@@ -157,6 +157,10 @@ def _lens(tap: BoundTap, recorded: Values, readout: Readout) -> Sequence[RowValu
     track = torch.tensor(spec.track, dtype=torch.long, device=readout.weight.device)
     arrays = lens.decode(source, readout, lens.LensRequest(spec.top_k, track, spec.entropy, spec.kl_final))
     return _split(arrays, [len(recorded.positions[row]) for row in tap.rows])
+
+
+def _together(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _split(arrays: lens.LensArrays, lengths: list[int]) -> list[lens.LensArrays]:
