@@ -17,6 +17,7 @@ _WHERE = {
     "load": "data.results",
     "LensRun": "data.lens_run",
     "Activations": "data.activations",
+    "ActivationStore": "data.activation_store",
     "Completion": "data.completions",
     "SteeringVector": "data.vectors",
     "InterpError": "errors",
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from .api import Pool
     from .client.job import Job
     from .connecting import connect
+    from .data.activation_store import ActivationStore
     from .data.activations import Activations
     from .data.completions import Completion
     from .data.lens_run import LensRun

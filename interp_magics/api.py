@@ -1,19 +1,20 @@
 """The calls that a notebook makes. A magic parses, then makes one of these."""
 
 import inspect
-import time
-from collections.abc import Callable, Sequence
-from types import TracebackType
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from pathlib import Path
 from typing import Any, get_args
 
-from . import building, following
+from . import building, corpus, following
+from .attached import Attached, unpack
 from .building import Steering, Texts, UserText
 from .client.connection import Connection
-from .client.job import Job, Progress
+from .client.job import Job
 from .client.waiting import wait as wait_for
-from .data import results
+from .data.activation_store import ActivationStore
 from .data.tokenized import Tokenized
-from .errors import PoolUnavailable, RemoteError, RequestError, nearest
+from .errors import RequestError, nearest
 from .estimate import Estimate
 from .following import Origin, Readable
 from .methods import plans
@@ -23,17 +24,15 @@ from .methods.tokenize.request import TokenizeRequest
 from .program.cards import ModelCard
 from .program.language import Positions, Program, digests
 from .program.layers import LayerSpec
-from .status import PoolStatus
-from .wire.messages import JobInfo, Limits, Priority
+from .wire.messages import Priority
 
-_LOAD_SECONDS = 600.0
 _OBJECTS = 256
 _CALL = ("model", "priority", "timeout", "wait")
 PRIORITIES = get_args(Priority)
 
 
-class Pool:
-    """A connection to a pool of models. Also a context manager.
+class Pool(Attached):
+    """A connection to a pool of models, and what can be asked of it.
 
     Every call takes `model=`, `priority=` ("interactive" or "batch"), `timeout=` in seconds, and `wait=False` for a Job.
     A text is a string (the tokenizer's special tokens are added), chat messages (the model's template), or token ids; a
@@ -43,90 +42,8 @@ class Pool:
     def __init__(
         self, connection: Connection, close: Callable[[], None] = lambda: None, model: str | None = None
     ) -> None:
-        self._connection, self._close = connection, close
-        self._model = model
-        self._cards: dict[str, ModelCard] = {}
+        super().__init__(connection, close, model)
         self._objects: dict[str, bytes] = {}
-        #: Called while a blocking call waits longer than a second; notebooks set it to draw progress.
-        self.show_progress: Callable[[Progress], Any] | None = None
-
-    # What the pool is
-
-    @property
-    def limits(self) -> Limits:
-        """What the pool allows one user."""
-        welcome = self._connection.welcome
-        return welcome.limits if welcome else Limits()
-
-    @property
-    def model(self) -> str:
-        """The model that calls use unless they name another."""
-        if self._model is None:
-            names = self.models()
-            if not names:
-                raise PoolUnavailable("the pool serves no model")
-            self._model = names[0]
-        return self._model
-
-    def models(self) -> list[str]:
-        """Names of the models that the pool serves."""
-        return [info.name for info in self._connection.state().models]
-
-    def use(self, name: str) -> None:
-        """Make `name` the model of calls that name none. Raises RequestError when the pool does not serve it."""
-        names = self.models()
-        if name not in names:
-            raise RequestError(f"the pool does not serve {name!r}{nearest(name, names)}")
-        self._model = name
-
-    def __repr__(self) -> str:
-        return f"Pool({self._connection.endpoint!r}, model={self._model!r})"
-
-    def card(self, model: str | None = None) -> ModelCard:
-        """The card of a model: its sites with shapes, and why others are missing. Waits until a worker has loaded it."""
-        name = model or self.model
-        deadline = time.monotonic() + _LOAD_SECONDS
-        while name not in self._cards:
-            info = next((i for i in self._connection.state().models if i.name == name), None)
-            if info is None:
-                raise RequestError(f"the pool does not serve {name!r}{nearest(name, self.models())}")
-            if info.state == "failed":
-                raise RemoteError(info.trouble or f"{name} could not be loaded", "model_failed")
-            if info.card:
-                self._cards[name] = info.card
-            elif time.monotonic() > deadline:
-                raise PoolUnavailable(f"no worker has loaded {name} within {_LOAD_SECONDS:.0f} s")
-            else:
-                time.sleep(0.05)
-        return self._cards[name]
-
-    def status(self) -> PoolStatus:
-        """Models, queue and my jobs."""
-        return PoolStatus(self._connection.state())
-
-    def jobs(self) -> tuple[JobInfo, ...]:
-        """My jobs that the pool still knows."""
-        return self._connection.state().jobs
-
-    def job(self, job_id: str) -> Job[Any]:
-        """A job submitted before, also by another kernel of mine. A list of one result comes as that result."""
-        info = next((j for j in self.jobs() if j.job == job_id), None)
-        if info is None:
-            raise RequestError(f"you have no job {job_id!r}{nearest(job_id, [j.job for j in self.jobs()])}")
-        return self._connection.follow(job_id, info.method, lambda parts: _unpack(parts, False))
-
-    def close(self) -> None:
-        """End the connection; an embedded pool ends with it."""
-        self._connection.close()
-        self._close()
-
-    def __enter__(self) -> "Pool":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # What one asks of it
 
@@ -236,6 +153,54 @@ class Pool:
             keep=keep,
         )
         return self._run(request, True, steering.objects, **call)
+
+    def capture_corpus(
+        self,
+        texts: str | Path | Iterable[UserText],
+        path: str | Path,
+        layers: LayerSpec = None,
+        sites: str | Sequence[str] = "resid_post",
+        positions: str | int | Sequence[int] | Positions = "all",
+        dtype: str | None = "bfloat16",
+        steer: object = (),
+        shard_tokens: int = 16384,
+        model: str | None = None,
+    ) -> ActivationStore:
+        """The values of a whole corpus, written to the directory `path` in shards of about `shard_tokens` tokens.
+
+        `texts` is a .txt file (a text on each line), a .jsonl file (field "text"), or any iterable of texts, which is read as
+        it is needed. Shards run on all groups that hold the model, behind interactive work. The same call again goes on
+        where an earlier one was interrupted: shards that are there are not asked for again. Raises RequestError.
+        """
+        name = self.model if model is None else model
+        card, steering = self.card(name), building.steering(steer)
+        given = corpus.read_texts(texts) if isinstance(texts, str | Path) else texts
+        asked = building.capture(
+            Texts((), True),
+            card,
+            steering,
+            layers_=layers,
+            sites_=sites,
+            positions_=positions,
+            sampled=None,
+            dtype=dtype,
+            reduce=None,
+            keep=0,
+        )
+        wanted = corpus.shards(building.each(given), asked, card, shard_tokens)
+        first = next(wanted, None)
+        if first is None:
+            raise RequestError("the corpus has no text")
+        plans.validate(first.request, card)
+        store = Path(path).expanduser()
+        index = corpus.open_index(store, card, plans.captured(asked, card))
+        groups = next(info.workers for info in self.status().state.models if info.name == name)
+
+        def submit(request: Request) -> Job[Any]:
+            return self._submit(request, name, steering.objects, "batch", True)
+
+        writer = corpus.Writer(store, index, submit, self._connection.release, self.show_progress)
+        return writer.run(chain([first], wanted), corpus.ahead(groups))
 
     def decode(
         self,
@@ -385,7 +350,7 @@ class Pool:
         needed = {digest: objects[digest] for digest in digests(request) if digest in objects}
         self._remember(needed)
         return self._connection.submit(
-            model, request, plans.method(request), lambda parts: _unpack(parts, many), needed, priority
+            model, request, plans.method(request), lambda parts: unpack(parts, many), needed, priority
         )
 
     def _remember(self, objects: dict[str, bytes]) -> None:
@@ -401,8 +366,3 @@ def _arguments(method: str) -> tuple[str, ...]:
     """What the call of a method takes."""
     call = getattr(Pool, method, Pool.run)
     return tuple(n for n in inspect.signature(call).parameters if n not in ("self", "call")) + _CALL
-
-
-def _unpack(parts: list[Any], many: bool) -> Any:
-    made = results.join([results.decode(data) for data in parts])
-    return made[0] if not many and isinstance(made, list) and len(made) == 1 else made

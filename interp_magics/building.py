@@ -1,7 +1,7 @@
 """From what a user writes to what is sent: texts, positions, layers, sampling and steering as plain data."""
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast, get_args
 
@@ -51,6 +51,11 @@ def texts(given: UserText | Sequence[UserText]) -> Texts:
     if not several:
         raise RequestError("there is no text to run; give at least one")
     return Texts(several, True)
+
+
+def each(given: Iterable[Any]) -> Iterator[Text]:
+    """Texts of a corpus, one at a time. Raises RequestError at the one that is none."""
+    return (_numbered(number, one) for number, one in enumerate(given))
 
 
 def _numbered(number: int, given: Any) -> Text:

@@ -27,6 +27,7 @@ from ..wire.messages import (
     PoolState,
     Priority,
     Put,
+    Release,
     Stat,
     Submit,
     Ticket,
@@ -157,6 +158,10 @@ class Connection:
 
     def cancel(self, job_id: str) -> None:
         self._send(CancelJob(job=job_id))
+
+    def release(self, job_id: str) -> None:
+        """Let the pool forget a job that has ended, and its result."""
+        self._send(Release(job=job_id))
 
     def state(self, timeout: float = 10.0) -> PoolState:
         """The pool's state. Raises PoolUnavailable when it does not answer."""

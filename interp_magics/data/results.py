@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import RequestError
 from . import activations, completions, files, lens_run, readings, tokenized, vectors
+from .activation_store import read_store
 
 _KINDS: dict[str, Callable[[dict[str, files.Array], Any], Any]] = {
     lens_run.KIND: lens_run.decode,
@@ -32,7 +33,10 @@ def join(parts: Sequence[Any]) -> Any:
 
 
 def load(path: str | Path) -> Any:
-    """Read what `save` wrote: a LensRun, Activations or SteeringVector. Large arrays stay on disk until they are used."""
+    """Read what `save` wrote: a LensRun, Activations or SteeringVector, or the directory of an ActivationStore. Large arrays
+    stay on disk until they are used."""
+    if Path(path).expanduser().is_dir():
+        return read_store(path)
     made = _build(*files.read(path), str(path))
     return made[0] if isinstance(made, list) and len(made) == 1 else made
 

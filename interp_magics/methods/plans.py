@@ -8,7 +8,7 @@ from ..program.handles import Handle
 from ..program.language import Text
 from .capture import plan as capture
 from .capture.request import CaptureRequest
-from .cost import Cost
+from .cost import Cost, layers_of
 from .generate import plan as generate
 from .generate.request import GenerateRequest
 from .lens import plan as lens
@@ -62,6 +62,11 @@ def keep(request: Request) -> int:
 def kept(request: Request) -> Handle | None:
     """The held row that a request follows up."""
     return request.kept if isinstance(request, LensRequest | CaptureRequest) else None
+
+
+def captured(request: CaptureRequest, card: ModelCard) -> dict[str, tuple[int, ...]]:
+    """The layers of each site that a capture reads."""
+    return {site: layers_of(card, site, request.layers) for site in request.sites}
 
 
 def validate(request: Request, card: ModelCard) -> None:

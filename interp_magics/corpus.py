@@ -1,0 +1,169 @@
+"""A corpus through a pool, shard by shard, into a directory of its own."""
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from .client.job import Job, Progress
+from .data.activation_store import ActivationStore, ShardEntry, StoreIndex, read_store, write_index
+from .data.activations import Activations
+from .errors import RequestError
+from .methods.capture.request import CaptureRequest
+from .program.cards import ModelCard
+from .program.language import Text
+from .program.texts import guessed_tokens
+
+#: Shards that are asked for at once, for each group of workers.
+_AHEAD = 2
+_SHOW_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Consecutive texts of a corpus: the request for them, and the digest by which a finished shard is known again."""
+
+    number: int
+    first: int
+    request: CaptureRequest
+    digest: str
+
+    @property
+    def file(self) -> str:
+        return f"{self.number:05d}.safetensors"
+
+
+def read_texts(path: str | Path) -> Iterator[str]:
+    """The texts of a file, one at a time: lines of a .txt file, or the field "text" of the lines of a .jsonl file."""
+    file = Path(path).expanduser()
+    if file.suffix not in (".txt", ".jsonl"):
+        raise RequestError(f"a corpus is a .txt or a .jsonl file, or texts, not {file.name}")
+    if not file.is_file():
+        raise RequestError(f"there is no file {file}")
+    return _lines(file)
+
+
+def _lines(file: Path) -> Iterator[str]:
+    with file.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield line.rstrip("\n") if file.suffix == ".txt" else _field(line, f"line {number} of {file.name}")
+
+
+def _field(line: str, where: str) -> str:
+    try:
+        text = json.loads(line)["text"]
+    except (ValueError, KeyError, TypeError):
+        raise RequestError(f'{where} is not an object with a field "text"') from None
+    if not isinstance(text, str) or not text:
+        raise RequestError(f'the field "text" of {where} is not a text')
+    return text
+
+
+def shards(texts: Iterable[Text], request: CaptureRequest, card: ModelCard, tokens: int) -> Iterator[Shard]:
+    """The corpus in shards of about so many tokens, each as `request` with its texts."""
+    first, number = 0, 0
+    taken: list[Text] = []
+    guessed = 0
+    for text in texts:
+        taken.append(text)
+        guessed += guessed_tokens(text)
+        if guessed >= tokens:
+            yield _shard(number, first, taken, request, card)
+            first, number, taken, guessed = first + len(taken), number + 1, [], 0
+    if taken:
+        yield _shard(number, first, taken, request, card)
+
+
+def _shard(number: int, first: int, texts: list[Text], request: CaptureRequest, card: ModelCard) -> Shard:
+    asked = msgspec.structs.replace(request, texts=tuple(texts))
+    return Shard(number, first, asked, sha256(card.digest.encode() + msgspec.json.encode(asked)).hexdigest())
+
+
+class Writer:
+    """Asks for the shards of a corpus that are not there yet, a few at a time, and writes them as they come."""
+
+    def __init__(
+        self,
+        path: Path,
+        index: StoreIndex,
+        submit: Callable[[CaptureRequest], Job[Activations]],
+        release: Callable[[str], None],
+        show: Callable[[Progress], Any] | None,
+    ) -> None:
+        self._path, self._submit, self._release, self._show = path, submit, release, show
+        self._there = {shard.digest: shard for shard in index.shards if (path / shard.file).is_file()}
+        self._index = msgspec.structs.replace(index, shards=(), complete=False)
+        self._started = time.monotonic()
+        self._asked: deque[tuple[Shard, Job[Activations]]] = deque()
+
+    def run(self, wanted: Iterable[Shard], ahead: int) -> ActivationStore:
+        """Go through the corpus. Whatever interrupts it, the shards that were finished stay, and no job is left behind."""
+        try:
+            for shard in wanted:
+                if known := self._there.get(shard.digest):
+                    self._drain(0)
+                    self._enter(known)
+                    continue
+                self._asked.append((shard, self._submit(shard.request)))
+                self._drain(ahead - 1)
+            self._drain(0)
+        finally:
+            for _, job in self._asked:
+                job.cancel()
+        self._index = msgspec.structs.replace(self._index, complete=True)
+        write_index(self._path, self._index)
+        return ActivationStore(self._path, self._index)
+
+    def _drain(self, left: int) -> None:
+        """Wait for the oldest shards until no more than `left` are under way."""
+        while len(self._asked) > left:
+            shard, job = self._asked[0]
+            while not job.wait(_SHOW_SECONDS):
+                self._tell()
+            made = job.result()
+            self._asked.popleft()
+            made.save(self._path / shard.file)
+            self._release(job.id)
+            tokens = sum(len(row.positions) for row in made.rows)
+            self._enter(ShardEntry(shard.file, shard.digest, shard.first, len(made.meta.rows), tokens, made.nbytes))
+            self._tell()
+
+    def _enter(self, entry: ShardEntry) -> None:
+        self._index = msgspec.structs.replace(self._index, shards=(*self._index.shards, entry))
+        write_index(self._path, self._index)
+
+    def _tell(self) -> None:
+        if self._show is not None and time.monotonic() - self._started > 1.0:
+            texts = sum(shard.texts for shard in self._index.shards)
+            self._show(Progress("running", done=texts, unit="texts"))
+
+
+def ahead(groups: int) -> int:
+    """How many shards to ask for at once, so that no group waits for another's."""
+    return _AHEAD * max(1, groups)
+
+
+def open_index(path: Path, card: ModelCard, layers: dict[str, tuple[int, ...]]) -> StoreIndex:
+    """The index of a store that is to be filled. Raises RequestError when it holds something else."""
+    path.mkdir(parents=True, exist_ok=True)
+    fresh = StoreIndex(card.name, card.digest, layers)
+    if not any(path.iterdir()):
+        return fresh
+    found = read_store(path).index
+    if (found.checkpoint, found.layers) != (fresh.checkpoint, fresh.layers):
+        raise RequestError(
+            f"{path} holds activations of {found.model} ({found.checkpoint[:12]}) at {_described(found)}, not of {card.name} "
+            f"({card.digest[:12]}) at {_described(fresh)}; choose another directory"
+        )
+    return found
+
+
+def _described(index: StoreIndex) -> str:
+    return ", ".join(f"{site}{list(layers)}" for site, layers in index.layers.items())
