@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from .client.job import Job, Progress
+from .client.waiting import ACKNOWLEDGE_SECONDS
 from .data.activation_store import ActivationStore, ShardEntry, StoreIndex, read_store, write_index
 from .data.activations import Activations
 from .errors import RequestError
@@ -117,6 +118,8 @@ class Writer:
         finally:
             for _, job in self._asked:
                 job.cancel()
+            for _, job in self._asked:
+                job.wait(ACKNOWLEDGE_SECONDS)
         self._index = msgspec.structs.replace(self._index, complete=True)
         write_index(self._path, self._index)
         return ActivationStore(self._path, self._index)
