@@ -1,8 +1,11 @@
-"""The engine on several ranks, as real processes: `run_on` gives the outcomes of rank 0.
+"""The engine on several ranks, as real processes: `run_on` and `run_on_nodes` give the outcomes of rank 0.
 
-Run as `python -m tests.engine.ranked RANK SIZE DIRECTORY`: reads DIRECTORY/cases, and rank 0 writes DIRECTORY/outcomes.
+Run as `python -m tests.engine.ranked RANK SIZE DIRECTORY`: reads DIRECTORY/cases, and rank 0 writes DIRECTORY/outcomes. With
+"env" as RANK the ranks meet as torchrun tells them.
 """
 
+import os
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,6 +16,7 @@ import torch
 
 from interp_magics.engine import ranks as group
 from interp_magics.engine.protocol import NoObjects, Outcome, Quiet, Task
+from interp_magics.engine.transformers_engine import reading
 from interp_magics.engine.transformers_engine.load import load
 from interp_magics.launch.config import ModelSpec
 from interp_magics.program.language import Program
@@ -30,25 +34,44 @@ class Case:
 
 def run_on(size: int, directory: Path, cases: Sequence[Case]) -> list[list[Outcome | Exception]]:
     """Outcomes of every case on `size` ranks; the last outcome of a case is that of a row read again from what was held."""
+    here = [sys.executable, "-m", "tests.engine.ranked"]
+    return _outcomes([[*here, str(rank), str(size), str(directory)] for rank in range(size)], directory, cases)
+
+
+def run_on_nodes(directory: Path, cases: Sequence[Case]) -> list[list[Outcome | Exception]]:
+    """The same on two ranks, each started by a torchrun of its own as on two hosts."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--max-restarts=0"]
+    torchrun += ["--rdzv-backend=static", "--master-addr=127.0.0.1", f"--master-port={port}"]
+    script = ["-m", "tests.engine.ranked", "env", "2", str(directory)]
+    return _outcomes([[*torchrun, f"--node-rank={node}", *script] for node in (0, 1)], directory, cases)
+
+
+def _outcomes(
+    commands: Sequence[Sequence[str]], directory: Path, cases: Sequence[Case]
+) -> list[list[Outcome | Exception]]:
     torch.save(list(cases), directory / "cases")
-    started = [
-        subprocess.Popen([sys.executable, "-m", "tests.engine.ranked", str(rank), str(size), str(directory)])
-        for rank in range(size)
-    ]
+    started = [subprocess.Popen(command) for command in commands]
     try:
         for process in started:
             assert process.wait(240) == 0
     finally:
         for process in started:
-            process.kill()
+            process.terminate()
             process.wait()
     return torch.load(directory / "outcomes", weights_only=False)
 
 
-def main(rank: int, size: int, directory: Path) -> None:
+def main(rank: str, size: int, directory: Path) -> None:
     torch.set_num_threads(1)
+    reading.WAITING = 8
     cases: list[Case] = torch.load(directory / "cases", weights_only=False)
-    ranks = group.join(rank, size, str(directory / "rendezvous"))
+    if rank == "env":
+        ranks = group.join(int(os.environ["RANK"]), size, "env://")
+    else:
+        ranks = group.join(int(rank), size, str(directory / "rendezvous"))
     made = []
     for case in cases:
         engine = load(ModelSpec(case.path.name, str(case.path), dtype=case.dtype, device="cpu"), ranks)
@@ -63,4 +86,4 @@ def main(rank: int, size: int, directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))

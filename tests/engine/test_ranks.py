@@ -15,6 +15,7 @@ from interp_magics.program.language import (
     Edit,
     Gradient,
     Ids,
+    Last,
     Lens,
     LogitDifference,
     LogProbability,
@@ -36,7 +37,7 @@ FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "olmo
 ROWS = [[0, 17, 44, 9, 120, 301, 77, 3], [0, 5, 6], [0, 200, 201, 202, 203, 204, 205]]
 LENS = Lens(top_k=4, track=(7, 300, 388))
 #: By number of ranks; four do not divide the two key-value heads of the others.
-GROUPS = {2: FAMILIES, 4: ["gpt_neox", "gpt2"]}
+GROUPS = {2: FAMILIES, 4: ["gpt_neox", "gpt2"], "2 nodes": ["llama", "gpt2"]}
 SHARDED = ("q", "k", "v", "head_out", "mlp_act")
 
 
@@ -89,9 +90,17 @@ def _programs(card):
         made.append(
             Program(rows, (Stage((Tap("resid_post"), *lens), copy if "resid_mid" in card.sites else copy[:1]),))
         )
+    made.append(_sweep())
     made.append(_gradients(card))
     made.append(program([ROWS[0]], [Tap("resid_post", layers=(99,))]))
     return made
+
+
+def _sweep():
+    """Rows that share the beginning of their prompts."""
+    edits = tuple(Edit("resid_post", 1, Add(vector("d"), float(i)), Last(), rows=(i,)) for i in range(4))
+    rows = tuple(Row(Ids((*ROWS[0], 5, 6, 7, i)), Sampling(3)) for i in (8, 8, 9, 8))
+    return Program(rows, (Stage((Tap("resid_post", reduce=LENS), Tap("mlp_out")), edits),))
 
 
 def _gradients(card):
@@ -120,7 +129,10 @@ def pairs(engine, root, tmp_path_factory):
             programs, objects = _programs(served.card), _objects(served.card)
             cases.append(ranked.Case(root / name, programs, objects))
             alone.append([_try(served, one, objects) for one in programs])
-        several = ranked.run_on(size, tmp_path_factory.mktemp("ranks"), cases)
+        directory = tmp_path_factory.mktemp("ranks")
+        several = (
+            ranked.run_on(size, directory, cases) if isinstance(size, int) else ranked.run_on_nodes(directory, cases)
+        )
         made |= {(size, n): pair for n, pair in zip(names, zip(alone, several, strict=True), strict=True)}
     return made
 

@@ -10,6 +10,7 @@ import pytest
 
 import interp_magics as im
 from interp_magics.errors import RequestError
+from interp_magics.program.language import Gradient, Ids, LogitDifference, Program, Row, Stage, Tap
 from tests.pool.conftest import named
 
 IDS = [0, 17, 44, 9, 120, 301]
@@ -66,6 +67,58 @@ def test_a_rank_that_is_killed_brings_the_group_back_and_the_job_is_answered(ran
     assert job.progress.attempt == 2 and not before & {p.pid for p in _ranks(own)}
     again = two_ranks.generate([IDS] * 4, **options)
     assert all(np.array_equal(a.completion_ids, b.completion_ids) for a, b in zip(made, again, strict=True))
+
+
+ROWS = [[0, *range(17 + i, 120 + i)] for i in range(120)]
+
+
+def _backward(pool, wait=True):
+    gradient = Gradient(LogitDifference(5, 9), tuple(Tap(site) for site in ("resid_post", "attn_out", "mlp_out")))
+    rows = tuple(Row(Ids(tuple(ids))) for ids in ROWS)
+    return pool.run(Program(rows, (Stage(gradients=(gradient,)),)), wait=wait)
+
+
+def _same_slopes(one, other):
+    return all(
+        np.array_equal(one.gradient(tap=tap, row=r)["values"], other.gradient(tap=tap, row=r)["values"])
+        for tap in range(3)
+        for r in (0, 77)
+    )
+
+
+WORK = {
+    "prefill": (
+        lambda pool, wait=True: pool.capture(ROWS * 2, reduce="moments", wait=wait),
+        lambda one, other: all(
+            np.array_equal(
+                one.array("resid_post", row=r, statistic="mean"), other.array("resid_post", row=r, statistic="mean")
+            )
+            for r in (0, 77)
+        ),
+    ),
+    "lens": (
+        lambda pool, wait=True: pool.lens(ROWS, sites="resid_post,attn_out,mlp_out", track=[5, 6, 7], wait=wait),
+        lambda one, other: all(np.array_equal(a.top_ids, b.top_ids) for a, b in zip(one, other, strict=True)),
+    ),
+    "backward": (_backward, _same_slopes),
+}
+
+
+@pytest.mark.parametrize("work", WORK)
+def test_a_rank_that_is_killed_in_any_part_of_the_work_brings_the_group_back(work, own, two_ranks):
+    """Killed a while after the job began, where by then this kind of work spends its time; the answer comes once."""
+    call, same = WORK[work]
+    started = time.monotonic()
+    wanted = call(two_ranks)
+    took = time.monotonic() - started
+    for rank, share in ((1, 0.5), (0, 0.7)):
+        job = call(two_ranks, wait=False)
+        time.sleep(took * share)
+        before = {p.pid for p in _ranks(own)}
+        assert not job.done
+        os.kill(sorted(before)[rank], signal.SIGKILL)
+        assert same(job.result(60), wanted)
+        assert not before & {p.pid for p in _ranks(own)}
 
 
 def test_heads_that_the_ranks_do_not_divide_are_refused_before_any_process_starts(own, model):
