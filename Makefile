@@ -21,10 +21,10 @@ test: .venv/test js/node_modules/.made  ## everything
 	cd js && $(NPM) run check && $(NPM) test && $(NPM) run build
 	$(BIN)/python -m pytest
 
-bench: .venv/test  ## speed beside the peers; see benchmarks/README.md
+bench: .venv/bench  ## speed beside the peers; see benchmarks/README.md
 	$(BIN)/python -m benchmarks
 
-bench-peers: .venv/test  ## the same work by other libraries, each in an environment of its own under .peers
+bench-peers: .venv/bench  ## the same work by other libraries, each in an environment of its own under .peers
 	$(BIN)/python -m benchmarks.peers
 
 install: .venv/installed
@@ -37,6 +37,10 @@ install: .venv/installed
 
 .venv/test: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,test]'
+	touch $@
+
+.venv/bench: .venv/test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,test,bench]'
 	touch $@
 
 # npm of the environment, so that no Node need be installed.

@@ -12,16 +12,16 @@ from interp_magics.engine.transformers_engine.load import load
 from interp_magics.launch.config import ModelSpec
 
 
-def save_reference(directory: Path) -> Path:
+def save_reference(directory: Path, layers: int = 12) -> Path:
     """Write the checkpoint; its tokenizer is the demo model's and is not used."""
     config = LlamaConfig(
         vocab_size=32000,
         hidden_size=512,
         intermediate_size=1408,
-        num_hidden_layers=12,
+        num_hidden_layers=layers,
         num_attention_heads=8,
         num_key_value_heads=8,
-        max_position_embeddings=2048,
+        max_position_embeddings=4096,
         tie_word_embeddings=False,
         eos_token_id=None,
         bos_token_id=None,
@@ -33,7 +33,7 @@ def save_reference(directory: Path) -> Path:
     return directory
 
 
-def reference_engine() -> TransformersEngine:
+def reference_engine(layers: int = 12) -> TransformersEngine:
     """The checkpoint, saved and loaded as any other."""
     with tempfile.TemporaryDirectory() as directory:
-        return load(ModelSpec("reference", str(save_reference(Path(directory))), device="cpu"))
+        return load(ModelSpec("reference", str(save_reference(Path(directory), layers)), device="cpu"))

@@ -74,13 +74,14 @@ def _spread(size: int) -> list[float]:
 
 def main() -> None:
     torch.set_num_threads(1)
-    one, two = _spread(1), _spread(2)
+    one, two, four = _spread(1), _spread(2), _spread(4)
     write(
         "kernel",
         {
             "fp32: kernel / its matrix products": {**over_products(torch.float32), "floor": 1.25, "aim": 1.1},
             "bf16: kernel / its matrix products": {**over_products(torch.bfloat16), "floor": 1.6, "aim": 1.3},
             "CPU time of a rank of two / of one (floor 0.58, aim 0.52)": max(two) / one[0],
+            "CPU time of a rank of four / of one": max(four) / one[0],
         },
     )
 

@@ -45,10 +45,10 @@ def write(name: str, measured: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps({**measured, "on": machine}, indent=1) + "\n")
     for key, value in measured.items():
-        if isinstance(value, dict) and "ratio" not in value:
+        if key == "sides":
             for name, one in value.items():
                 print(f"  {name:<20} {one['ratio']:.2f}  [{one['low']:.2f}, {one['high']:.2f}]  {one['seconds']} s")
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and "ratio" in value:
             bounds = f"[{value['low']:.3f}, {value['high']:.3f}]"
             print(f"{key:<44} {value['ratio']:.3f}  {bounds}  floor {value['floor']} aim {value['aim']}")
         else:
