@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
-import torch
 
-from ..engine.protocol import DEVICE_FAULTS, Engine, Outcome, Task
+from ..engine.protocol import DEVICE_FAULTS, Engine, Outcome, Task, out_of_memory
 from ..errors import Cancelled, RequestError
 from ..launch.config import WorkLimits
 from ..methods import plans, runs
@@ -172,9 +171,9 @@ class Batch:
             outcome = self._engine.reread(tasks[0], held)
         except DEVICE_FAULTS:
             raise
-        except (MemoryError, torch.OutOfMemoryError):
-            return False  # a pass is split where memory is short, a decoding is not
         except Exception as error:
+            if out_of_memory(error):
+                return False  # a pass is split where memory is short, a decoding is not
             self._fail(assign, error)
             return True
         if outcome is None:
@@ -259,6 +258,6 @@ def describe(error: Exception) -> tuple[str, str]:
         return "cancelled", str(error)
     if isinstance(error, ObjectMissing):
         return "missing", "an object of the job expired before it ran; submit it again"
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+    if out_of_memory(error):
         return "out_of_memory", "the model's device ran out of memory, alone too; use fewer tokens, layers or rows"
     return "internal", f"{type(error).__name__}: {error}"

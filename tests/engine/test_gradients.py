@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from interp_magics.engine.transformers_engine.gradients import Differentiated
+from interp_magics.errors import RequestError
 from interp_magics.program.language import (
     Add,
     At,
@@ -76,6 +78,7 @@ def by_autograd(model, ids, metric):
     return value.item(), torch.stack([stream.grad[0] for stream in caught])
 
 
+_NOT_NODES = ("embed", "attn_pattern", "ln_final", "logits")
 METRICS = [LogitDifference(7, 300), LogProbability(44), Loss()]
 
 
@@ -214,3 +217,43 @@ def test_integrated_gradients_are_complete(name, engine):
     slopes = torch.stack([found.readings[0].values[k]["values"][0] for k in range(steps)])
     attribution = (slopes.mean(0) * (embedded - baseline)).sum()
     assert float(attribution) == pytest.approx(found.metric[-1] - found.metric[-2], rel=0.03, abs=0.02)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_sparing_memory_gives_the_same_gradients(name, engine, monkeypatch):
+    """The first try of a program that is alone finds no memory; the second keeps only what enters each block."""
+    served = engine(name)
+    torch.manual_seed(5)
+    objects = stored(d=torch.randn(served.card.d_model))
+    sites = [site for site in SITES if site in served.card.sites and site not in _NOT_NODES]
+    edits = [Edit("resid_post", 1, Add(vector("d"), 2.0), At((1,)))]
+    asked = of(
+        ROWS,
+        Gradient(LogitDifference(7, 300), tuple(Tap(site) for site in sites)),
+        Gradient(Loss(), (Tap(sites[-1]),)),
+        edits=edits,
+    )
+    wanted = run(served, asked, objects=objects)[0].gradients
+    runs, whole = [], Differentiated.run
+
+    def short(self, gradients):
+        runs.append(self._sparing)
+        if not self._sparing:
+            raise torch.OutOfMemoryError("no more")
+        return whole(self, gradients)
+
+    monkeypatch.setattr(Differentiated, "run", short)
+    made = run(served, asked, objects=objects)[0].gradients
+    assert runs == [False, True]
+    for one, other in zip(made[0], wanted[0], strict=True):
+        assert one.metric == pytest.approx(other.metric)
+        for mine, theirs in zip(one.readings, other.readings, strict=True):
+            for a, b in zip(mine.values, theirs.values, strict=True):
+                assert (a["values"] - b["values"]).abs().max() < 1e-5
+
+
+def test_a_family_whose_patterns_cannot_be_frozen_says_so(engine, monkeypatch):
+    served = engine("llama")
+    monkeypatch.delattr("transformers.models.llama.modeling_llama.eager_attention_forward")
+    with pytest.raises(RequestError, match="attention patterns of llama cannot be frozen"):
+        run(served, of(ROWS[:1], Gradient(Loss(), (Tap("resid_post"),), ("attention",))))

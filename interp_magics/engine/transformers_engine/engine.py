@@ -21,6 +21,7 @@ from ..protocol import (
     Reading,
     RowOutcome,
     Task,
+    out_of_memory,
 )
 from ..ranks import Ranks
 from ..tokens import Encoded, Tokens
@@ -185,6 +186,8 @@ class TransformersEngine:
     ) -> None:
         for batch in self._batches(bound, stage):
             error = self._try_batch(batch, stage, host)
+            if out_of_memory(error) and len(batch) == 1 and batch[0][1].gradients:
+                error = self._try_batch(batch, stage, host, sparing=True)
             if error is not None and len(batch) > 1:
                 for alone in batch:
                     self._run_stage([alone], stage, host, results)
@@ -203,14 +206,16 @@ class TransformersEngine:
                 elif stage + 1 == len(one.program.stages):
                     results[one.number] = one.outcome()
 
-    def _try_batch(self, batch: list[tuple[_Running, BoundStage]], stage: int, host: Host) -> Exception | None:
+    def _try_batch(
+        self, batch: list[tuple[_Running, BoundStage]], stage: int, host: Host, sparing: bool = False
+    ) -> Exception | None:
         """Run a batch; what went wrong, without the frames that would keep its memory alive.
 
         A fault of the whole device is raised: nothing more can be computed in this process. So is a fault that another
         rank may not have had: the ranks are out of step.
         """
         try:
-            self._run_batch(batch, stage, host)
+            self._run_batch(batch, stage, host, sparing)
         except Exception as error:
             meant = self._out_of_step(error)
             if isinstance(meant, DEVICE_FAULTS):
@@ -242,7 +247,7 @@ class TransformersEngine:
             if batch:
                 yield batch
 
-    def _run_batch(self, batch: list[tuple[_Running, BoundStage]], stage: int, host: Host) -> None:
+    def _run_batch(self, batch: list[tuple[_Running, BoundStage]], stage: int, host: Host, sparing: bool) -> None:
         rows: list[BatchRow] = []
         parts: list[Part] = []
         for one, plan in batch:
@@ -264,7 +269,7 @@ class TransformersEngine:
                 cut = best_cut(*_beginnings(batch)) if kind is _Kind.SHARING else None
                 there = _Undisturbed(host) if eager else host
                 self._runner.run(rows, tape, there, reader.passed, cut, reader.most_tokens)
-        self._differentiate(batch, [part.place for part in parts], rows)
+        self._differentiate(batch, [part.place for part in parts], rows, sparing)
         with torch.inference_mode():
             for (one, _), part in zip(batch, parts, strict=True):
                 if all(row.finish not in ("cancelled", "overflow") for row in one.rows.values()):
@@ -275,7 +280,11 @@ class TransformersEngine:
                         one.error = fault
 
     def _differentiate(
-        self, batch: list[tuple[_Running, BoundStage]], places: list[Mapping[int, int]], rows: list[BatchRow]
+        self,
+        batch: list[tuple[_Running, BoundStage]],
+        places: list[Mapping[int, int]],
+        rows: list[BatchRow],
+        sparing: bool,
     ) -> None:
         """Take the gradients of a stage: a pass with a graph for all that freeze the same."""
         found: list[list[GradientReading | None]] = [[None] * len(plan.gradients) for _, plan in batch]
@@ -285,7 +294,7 @@ class TransformersEngine:
             tape = Tape(self._runner.arch, rows, self._runner.ranks)
             for (_, plan), place in zip(batch, places, strict=True):
                 place_edits(tape, plan, place)
-            passed = Differentiated(self._runner, rows, tape, prefill_pass(rows))
+            passed = Differentiated(self._runner, rows, tape, prefill_pass(rows), sparing)
             given = [Wanted(batch[t][1].gradients[g], places[t], batch[t][0].kept) for t, g in alike]
             for (t, g), reading in zip(alike, passed.run(given), strict=True):
                 found[t][g] = reading

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
+from ...errors import RequestError
+
 _NAME = "interp_frozen"
 
 
@@ -22,6 +24,9 @@ def frozen(model: Any, decoder: nn.Module, what: tuple[str, ...]) -> Iterator[No
                 if _is_norm(module):
                     stack.callback(module.register_forward_hook(_frozen_norm).remove)
         if "attention" in what:
+            if not hasattr(sys.modules[type(decoder).__module__], "eager_attention_forward"):
+                family = model.config.get_text_config().model_type
+                raise RequestError(f"the attention patterns of {family} cannot be frozen; freeze the norms alone")
             usual = model.config.get_text_config()._attn_implementation
             AttentionInterface.register(_NAME, _frozen_attention)
             AttentionMaskInterface.register(_NAME, eager_mask)

@@ -5,6 +5,7 @@ nodes that the tape put in. Rows are independent, so the derivative of the sum o
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from .frozen import frozen
 from .loop import Runner
 from .plan import BoundGradient, BoundTap, Kept, canonical, chosen_positions
 from .reduce import finish, read
+from .spared import spared
 from .tape import Address, Record, Tape
 
 
@@ -43,16 +45,22 @@ class _Target:
 
 
 class Differentiated:
-    """One pass of a batch with a graph, and the gradients that are taken through it."""
+    """One pass of a batch with a graph, and the gradients that are taken through it. `sparing` memory takes a pass more."""
 
-    def __init__(self, runner: Runner, rows: Sequence[BatchRow], tape: Tape, call: Pass) -> None:
+    def __init__(self, runner: Runner, rows: Sequence[BatchRow], tape: Tape, call: Pass, sparing: bool) -> None:
         self._runner, self._rows, self._tape, self._call = runner, rows, tape, call
+        self._sparing = sparing
 
     def run(self, gradients: Sequence[Wanted]) -> list[GradientReading]:
         """Readings in the order of `gradients`, which must all freeze alike."""
         nodes = self._tape.differentiate(sorted({address for one in gradients for address in one.bound.addresses}))
         freeze = gradients[0].bound.gradient.freeze
-        with torch.enable_grad(), frozen(self._runner.model, self._runner.arch.decoder, freeze), self._tape.installed():
+        with ExitStack() as stack:
+            stack.enter_context(torch.enable_grad())
+            stack.enter_context(frozen(self._runner.model, self._runner.arch.decoder, freeze))
+            if self._sparing:
+                stack.enter_context(spared(self._runner.arch.blocks))
+            stack.enter_context(self._tape.installed())
             hidden = self._runner.forward(self._rows, self._tape)
             last = len(gradients) - 1
             return [

@@ -105,6 +105,7 @@ class Tape:
         self._records: dict[Address, Record] = {}
         self._nodes: dict[Address, Tensor] | None = None
         self._stack: Pass | None = None
+        self._again = False
         self._bases: dict[int, Tensor] = {}
         self._wanted_nodes: set[Address] = set()
         self._places: dict[int, tuple[Tensor, Tensor] | None] = {}
@@ -146,11 +147,11 @@ class Tape:
 
     @contextmanager
     def during(self, call: Pass) -> Iterator[None]:
-        """One forward call over `call`."""
-        self._stack, self._places = call, {}
-        yield
-        self._stack = None
+        """One forward call over `call`. Blocks of it that are run once more afterwards are edited the same, and not read."""
+        self._stack, self._places, self._again = call, {}, False
         self._bases.clear()
+        yield
+        self._again = True
 
     def width(self, address: Address) -> int:
         """The first axis of a site: the stream's width, heads or neurons."""
@@ -206,12 +207,14 @@ class Tape:
         """
         if self._nodes is None or address not in self._wanted_nodes:
             return value
-        self._nodes[address] = value.view_as(value)
-        return self._nodes[address]
+        node = value.view_as(value)
+        if not self._again:
+            self._nodes[address] = node
+        return node
 
     def _keep(self, address: Address, port: Port, value: Tensor) -> None:
         record = self._records.get(address)
-        if record is not None and self._stack is not None:
+        if record is not None and self._stack is not None and not self._again:
             record.add(self._stack, port.view(value))
 
     def _targets(self, edit: BoundEdit) -> tuple[Tensor, Tensor] | None:
