@@ -92,6 +92,7 @@ class Pool(Attached):
         seed: int | None = None,
         steer: object = (),
         keep: int = 0,
+        stream: bool = False,
         **call: Any,
     ) -> Any:
         """What the model was about to say at every layer and position.
@@ -99,7 +100,8 @@ class Pool(Attached):
         Returns a LensRun (a list for several texts), or a Job with `wait=False`. `track` names tokens, as ids or texts that
         are one token each, whose log-probability and rank are given everywhere. `generate` continues the text by so many
         tokens; `steer` takes vectors and edits. `keep` seconds long the worker holds what it read, so that `decode` and
-        `values` of the run need no new pass. Raises RequestError before anything runs.
+        `values` of the run need no new pass. With `stream` the job's `progress.partial` grows with what is decoded. Raises
+        RequestError before anything runs.
         """
         chosen, steering = building.texts(text), building.steering(steer)
         request = building.lens(
@@ -114,6 +116,7 @@ class Pool(Attached):
             track=track,
             sampled=building.sampling(generate, temperature, top_p, stop, seed),
             keep=keep,
+            stream=stream,
         )
         return self._run(request, chosen.many, steering.objects, **call)
 

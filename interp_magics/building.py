@@ -198,6 +198,7 @@ def lens(
     sampled: Sampling | None = None,
     keep: int = 0,
     kept: Handle | None = None,
+    stream: bool = False,
 ) -> LensRequest:
     """A lens request from a call's arguments."""
     return LensRequest(
@@ -212,6 +213,7 @@ def lens(
         steer=steer.edits,
         keep=seconds(keep),
         kept=kept,
+        stream=bool(stream),
     )
 
 

@@ -42,6 +42,11 @@ def _(run: LensRun) -> Any:
     return Lens(_lens_data(run))
 
 
+@view.refresh.register
+def _(run: LensRun, shown: Any) -> None:
+    shown.show(_lens_data(run))
+
+
 @view.html.register
 def _(run: LensRun) -> str:
     from interp_widgets.lens import table

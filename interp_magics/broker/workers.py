@@ -103,7 +103,7 @@ class Workers:
         elif isinstance(message, Event):
             job = self._find(group, message.job)
             if job and job.attempt == message.attempt:
-                self._event(job, message)
+                self._event(job, message, buffers[0] if buffers else None)
         elif isinstance(message, Done):
             self._done(group, message, buffers, now)
         elif isinstance(message, Failed):
@@ -174,12 +174,12 @@ class Workers:
                 return self._book.jobs[key]
         return None
 
-    def _event(self, job: Job, event: Event) -> None:
+    def _event(self, job: Job, event: Event, payload: Buffer | None = None) -> None:
         """Pass on what happens to a job or a part of it, in the words of the job."""
         whole = self._book.whole(job)
         row = event.row + getattr(job.request, "first", 0)
         told = msgspec.structs.replace(event, job=whole.key[1], attempt=whole.attempt, row=row)
-        self._out.clients(whole.followers, told)
+        self._out.clients(whole.followers, msgspec.structs.replace(told, buffers=()), payload)
 
     def _fail(self, job: Job, code: str, message: str, worker: str = "") -> None:
         """Tell the end of a job that ended badly, or settle the job of which it is a part."""

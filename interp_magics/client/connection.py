@@ -214,7 +214,7 @@ class Connection:
 
     def _take_of_job(self, tracked: _Tracked, message: Any, buffers: list[Any]) -> None:
         if isinstance(message, Event):
-            tracked.job.take_event(message)
+            tracked.job.take_event(message, buffers[0] if buffers else None)
         elif isinstance(message, Accepted):
             tracked.job.take_place(message.ahead)
         elif isinstance(message, Done):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
+from ..data import lens_run, results
 from ..errors import Cancelled, TimedOut
 from ..wire.messages import Event
 
@@ -18,7 +19,8 @@ State = str
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a job is: its state, how many wait before it (an estimate), how much of its work is done."""
+    """Where a job is: its state, how many wait before it (an estimate), how much of its work is done; `partial` is what is
+    there of the result of a job of one text that streams."""
 
     state: State
     ahead: int = 0
@@ -27,6 +29,7 @@ class Progress:
     text: str = ""
     attempt: int = 0
     unit: str = "tokens"
+    partial: Any = None
 
     def __str__(self) -> str:
         if self.state == "queued":
@@ -127,20 +130,27 @@ class Job(Generic[T]):
         with self._changed:
             self._listeners.append(listener)
 
-    def take_event(self, event: Event) -> None:
-        """What the connection heard of it."""
+    def take_event(self, event: Event, data: Any = None) -> None:
+        """What the connection heard of it, perhaps with a part of its result."""
         if event.part == "restart":
             self._update(Progress("queued", attempt=event.attempt), None)
             with self._changed:
                 self._parts.clear()
                 self._restarts += 1
             return
-        state = {"generated": "running", "started": "running", "progress": "running"}.get(event.part, event.part)
+        state = {"generated": "running", "started": "running", "progress": "running", "lens": "running"}.get(
+            event.part, event.part
+        )
         done, total, unit = event.done, event.total, "texts" if event.part == "progress" else "tokens"
         if self._progress.unit == "texts" and event.part != "progress":
             # How far a job of many texts is, is not told by one of them.
             done, total, unit = self._progress.done, self._progress.total, "texts"
-        self._update(Progress(state, event.ahead, done, total, event.text, event.attempt, unit), event)
+        partial = self._progress.partial
+        if event.part == "lens" and data is not None:
+            done, total = self._progress.done, self._progress.total
+            partial = _joined(partial, data, event.row)
+        text = event.text or self._progress.text
+        self._update(Progress(state, event.ahead, done, total, text, event.attempt, unit, partial), event)
 
     def take_place(self, ahead: int) -> None:
         """It is queued, with so many before it."""
@@ -183,3 +193,11 @@ class Job(Generic[T]):
                 listener()
             except RuntimeError:
                 self._listeners.remove(listener)
+
+
+def _joined(before: Any, data: Any, row: int) -> Any:
+    """A run as far as it is there, with what has come of it now. Of several texts the first is shown as it grows."""
+    if row:
+        return before
+    (piece,) = results.decode(data)
+    return piece if before is None else lens_run.extended(before, piece)

@@ -135,6 +135,18 @@ class LensRun(Viewed):
         return f"LensRun({self.provenance.model!r}, {what}, {len(self.token_ids)} tokens)"
 
 
+def extended(run: LensRun, more: LensRun) -> LensRun:
+    """A run with the positions of a later part of it."""
+    meta = msgspec.structs.replace(more.meta, strings={**run.meta.strings, **more.meta.strings})
+    by_position = {"positions": 0} | dict.fromkeys(_BY_POSITION, 2)
+    arrays = {}
+    for name in _ARRAYS:
+        before, after = getattr(run, name), getattr(more, name)
+        joins = name in by_position and before is not None
+        arrays[name] = np.concatenate([before, after], by_position[name]) if joins else after
+    return LensRun(meta, **arrays)
+
+
 class LensRuns(Viewed, list[LensRun]):
     """Runs of several texts, in order: a list that shows itself."""
 
@@ -142,6 +154,7 @@ class LensRuns(Viewed, list[LensRun]):
         return "\n\n".join(str(run) for run in self)
 
 
+_BY_POSITION = ("top_ids", "top_logprobs", "entropy", "kl_final", "tracked_logprobs", "tracked_ranks")
 _ARRAYS = tuple(name for name in LensRun.__dataclass_fields__ if name != "meta")
 KIND = "lens"
 

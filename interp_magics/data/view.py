@@ -12,6 +12,12 @@ def widget(result: Any) -> Any:
 
 
 @singledispatch
+def refresh(result: Any, shown: Any) -> None:
+    """Let `shown`, a widget of an earlier state of a result, show this one."""
+    raise TypeError(f"a {type(result).__name__} has no widget")
+
+
+@singledispatch
 def html(result: Any) -> str:
     """A static view of a result, without scripts."""
     raise TypeError(f"a {type(result).__name__} has no HTML view")

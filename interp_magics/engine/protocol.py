@@ -40,11 +40,14 @@ class Objects(Protocol):
 
 class Host(Protocol):
     """What drives an engine: asked at every step whether a task was cancelled and whether other work waits, told what was
-    generated. In `pause` it may run that other work on the engine; the rows of the present run stay where they are."""
+    generated, and what lenses that stream have decoded since they told last. In `pause` it may run that other work on the
+    engine; the rows of the present run stay where they are."""
 
     def cancelled(self, task: int) -> bool: ...
 
     def generated(self, task: int, row: int, completion: Sequence[int]) -> None: ...
+
+    def decoded(self, task: int, rows: Sequence["RowOutcome"], readings: Sequence["Reading"]) -> None: ...
 
     def waiting(self) -> bool: ...
 
@@ -58,6 +61,9 @@ class Quiet:
         return False
 
     def generated(self, task: int, row: int, completion: Sequence[int]) -> None:
+        return None
+
+    def decoded(self, task: int, rows: Sequence["RowOutcome"], readings: Sequence["Reading"]) -> None:
         return None
 
     def waiting(self) -> bool:

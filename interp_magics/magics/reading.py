@@ -7,6 +7,7 @@ from typing import Any
 from IPython.core.error import UsageError
 
 from .arguments import code, filled, positions, variable
+from .progress import in_notebook
 from .session import Session, per_vector, user_faults
 
 #: Options of the magics by the names of the call's arguments.
@@ -73,6 +74,8 @@ def call(session: Session, method: str, given: argparse.Namespace, text: str, ou
         if given.dry_run:
             request = session.pool.request(method, written, **chosen, model=given.model)
             return session.pool.estimate(request, given.model)
+        if method == "lens" and given.generate and in_notebook() and not (given.no_wait or given.quiet):
+            chosen["stream"] = True
         return _run(session, getattr(session.pool, method), written, {**chosen, **extra}, given, bound)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import cast
 
-from ..engine.protocol import Engine, Outcome
+from ..engine.protocol import Engine, Outcome, Reading, RowOutcome
 from ..program.language import Program
 from .capture import run as capture
 from .capture.request import CaptureRequest
@@ -35,3 +35,12 @@ def programs(request: Request, engine: Engine) -> tuple[Program, ...]:
 def result(request: Request, outcomes: Sequence[Outcome], engine: Engine) -> bytes:
     """The result of a request as a safetensors object, from the outcomes of its programs."""
     return cast(bytes, _RUNS[type(request)].result(request, outcomes, engine))
+
+
+def partial(
+    request: Request, number: int, rows: Sequence[RowOutcome], readings: Sequence[Reading], engine: Engine
+) -> bytes | None:
+    """What is there already of text `number` of a request that streams; None when rows of it hang together."""
+    if not isinstance(request, LensRequest) or len(rows) != 1 or len(readings) != len(request.sites):
+        return None
+    return lens.partial(request, number, rows, readings, engine)

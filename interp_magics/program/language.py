@@ -190,7 +190,8 @@ class Raw(Struct, frozen=True, tag="raw", forbid_unknown_fields=True):
 class Lens(Struct, frozen=True, tag="lens", forbid_unknown_fields=True):
     """What the stream would predict: top-k ids with true log-probabilities, statistics, tracked tokens.
 
-    `track` lists token ids; entropy and KL(final || here) are in nats over the whole vocabulary.
+    `track` lists token ids; entropy and KL(final || here) are in nats over the whole vocabulary. With `stream` what is
+    decoded is told every few positions, while the row goes on.
     """
 
     kind: str = "logit"
@@ -198,6 +199,7 @@ class Lens(Struct, frozen=True, tag="lens", forbid_unknown_fields=True):
     track: tuple[int, ...] = ()
     entropy: bool = True
     kl_final: bool = True
+    stream: bool = False
 
 
 class Project(Struct, frozen=True, tag="project", forbid_unknown_fields=True):

@@ -189,13 +189,14 @@ class PoolState(_Sent, frozen=True, tag="state"):
 class Event(_Sent, frozen=True, tag="event"):
     """Progress of a job. A new `attempt` begins with part "restart", and what came before it is void.
 
-    `done` and `total` count the tokens of `row` ("generated"), or the texts of a job that is run in slices ("progress").
+    `done` and `total` count the tokens of `row` ("generated"), or the texts of a job that is run in slices ("progress");
+    "lens" brings the positions of a row that were decoded since the last time, as a result in the one buffer.
     """
 
     job: JobId
     attempt: Count
     seq: Count
-    part: Literal["queued", "loading", "started", "restart", "progress", "generated"]
+    part: Literal["queued", "loading", "started", "restart", "progress", "generated", "lens"]
     ahead: int = 0
     done: float = 0.0
     total: float = 0.0

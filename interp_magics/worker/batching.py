@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..engine.protocol import DEVICE_FAULTS, Engine, Outcome, Task, out_of_memory
+from ..engine.protocol import DEVICE_FAULTS, Engine, Outcome, Reading, RowOutcome, Task, out_of_memory
 from ..errors import Cancelled, RequestError
 from ..launch.config import WorkLimits
 from ..methods import plans, runs
@@ -142,6 +142,19 @@ class Batch:
             text=self._engine.tokens.decode(completion),
         )
         self._link.send(event)
+
+    def decoded(self, task: int, rows: Sequence[RowOutcome], readings: Sequence[Reading]) -> None:
+        entry = self._owner[task]
+        number = task - entry.first
+        data = runs.partial(entry.assign.request, number, rows, readings, self._engine)
+        if data is None or len(data) > self._limits.inline_bytes:
+            return
+        entry.seq += 1
+        assign = entry.assign
+        event = Event(
+            job=assign.job, attempt=assign.attempt, seq=entry.seq, part="lens", row=number, done=len(rows[0].token_ids)
+        )
+        self._link.send(event, data)
 
     def _add(self, assign: Assign) -> None:
         objects = JobObjects(self._cache, lambda digest: self._link.object(digest, assign.job))

@@ -150,3 +150,33 @@ def test_stop_cancels_the_job_and_says_so(notebook, cells):
     page.evaluate("void window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
     page.wait_for_function("document.body.innerText.includes('KeyboardInterrupt')", timeout=30_000)
     assert "cancelled" in page.locator(".jp-Notebook").inner_text()
+
+
+def test_the_map_fills_while_the_model_goes_on(notebook, cells, tmp_path):
+    page = notebook("stream", [cells[0], "%config InterpMagics.progress_after = 0.1"])
+    page.wait_for_function("[...document.querySelectorAll('.jp-InputPrompt')].some(p => p.innerText.includes('[2]'))")
+    page.evaluate(
+        """async () => {
+            const app = window.jupyterapp;
+            const notebook = app.shell.currentWidget.content;
+            notebook.activeCellIndex = notebook.widgets.length - 1;
+            await app.commands.execute('notebook:insert-cell-below');
+            notebook.activeCell.model.sharedModel.setSource('%lens -n 110 --seed 1 --temperature 1 The capital');
+            window.seen = [];
+            const look = () => {
+                const busy = document.body.innerText.includes('[*]');
+                const map = document.querySelector('.iw-lens canvas');
+                if (busy && map) window.seen.push(map.getAttribute('aria-label').length, document.querySelector('.iw-scroll').scrollHeight);
+                setTimeout(look, 20);
+            };
+            look();
+            void app.commands.execute('notebook:run-cell');
+        }"""
+    )
+    page.wait_for_function(
+        "[...document.querySelectorAll('.jp-InputPrompt')].some(p => p.innerText.includes('[3]'))", timeout=60_000
+    )
+    drawn(page)
+    heights = page.evaluate("window.seen.filter((_, i) => i % 2)")
+    assert len(set(heights)) >= 2 and heights == sorted(heights)
+    assert page.locator(".iw-lens").count() == 1

@@ -77,6 +77,13 @@ class Lens(anywidget.AnyWidget):
         traits.setdefault("site", data.sites[0])
         super().__init__(header=_header(data, layout, ids), payload=payload, **traits)
 
+    def show(self, data: LensData) -> None:
+        """Show other data of the same kind; pins, cursor and mode stay."""
+        payload, layout, ids = _packed(data)
+        self._data = data
+        with self.hold_sync():
+            self.header, self.payload = _header(data, layout, ids), payload
+
     def to_html(self, path: str | Path) -> Path:
         """Write one offline page with this view as it is now."""
         target = Path(path).expanduser()

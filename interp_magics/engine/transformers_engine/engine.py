@@ -60,14 +60,19 @@ class _Running:
     rows: dict[int, BatchRow] = field(default_factory=dict)
     error: RequestError | None = None
 
-    def outcome(self) -> Outcome:
+    def row_outcomes(self) -> tuple[RowOutcome, ...]:
+        """The rows as they are now."""
         rows = []
         for number in sorted(self.rows):
             row = self.rows[number]
             read_ids = (*row.encoded.ids, *row.completion[:-1])
             rows.append(RowOutcome(number, read_ids, row.prompt_length, tuple(row.completion), row.finish))
+        return tuple(rows)
+
+    def outcome(self) -> Outcome:
+        rows = self.row_outcomes()
         return Outcome(
-            tuple(rows),
+            rows,
             tuple(self.readings),
             tuple(self.gradients),
             held_rows(self.program.stages[-1], rows, self.kept),
@@ -257,11 +262,16 @@ class TransformersEngine:
                 sampling = one.program.rows[number].sampling if stage + 1 == len(one.program.stages) else None
                 one.rows[number] = BatchRow(one.number, number, one.encoded[number], sampling, [])
                 rows.append(one.rows[number])
-            parts.append(Part(plan, one.rows, place))
+            parts.append(Part(one.number, plan, one.rows, place))
         tape = Tape(self._runner.arch, rows, self._runner.ranks)
         for part in parts:
             place_on(tape, part.stage, part.place)
-        reader = Reader(tape, parts, self._runner.readout)
+        running = {one.number: one for one, _ in batch}
+
+        def tell(task: int, readings: tuple[Reading, ...]) -> None:
+            host.decoded(task, running[task].row_outcomes(), readings)
+
+        reader = Reader(tape, parts, self._runner.readout, tell)
         kind = _kind(*batch[0], stage)
         if any(plan.taps for _, plan in batch) or any(row.sampling for row in rows):
             eager = kind is _Kind.PATTERNS
@@ -314,6 +324,9 @@ class _Leading:
     def generated(self, task: int, row: int, completion: Sequence[int]) -> None:
         self._host.generated(self._numbers[task], row, completion)
 
+    def decoded(self, task: int, rows: Sequence[RowOutcome], readings: Sequence[Reading]) -> None:
+        self._host.decoded(self._numbers[task], rows, readings)
+
     def waiting(self) -> bool:
         return self._host.waiting()
 
@@ -333,6 +346,9 @@ class _Undisturbed(Quiet):
 
     def generated(self, task: int, row: int, completion: Sequence[int]) -> None:
         self._host.generated(task, row, completion)
+
+    def decoded(self, task: int, rows: Sequence[RowOutcome], readings: Sequence[Reading]) -> None:
+        self._host.decoded(task, rows, readings)
 
 
 class _Following(Quiet):

@@ -1,7 +1,7 @@
 """What the taps of a batch read. A lens is decoded while the batch runs, a stretch of positions at a time, and the values
 that it alone needs are let go: a long prompt or completion holds no more of them than a short one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -21,12 +21,20 @@ from .tape import Address, Tape
 WAITING = 2048
 #: What the lenses of a batch may hold of one pass over its prompts.
 HELD_BYTES = 128 << 20
+#: Passes after which a lens that streams decodes what it has.
+STREAM_PASSES = 8
+
+
+#: Told of what the streaming lenses of a task have decoded since the last time.
+Tell = Callable[[int, tuple[Reading, ...]], None]
 
 
 @dataclass
 class Part:
-    """One program in the batch: its stage, its rows by number, the batch row of each, and why it cannot be read."""
+    """One program in the batch: its task's number, its stage, its rows by number, the batch row of each, and why it cannot
+    be read."""
 
+    task: int
     stage: BoundStage
     rows: Mapping[int, BatchRow]
     place: Mapping[int, int]
@@ -35,8 +43,9 @@ class Part:
 
 @dataclass
 class _Decoded:
-    """What a lens has decoded so far of each of its rows."""
+    """What a lens has decoded so far of each of its rows; `seen` is how far each batch row had been read then."""
 
+    seen: dict[int, int] = field(default_factory=dict)
     positions: dict[int, list[int]] = field(default_factory=dict)
     arrays: dict[int, list[LensArrays]] = field(default_factory=dict)
 
@@ -54,13 +63,14 @@ class _Decoded:
 class Reader:
     """Follows the passes of a batch; `collect` gives what a program's taps read once it is over."""
 
-    def __init__(self, tape: Tape, parts: Sequence[Part], readout: Readout) -> None:
-        self._tape, self._parts, self._readout = tape, parts, readout
+    def __init__(self, tape: Tape, parts: Sequence[Part], readout: Readout, tell: Tell) -> None:
+        self._tape, self._parts, self._readout, self._tell = tape, parts, readout, tell
         self._lenses = [(part, tap) for part in parts for tap in part.stage.taps if _decodes(tap)]
         self._decoded = [_Decoded() for _ in self._lenses]
         self._dropped = self._of_lenses() - _needed(parts)
         self._read: dict[int, int] = {}
-        self._seen: dict[int, int] = {}
+        self._streams = [number for number, (_, tap) in enumerate(self._lenses) if _streams(tap)]
+        self._passes = 0
         self._waiting = 0
 
     @property
@@ -77,13 +87,16 @@ class Reader:
         for member, index in call.followers.items():
             self._read[member] = call.stop(index)
         self._waiting += len(call.members) * call.width * len(self._dropped)
+        if self._streams and self._passes % STREAM_PASSES == 0:
+            self._stream()
+        self._passes += 1
         if self._waiting > WAITING * len(self._lenses):
-            self._decode()
+            self._decode_all()
 
     def collect(self, part: Part, kept: dict[str, Kept], last: bool) -> tuple[Reading, ...]:
         """The readings of a program's stage; what its taps keep goes into `kept`. Raises RequestError."""
-        if self._seen != self._read:
-            self._decode()
+        if any(decoded.seen != self._read for decoded in self._decoded):
+            self._decode_all()
         if part.error is not None:
             raise part.error
         readings = []
@@ -99,22 +112,41 @@ class Reader:
                 readings.append(read(tap, recorded, self._readout))
         return tuple(readings)
 
-    def _decode(self) -> None:
+    def _decode_all(self) -> None:
         """Decode what was read since the last time, then drop it."""
-        for (part, tap), decoded in zip(self._lenses, self._decoded, strict=True):
-            if part.error is None:
-                stretch = {row: self._stretch(part.place[row]) for row in tap.rows}
-                recorded = Recorded(tap, self._tape, part.rows, part.place, self._readout, stretch)
-                try:
-                    decoded.add(read(tap, recorded, self._readout))
-                except RequestError as fault:
-                    part.error = fault
+        for number in range(len(self._lenses)):
+            self._decode(number)
         for address in self._dropped:
             self._tape.record(address).chunks.clear()
-        self._seen, self._waiting = dict(self._read), 0
+        self._waiting = 0
 
-    def _stretch(self, member: int) -> tuple[int, int]:
-        return self._seen.get(member, 0), self._read.get(member, 0)
+    def _stream(self) -> None:
+        """Decode for the lenses that stream, and tell."""
+        told: dict[int, list[Reading]] = {}
+        for number in self._streams:
+            if reading := self._decode(number):
+                told.setdefault(self._lenses[number][0].task, []).append(reading)
+        for task, readings in told.items():
+            self._tell(task, tuple(readings))
+
+    def _decode(self, number: int) -> Reading | None:
+        """Decode what one lens has not decoded yet; None when there is nothing or it cannot be."""
+        (part, tap), decoded = self._lenses[number], self._decoded[number]
+        if part.error is not None or decoded.seen == self._read:
+            return None
+        stretch = {row: self._stretch(decoded, part.place[row]) for row in tap.rows}
+        recorded = Recorded(tap, self._tape, part.rows, part.place, self._readout, stretch)
+        decoded.seen = dict(self._read)
+        try:
+            reading = read(tap, recorded, self._readout)
+        except RequestError as fault:
+            part.error = fault
+            return None
+        decoded.add(reading)
+        return reading
+
+    def _stretch(self, decoded: _Decoded, member: int) -> tuple[int, int]:
+        return decoded.seen.get(member, 0), self._read.get(member, 0)
 
     def _of_lenses(self) -> set[Address]:
         found = {canonical(tap.tap.site, layer) for _, tap in self._lenses for layer in tap.layers}
@@ -123,6 +155,10 @@ class Reader:
 
 def _decodes(tap: BoundTap) -> bool:
     return isinstance(tap.tap.reduce, Lens) and not tap.tap.keep
+
+
+def _streams(tap: BoundTap) -> bool:
+    return isinstance(tap.tap.reduce, Lens) and tap.tap.reduce.stream and not tap.tap.keep
 
 
 def _compares(tap: BoundTap) -> bool:

@@ -14,7 +14,7 @@ from .request import LensRequest
 
 def programs(request: LensRequest, card: ModelCard, track: tuple[int, ...]) -> tuple[Program, ...]:
     """One tap per site, then those that keep; `track` are the tracked tokens as ids."""
-    lens = Lens(request.kind, request.top_k, track, request.entropy, request.kl_final)
+    lens = Lens(request.kind, request.top_k, track, request.entropy, request.kl_final, request.stream)
     taps = [Tap(site, layers_of(card, site, request.layers), request.positions, reduce=lens) for site in request.sites]
     if request.keep:
         taps += keep_taps(request.sites, request.layers, request.positions, card)

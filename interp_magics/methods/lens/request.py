@@ -10,7 +10,8 @@ class LensRequest(Struct, frozen=True, tag="lens", forbid_unknown_fields=True):
     """Decode `sites` at `layers` (None: all) of every text. `track` holds token ids, or texts that are one token each.
 
     `keep` asks for a handle on the rows; `kept` names the row of an earlier call that this one's only text repeats; `first`
-    is the number of the first text in the call that this is a slice of.
+    is the number of the first text in the call that this is a slice of. With `stream` parts of the result are told on the
+    way.
     """
 
     texts: tuple[Text, ...]
@@ -27,3 +28,4 @@ class LensRequest(Struct, frozen=True, tag="lens", forbid_unknown_fields=True):
     keep: Keep = 0
     kept: Handle | None = None
     first: int = 0
+    stream: bool = False

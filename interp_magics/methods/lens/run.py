@@ -9,7 +9,7 @@ import torch
 from ...data import lens_run
 from ...data.lens_run import LensMeta, LensRun
 from ...engine.lens import LensArrays
-from ...engine.protocol import Engine, Outcome
+from ...engine.protocol import Engine, Outcome, Reading, RowOutcome
 from ...program.language import Program
 from ..cost import layers_of
 from ..finish import FinishedRow, finished_rows, int32, provenance
@@ -27,6 +27,16 @@ def result(request: LensRequest, outcomes: Sequence[Outcome], engine: Engine) ->
     return lens_run.encode(
         [_run(request, i, row, engine) for i, row in enumerate(finished_rows(outcomes), request.first)]
     )
+
+
+def partial(
+    request: LensRequest, number: int, rows: Sequence[RowOutcome], readings: Sequence[Reading], engine: Engine
+) -> bytes:
+    """What was decoded of text `number` since the last time, as a run of those positions alone."""
+    (row,) = rows
+    positions = tuple(reading.positions[0] for reading in readings)
+    finished = FinishedRow(row, positions, tuple(reading.values[0] for reading in readings))
+    return lens_run.encode([_run(request, request.first + number, finished, engine)])
 
 
 def _track(request: LensRequest, engine: Engine) -> tuple[int, ...]:
