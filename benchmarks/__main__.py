@@ -3,5 +3,18 @@
 import subprocess
 import sys
 
-for name in ("generate", "lens", "kernel", "gradients", "batch", "sweep", "latency"):
+for name in (
+    "generate",
+    "lens",
+    "kernel",
+    "gradients",
+    "batch",
+    "sweep",
+    "growth",
+    "ablations",
+    "regime",
+    "latency",
+    "plots",
+    "report",
+):
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)

@@ -12,8 +12,8 @@ from .pairs import RESULTS
 from .peers.__main__ import WORKS
 
 _OURS, _THEIRS = "#0072b2", "#b8b8b8"
-_LABELS = {"nnsight": "nnsight 0.8.1", "nnterp": "nnterp 1.3", "transformer_lens": "TransformerLens 4.3"}
-_LABELS |= {"tuned_lens": "tuned-lens 0.2", "interp_engine": "interp-engine 1.14", "ours": "interp-magics"}
+LABELS = {"nnsight": "nnsight 0.8.1", "nnterp": "nnterp 1.3", "transformer_lens": "TransformerLens 4.3"}
+LABELS |= {"tuned_lens": "tuned-lens 0.2", "interp_engine": "interp-engine 1.14", "ours": "interp-magics"}
 
 
 def _read(name: str) -> Any:
@@ -25,7 +25,7 @@ def peers() -> None:
     figure, axes = plt.subplots(2, 2, figsize=(10, 6), layout="constrained")
     for work, axis in zip(WORKS, axes.flat, strict=True):
         sides = dict(sorted(_read(f"peers_{work}")["sides"].items(), key=lambda item: -item[1]["ratio"]))
-        names = [_LABELS.get(name, name) for name in sides]
+        names = [LABELS.get(name, name) for name in sides]
         ratios = [side["ratio"] for side in sides.values()]
         spread = [[s["ratio"] - s["low"] for s in sides.values()], [s["high"] - s["ratio"] for s in sides.values()]]
         colours = [_OURS if name == "ours" else _THEIRS for name in sides]
@@ -71,6 +71,7 @@ def growth() -> None:
         axis.set_xscale("log", base=2)
         axis.set_yscale("log", base=2)
         axis.set_xticks(places, [str(place) for place in places])
+        axis.yaxis.set_major_formatter("{x:g}")
         axis.set_xlabel(what, fontsize=9)
         axis.set_title(title, fontsize=10, loc="left")
         axis.spines[["top", "right"]].set_visible(False)

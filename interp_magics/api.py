@@ -190,20 +190,22 @@ class Pool(Attached):
             reduce=None,
             keep=0,
         )
-        wanted = corpus.shards(building.each(given), asked, card, shard_tokens)
+        groups = next(info.workers for info in self.status().state.models if info.name == name)
+        under_way = corpus.ahead(groups)
+        tokens = corpus.fitting(shard_tokens, asked, card, self.limits.result_bytes, under_way)
+        wanted = corpus.shards(building.each(given), asked, card, tokens)
         first = next(wanted, None)
         if first is None:
             raise RequestError("the corpus has no text")
         plans.validate(first.request, card)
         store = Path(path).expanduser()
-        index = corpus.open_index(store, card, plans.captured(asked, card))
-        groups = next(info.workers for info in self.status().state.models if info.name == name)
+        index = corpus.open_index(store, card, asked)
 
         def submit(request: Request) -> Job[Any]:
             return self._submit(request, name, steering.objects, "batch", True)
 
         writer = corpus.Writer(store, index, submit, self._connection.release, self.show_progress)
-        return writer.run(chain([first], wanted), corpus.ahead(groups))
+        return writer.run(chain([first], wanted), under_way)
 
     def decode(
         self,

@@ -17,13 +17,15 @@ from .data.activation_store import ActivationStore, ShardEntry, StoreIndex, read
 from .data.activations import Activations
 from .errors import RequestError
 from .methods.capture.request import CaptureRequest
+from .methods.plans import captured, cost
 from .program.cards import ModelCard
-from .program.language import Text
+from .program.language import Ids, Text
 from .program.texts import guessed_tokens
 
 #: Shards that are asked for at once, for each group of workers.
 _AHEAD = 2
 _SHOW_SECONDS = 0.2
+_SHARD_FILES = "[0-9]" * 5 + "-" + "[0-9a-f]" * 16 + ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Shard:
 
     @property
     def file(self) -> str:
-        return f"{self.number:05d}.safetensors"
+        return f"{self.number:05d}-{self.digest[:16]}.safetensors"
 
 
 def read_texts(path: str | Path) -> Iterator[str]:
@@ -99,8 +101,9 @@ class Writer:
         show: Callable[[Progress], Any] | None,
     ) -> None:
         self._path, self._submit, self._release, self._show = path, submit, release, show
-        self._there = {shard.digest: shard for shard in index.shards if (path / shard.file).is_file()}
-        self._index = msgspec.structs.replace(index, shards=(), complete=False)
+        there = [shard for shard in (*index.shards, *index.earlier) if (path / shard.file).is_file()]
+        self._there = {shard.digest: shard for shard in there}
+        self._index = msgspec.structs.replace(index, shards=(), earlier=tuple(self._there.values()), complete=False)
         self._started = time.monotonic()
         self._asked: deque[tuple[Shard, Job[Activations]]] = deque()
 
@@ -110,7 +113,7 @@ class Writer:
             for shard in wanted:
                 if known := self._there.get(shard.digest):
                     self._drain(0)
-                    self._enter(known)
+                    self._enter(msgspec.structs.replace(known, first=shard.first))
                     continue
                 self._asked.append((shard, self._submit(shard.request)))
                 self._drain(ahead - 1)
@@ -120,8 +123,10 @@ class Writer:
                 job.cancel()
             for _, job in self._asked:
                 job.wait(ACKNOWLEDGE_SECONDS)
-        self._index = msgspec.structs.replace(self._index, complete=True)
+                self._release(job.id)
+        self._index = msgspec.structs.replace(self._index, earlier=(), complete=True)
         write_index(self._path, self._index)
+        self._tidy()
         return ActivationStore(self._path, self._index)
 
     def _drain(self, left: int) -> None:
@@ -139,8 +144,16 @@ class Writer:
             self._tell()
 
     def _enter(self, entry: ShardEntry) -> None:
-        self._index = msgspec.structs.replace(self._index, shards=(*self._index.shards, entry))
+        earlier = tuple(shard for shard in self._index.earlier if shard.digest != entry.digest)
+        self._index = msgspec.structs.replace(self._index, shards=(*self._index.shards, entry), earlier=earlier)
         write_index(self._path, self._index)
+
+    def _tidy(self) -> None:
+        """Remove shards of other texts that an earlier run left."""
+        listed = {shard.file for shard in self._index.shards}
+        for file in self._path.glob(_SHARD_FILES):
+            if file.name not in listed:
+                file.unlink()
 
     def _tell(self) -> None:
         if self._show is not None and time.monotonic() - self._started > 1.0:
@@ -153,17 +166,30 @@ def ahead(groups: int) -> int:
     return _AHEAD * max(1, groups)
 
 
-def open_index(path: Path, card: ModelCard, layers: dict[str, tuple[int, ...]]) -> StoreIndex:
+def fitting(tokens: int, request: CaptureRequest, card: ModelCard, result_bytes: int, shards_ahead: int) -> int:
+    """How many tokens a shard may have, so that those under way stay well within what the pool keeps for a user."""
+    each = cost(msgspec.structs.replace(request, texts=(Ids((0,)),)), card, [1]).result_bytes
+    return max(1, min(tokens, result_bytes // (2 * shards_ahead * max(1, each))))
+
+
+def open_index(path: Path, card: ModelCard, request: CaptureRequest) -> StoreIndex:
     """The index of a store that is to be filled. Raises RequestError when it holds something else."""
+    asked = sha256(msgspec.json.encode(msgspec.structs.replace(request, texts=()))).hexdigest()
+    fresh = StoreIndex(card.name, card.digest, captured(request, card), asked)
     path.mkdir(parents=True, exist_ok=True)
-    fresh = StoreIndex(card.name, card.digest, layers)
-    if not any(path.iterdir()):
+    if all(file.name.startswith(".") for file in path.iterdir()):
+        write_index(path, fresh)
         return fresh
     found = read_store(path).index
     if (found.checkpoint, found.layers) != (fresh.checkpoint, fresh.layers):
         raise RequestError(
             f"{path} holds activations of {found.model} ({found.checkpoint[:12]}) at {_described(found)}, not of {card.name} "
             f"({card.digest[:12]}) at {_described(fresh)}; choose another directory"
+        )
+    if found.asked != fresh.asked:
+        raise RequestError(
+            f"{path} holds activations that were captured with other positions, another dtype or other steering; choose "
+            "another directory"
         )
     return found
 

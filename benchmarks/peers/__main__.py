@@ -89,12 +89,10 @@ def compare(work: str, sides: Mapping[str, Side]) -> dict[str, Any]:
             raise SystemExit(f"{work}: {name} gives {made['value']}, transformers {wanted}")
     rounds = [{name: side.run(work) for name, side in able.items()} for _ in range(ROUNDS)]
     spent = {name: np.array([made[name]["cpu"] for made in rounds]) for name in able}
-    rise = {name: float(np.median([made[name]["rise"] for made in rounds])) for name in able}
     return {
         name: {
             **ratio(spent[name], spent["ours"]),
             "seconds": round(float(np.median(spent[name])), 3),
-            "rise_mb": round(rise[name], 1),
         }
         for name in able
     }

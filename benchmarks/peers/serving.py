@@ -34,12 +34,6 @@ def arguments(work: str) -> tuple[Any, ...]:
     return prompts, STEERED, LAYER, torch.randn(512, generator=torch.Generator().manual_seed(4)) * 0.05
 
 
-def _memory(what: str) -> float:
-    """Megabytes resident: now (VmRSS), or at most since `clear_refs` was written (VmHWM)."""
-    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith(what))
-    return int(line.split()[1]) / 1e3
-
-
 def main(name: str, path: str) -> None:
     torch.set_num_threads(1)
     out = sys.stdout
@@ -48,12 +42,10 @@ def main(name: str, path: str) -> None:
     print(json.dumps([w for w in ("lens", "generate", "steer", "batch") if hasattr(made, w)]), file=out, flush=True)
     for line in sys.stdin:
         work = line.strip()
-        given, held = arguments(work), _memory("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")
+        given = arguments(work)
         started = time.process_time()
         value = float(getattr(made, work)(*given))
-        spent = time.process_time() - started
-        print(json.dumps({"cpu": spent, "value": value, "rise": _memory("VmHWM") - held}), file=out, flush=True)
+        print(json.dumps({"cpu": time.process_time() - started, "value": value}), file=out, flush=True)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from .outbox import Route
 from .schedule import Free, JobKey, Waiting, assign, order
 
 STRIKES = 3
+#: How many parts of one job run at once, for each group that holds its model: one that runs and one that waits there.
+PARTS_AT_ONCE = 2
 
 
 @dataclass
@@ -301,11 +303,25 @@ class Book:
         return sum(len(group.running) for group in self.groups.values())
 
     def _views(self) -> list[Waiting]:
+        """What may be handed out: of a job in slices only as many as keep its groups busy, so that others find room."""
         holders = {group.epoch: group.name for group in self.groups.values()}
-        return [
-            Waiting(j.key, j.model, j.number, j.priority, j.suspect, holders.get(j.near, ""))
-            for j in self._waiting.values()
-        ]
+        room: dict[JobKey, int] = {}
+        views = []
+        for job in self._waiting.values():
+            if job.parent:
+                if job.parent not in room:
+                    room[job.parent] = self._room(self.jobs[job.parent])
+                room[job.parent] -= 1
+                if room[job.parent] < 0:
+                    continue
+            near = holders.get(job.near, "")
+            views.append(Waiting(job.key, job.model, job.number, job.priority, job.suspect, near, bool(job.parent)))
+        return views
+
+    def _room(self, whole: Job) -> int:
+        """How many more parts of a job may run."""
+        up = sum(group.state == "up" and group.model == whole.model for group in self.groups.values())
+        return PARTS_AT_ONCE * up - sum(self.jobs[key].state == "running" for key in whole.parts)
 
     def _running(self, key: JobKey, group: str) -> Job | None:
         job = self.jobs.get(key)

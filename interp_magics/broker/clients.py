@@ -218,6 +218,7 @@ class Clients:
         elif job.state == "running":
             self._workers.cancel(job)
         elif job.state == "cancelled":
+            self._workers.let_go(job)
             self._out.clients({route, *job.followers}, _cancelled(job))
 
     def _follow(self, route: Route, user: str, follow: Follow, buffers: Sequence[Buffer]) -> None:

@@ -9,7 +9,7 @@ JobKey = tuple[str, str]
 @dataclass(frozen=True)
 class Waiting:
     """A queued job. `alone` jobs share no batch; `number` is the order of submission; `near` the group that holds rows
-    that it follows up."""
+    that it follows up; a `part` of a larger job waits behind what is whole."""
 
     key: JobKey
     model: str
@@ -17,6 +17,7 @@ class Waiting:
     priority: str = "interactive"
     alone: bool = False
     near: str = ""
+    part: bool = False
 
     @property
     def user(self) -> str:
@@ -37,8 +38,8 @@ class Free:
 def assign(waiting: Iterable[Waiting], groups: Sequence[Free], last_user: str = "") -> list[tuple[JobKey, str]]:
     """Jobs in the order they are handed out, each with its group.
 
-    Users take turns, beginning with the one after `last_user`; within a user interactive jobs come before batch ones, then
-    the oldest first. A job goes to the group that it is
+    Users take turns, beginning with the one after `last_user`; within a user interactive jobs come before batch ones, whole
+    ones before parts, then the oldest first. A job goes to the group that it is
     near to, if that has room, else to the least loaded one of its model. No free slot is left while a job waits for it.
     """
     load = {group.group: group.running for group in groups}
@@ -69,7 +70,7 @@ def order(waiting: Iterable[Waiting], last_user: str = "") -> list[JobKey]:
 
 def _turns(waiting: Iterable[Waiting], last_user: str) -> Iterable[Waiting]:
     queues: dict[str, list[Waiting]] = {}
-    for job in sorted(waiting, key=lambda j: (j.priority != "interactive", j.number), reverse=True):
+    for job in sorted(waiting, key=lambda j: (j.priority != "interactive", j.part, j.number), reverse=True):
         queues.setdefault(job.user, []).append(job)
     users = sorted(queues)
     turn = [u for u in users if u > last_user] + [u for u in users if u <= last_user]

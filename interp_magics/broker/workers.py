@@ -142,6 +142,7 @@ class Workers:
         """A part of a job has ended: tell how far the job is, or how it ended."""
         whole = self._book.settle(part, now)
         parts = self._book.parts(whole)
+        self.let_go(whole)
         if whole.state == "done":
             self._out.clients(whole.followers, self.done(whole))
         elif whole.state == "failed" and whole.failure is part.failure:
@@ -153,6 +154,12 @@ class Workers:
         elif whole.state == "running":
             texts = sum(other.texts for other in parts if other.state == "done")
             self._event(whole, Event(job="-", attempt=0, seq=0, part="progress", done=texts, total=whole.texts))
+
+    def let_go(self, whole: Job) -> None:
+        """Drop the results of parts whose job will have none."""
+        if whole.state in ("failed", "cancelled"):
+            for key in whole.parts:
+                self._spool.release(key)
 
     def done(self, whole: Job) -> Done:
         """What is said of a job whose parts are all there."""

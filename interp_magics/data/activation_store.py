@@ -29,13 +29,15 @@ class ShardEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StoreIndex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a store holds. `model` and `checkpoint` say of which model, `layers` of each site which; `complete` that the
-    corpus ended."""
+    """What a store holds. `model` and `checkpoint` say of which model, `layers` of each site which, `asked` (a digest) with
+    which options; `complete` that the corpus ended. `earlier` are shards of an earlier run that this one has not reached."""
 
     model: str
     checkpoint: str
     layers: dict[str, tuple[int, ...]]
+    asked: str
     shards: tuple[ShardEntry, ...] = ()
+    earlier: tuple[ShardEntry, ...] = ()
     complete: bool = False
 
 

@@ -136,14 +136,19 @@ class LensRun(Viewed):
 
 
 def extended(run: LensRun, more: LensRun) -> LensRun:
-    """A run with the positions of a later part of it."""
+    """A run with the positions of a later part of it; what it had of them already is replaced."""
+    known = int(np.searchsorted(run.positions, more.positions[0])) if len(more.positions) else len(run.positions)
     meta = msgspec.structs.replace(more.meta, strings={**run.meta.strings, **more.meta.strings})
     by_position = {"positions": 0} | dict.fromkeys(_BY_POSITION, 2)
     arrays = {}
     for name in _ARRAYS:
         before, after = getattr(run, name), getattr(more, name)
         joins = name in by_position and before is not None
-        arrays[name] = np.concatenate([before, after], by_position[name]) if joins else after
+        if joins:
+            kept = before[:known] if by_position[name] == 0 else before[:, :, :known]
+            arrays[name] = np.concatenate([kept, after], by_position[name])
+        else:
+            arrays[name] = after
     return LensRun(meta, **arrays)
 
 

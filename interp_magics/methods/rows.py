@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from ..program.language import Copy, Edit, Program, Row, Sampling, Stage, Tap, Text, replace
+from .generate.request import GenerateRequest
+from .lens.request import LensRequest
 
 
 def programs(
@@ -16,6 +18,13 @@ def programs(
     if any(isinstance(edit.op, Copy) for edit in edits):
         return (Program(rows, (Stage(tuple(taps), tuple(edits)),)),)
     return tuple(Program((row,), (Stage(tuple(taps), _of_row(edits, i)),)) for i, row in enumerate(rows, first))
+
+
+def alone(request: LensRequest | GenerateRequest, number: int) -> LensRequest | GenerateRequest:
+    """What a request says of its text `number` alone; all of it where rows copy from others."""
+    if any(isinstance(edit.op, Copy) for edit in request.steer):
+        return request
+    return replace(request, texts=(request.texts[number],), first=request.first + number)
 
 
 def _of_row(edits: Sequence[Edit], row: int) -> tuple[Edit, ...]:

@@ -228,13 +228,14 @@ class Batch:
 
     def _count(self, text: Text, number: int, request: Request) -> int:
         """Tokens of a text; a fault says which of several it is."""
-        several = len(plans.texts(request)) > 1
+        first = getattr(request, "first", 0)
+        several = len(plans.texts(request)) > 1 or first
         try:
             count = len(self._engine.tokens.encode(text).ids)
             if count > self._engine.card.context:
                 raise RequestError(over_context(count, self._engine.card))
         except RequestError as error:
-            raise RequestError(f"text {number} of the list: {error}") if several else error from None
+            raise RequestError(f"text {first + number} of the list: {error}") if several else error from None
         return count
 
     def _answer(self, entry: _Entry) -> None:

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interp_magics.engine.protocol import NoObjects, Quiet, Task
 from interp_magics.engine.tokens import Encoded
 from interp_magics.engine.transformers_engine import prefill, reading
 from interp_magics.engine.transformers_engine.batch import BatchRow
@@ -16,6 +17,7 @@ from interp_magics.program.language import (
     At,
     Edit,
     Generated,
+    Ids,
     Last,
     Lens,
     Positions,
@@ -160,6 +162,39 @@ def test_a_prompt_in_pieces_is_what_it_is_in_one(name, engine, monkeypatch, call
     assert len(calls) - before == 4
     for one, other in zip(once, again, strict=True):
         _same(one, other, 0)
+
+
+def test_rows_that_end_early_have_their_lens_and_disturb_nobody(engine, monkeypatch):
+    served = engine("llama")
+    monkeypatch.setattr(reading, "WAITING", 4)
+    tried, attempt = [], type(served)._try_batch
+    monkeypatch.setattr(
+        type(served), "_try_batch", lambda *given, **named: tried.append(attempt(*given, **named)) or tried[-1]
+    )
+    lens = (Tap("resid_post", reduce=Lens(stream=True)),)
+    rows = tuple(Row(Ids(tuple(BEGIN[:6])), Sampling(new)) for new in (2, 30))
+    both = run(served, Program(rows, (Stage(lens),)), *(Program((row,), (Stage(lens),)) for row in rows))
+    assert set(tried) == {None}
+    for number, new in enumerate((2, 30)):
+        (alone,) = run(served, Program((rows[number],), (Stage(lens),)))
+        for outcome, row in ((both[0], number), (both[1 + number], 0)):
+            assert outcome.readings[0][0].positions[row] == tuple(range(6 + new - 1))
+            mine, theirs = outcome.readings[0][0].values[row], alone.readings[0][0].values[0]
+            assert (mine.top_logprobs - theirs.top_logprobs).abs().max() < 1e-4
+
+
+def test_all_that_streams_is_told_once_and_in_order(engine, monkeypatch):
+    served = engine("llama")
+    monkeypatch.setattr(reading, "WAITING", 10)
+    told = []
+
+    class Listening(Quiet):
+        def decoded(self, task, rows, readings):
+            told.extend(readings[0].positions[0])
+
+    lens = program([BEGIN], [Tap("resid_post", reduce=Lens(stream=True))], sampling=Sampling(60))
+    served.run([Task(lens, NoObjects())], Listening())
+    assert told == list(range(len(told))) and len(told) > len(BEGIN) + 45
 
 
 def test_a_lens_alone_holds_no_more_than_it_waits_for(engine, monkeypatch):

@@ -63,6 +63,27 @@ def test_an_interrupted_capture_goes_on_where_it_was(pool, tmp_path, monkeypatch
     assert _capture(pool, tmp_path, changed).texts == len(TEXTS) and len(asked) >= 1
 
 
+def test_shards_that_move_are_found_again_and_strangers_go(pool, tmp_path):
+    def texts(store):
+        return ["".join(shard.tokens(row)) for shard, row in map(store.text, range(store.texts))]
+
+    one = {"shard_tokens": 1, "sites": "resid_post"}
+    first = pool.capture_corpus(TEXTS[:4], tmp_path, **one)
+    order = [TEXTS[9], *TEXTS[:3], TEXTS[0]]
+    moved = pool.capture_corpus(order, tmp_path, **one)
+    read = pool.tokenize(order)
+    assert texts(moved) == ["".join(text.tokens) for text in read]
+    assert len(first) == 4 and len(list(tmp_path.glob("*.safetensors"))) == 4
+    with pytest.raises(RequestError, match="text 1 of the list"):
+        pool.capture_corpus([TEXTS[9], 3.5], tmp_path, **one)
+    half = im.load(tmp_path)
+    assert len(half) == 1 and len(half.index.earlier) == 3
+    again = pool.capture_corpus(order, tmp_path, **one)
+    assert again == moved
+    with pytest.raises(RequestError, match="another dtype"):
+        pool.capture_corpus(TEXTS[:4], tmp_path, **one, dtype="float32")
+
+
 def test_files_of_texts(pool, tmp_path):
     (tmp_path / "a.txt").write_text("one\n\ntwo\n")
     (tmp_path / "b.jsonl").write_text('{"text": "one"}\n{"text": "two", "id": 3}\n')

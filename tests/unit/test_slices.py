@@ -90,6 +90,15 @@ def test_parts_run_in_several_groups_and_the_job_is_done_with_the_last(book):
     assert book.jobs == {}
 
 
+def test_parts_leave_room_for_what_is_short(book):
+    for name in ("a", "b"):
+        book.groups[name].slots = 16
+    _submit(book, parts=40)
+    assert len(book.hand_out()) == 4 and book.hand_out() == []
+    short = book.submit(("ada", "short"), "m", (GenerateRequest(_texts([1]), Sampling(1)),), "interactive", (), 1.0)
+    assert book.hand_out() == [short]
+
+
 def test_a_part_that_fails_ends_the_job_and_the_parts_that_wait(book):
     whole = _submit(book, parts=6)
     first, *running = book.hand_out()

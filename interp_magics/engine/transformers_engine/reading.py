@@ -1,8 +1,8 @@
 """What the taps of a batch read. A lens is decoded while the batch runs, a stretch of positions at a time, and the values
 that it alone needs are let go: a long prompt or completion holds no more of them than a short one."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -87,16 +87,15 @@ class Reader:
         for member, index in call.followers.items():
             self._read[member] = call.stop(index)
         self._waiting += len(call.members) * call.width * len(self._dropped)
-        if self._streams and self._passes % STREAM_PASSES == 0:
-            self._stream()
-        self._passes += 1
         if self._waiting > WAITING * len(self._lenses):
             self._decode_all()
+        elif self._passes % STREAM_PASSES == 0:
+            self._decode_for(self._streams, True)
+        self._passes += 1
 
     def collect(self, part: Part, kept: dict[str, Kept], last: bool) -> tuple[Reading, ...]:
         """The readings of a program's stage; what its taps keep goes into `kept`. Raises RequestError."""
-        if any(decoded.seen != self._read for decoded in self._decoded):
-            self._decode_all()
+        self._decode_all(tell=False)
         if part.error is not None:
             raise part.error
         readings = []
@@ -112,19 +111,19 @@ class Reader:
                 readings.append(read(tap, recorded, self._readout))
         return tuple(readings)
 
-    def _decode_all(self) -> None:
+    def _decode_all(self, tell: bool = True) -> None:
         """Decode what was read since the last time, then drop it."""
-        for number in range(len(self._lenses)):
-            self._decode(number)
+        self._decode_for(range(len(self._lenses)), tell)
         for address in self._dropped:
             self._tape.record(address).chunks.clear()
         self._waiting = 0
 
-    def _stream(self) -> None:
-        """Decode for the lenses that stream, and tell."""
+    def _decode_for(self, numbers: Iterable[int], tell: bool) -> None:
+        """Decode for some of the lenses, and tell of those that stream."""
         told: dict[int, list[Reading]] = {}
-        for number in self._streams:
-            if reading := self._decode(number):
+        for number in numbers:
+            reading = self._decode(number)
+            if tell and reading is not None and number in self._streams:
                 told.setdefault(self._lenses[number][0].task, []).append(reading)
         for task, readings in told.items():
             self._tell(task, tuple(readings))
@@ -132,21 +131,23 @@ class Reader:
     def _decode(self, number: int) -> Reading | None:
         """Decode what one lens has not decoded yet; None when there is nothing or it cannot be."""
         (part, tap), decoded = self._lenses[number], self._decoded[number]
-        if part.error is not None or decoded.seen == self._read:
+        rows = tuple(row for row in tap.rows if self._behind(decoded, part.place[row]))
+        if part.error is not None or not rows:
             return None
-        stretch = {row: self._stretch(decoded, part.place[row]) for row in tap.rows}
-        recorded = Recorded(tap, self._tape, part.rows, part.place, self._readout, stretch)
-        decoded.seen = dict(self._read)
+        stretch = {row: (decoded.seen.get(part.place[row], 0), self._read[part.place[row]]) for row in rows}
+        fresh = replace(tap, rows=rows)
+        recorded = Recorded(fresh, self._tape, part.rows, part.place, self._readout, stretch)
+        decoded.seen.update((part.place[row], stretch[row][1]) for row in rows)
         try:
-            reading = read(tap, recorded, self._readout)
+            reading = read(fresh, recorded, self._readout)
         except RequestError as fault:
             part.error = fault
             return None
         decoded.add(reading)
         return reading
 
-    def _stretch(self, decoded: _Decoded, member: int) -> tuple[int, int]:
-        return decoded.seen.get(member, 0), self._read.get(member, 0)
+    def _behind(self, decoded: _Decoded, member: int) -> bool:
+        return decoded.seen.get(member, 0) < self._read.get(member, 0)
 
     def _of_lenses(self) -> set[Address]:
         found = {canonical(tap.tap.site, layer) for _, tap in self._lenses for layer in tap.layers}

@@ -7,6 +7,7 @@ from ...data.completions import Completion, CompletionMeta
 from ...engine.protocol import Engine, Outcome
 from ...program.language import Program
 from ..finish import finished_rows, int32, provenance
+from ..rows import alone
 from . import plan
 from .request import GenerateRequest
 
@@ -19,8 +20,8 @@ def programs(request: GenerateRequest, engine: Engine) -> tuple[Program, ...]:
 def result(request: GenerateRequest, outcomes: Sequence[Outcome], engine: Engine) -> bytes:
     """One completion for each text; a stop string ends its text before it."""
     made = []
-    origin = provenance(request, engine)
     for i, row in enumerate(finished_rows(outcomes), request.first):
+        origin = provenance(alone(request, i - request.first), engine)
         outcome = row.outcome
         prompt = engine.tokens.decode(outcome.token_ids[: outcome.prompt_length])
         text = cut(row.completion(engine.tokens), request.sampling.stop)

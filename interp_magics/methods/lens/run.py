@@ -13,6 +13,7 @@ from ...engine.protocol import Engine, Outcome, Reading, RowOutcome
 from ...program.language import Program
 from ..cost import layers_of
 from ..finish import FinishedRow, finished_rows, int32, provenance
+from ..rows import alone
 from . import plan
 from .request import LensRequest
 
@@ -65,7 +66,7 @@ def _run(request: LensRequest, number: int, row: FinishedRow, engine: Engine) ->
         finish=outcome.finish,
         vocabulary=engine.card.vocabulary,
         strings=engine.tokens.table(sorted(shown)),
-        provenance=provenance(request, engine, kept=row.reread),
+        provenance=provenance(alone(request, number - request.first), engine, kept=row.reread),
         handle=row.handle,
     )
     return LensRun(
