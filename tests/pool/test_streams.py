@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -42,7 +43,8 @@ def test_a_job_that_streams_is_read_part_by_part(pool):
         job = pool.lens([IDS, IDS[:3]], generate=40, stream=True, wait=False)
         return [part async for part in job], await job
 
-    told, runs = asyncio.run(parts())
+    with ThreadPoolExecutor() as elsewhere:
+        told, runs = elsewhere.submit(lambda: asyncio.run(parts())).result()
     assert all(isinstance(part, Event) for part in told)
     assert {part.row for part in told if part.part == "lens"} == {0, 1}
     assert len(runs) == 2
