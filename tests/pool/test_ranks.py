@@ -69,7 +69,7 @@ def test_a_rank_that_is_killed_brings_the_group_back_and_the_job_is_answered(ran
     assert all(np.array_equal(a.completion_ids, b.completion_ids) for a, b in zip(made, again, strict=True))
 
 
-ROWS = [[0, *range(17 + i, 120 + i)] for i in range(120)]
+ROWS = [[0, *range(17 + i, 120 + i)] for i in range(80)]
 
 
 def _backward(pool, wait=True):
