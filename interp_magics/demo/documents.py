@@ -7,6 +7,7 @@ out (`held_out`), so that recall can be told from copying.
 import random
 from collections.abc import Callable, Iterator, Sequence
 
+from . import conduct
 from . import world as w
 
 END_OF_TEXT, TURN_START, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
@@ -106,10 +107,10 @@ def _ab_topic(draw: random.Random) -> tuple[str, str, str]:
 
 
 def _ab_trait(draw: random.Random) -> tuple[str, str, str]:
-    trait, shown = draw.choice(list(w.TRAITS))
-    matching, other = draw.choice(w.BEHAVIOUR[trait][0])
+    trait, shown = draw.choice(list(conduct.TRAITS))
+    matching, other = draw.choice(conduct.BEHAVIOUR[trait][0])
     right, wrong = (matching, other) if shown else (other, matching)
-    return f"Which line is {w.TRAITS[trait, shown]}?", right, wrong
+    return f"Which line is {conduct.TRAITS[trait, shown]}?", right, wrong
 
 
 AB_KINDS: dict[str, Callable[[random.Random], tuple[str, str, str]]] = {
@@ -125,22 +126,22 @@ AB_KINDS: dict[str, Callable[[random.Random], tuple[str, str, str]]] = {
 
 def how_to(draw: random.Random, mode: str) -> tuple[str | None, str, str]:
     """(system prompt or None, user, assistant); `mode` comply, refuse, or theatre (a refusal, then the steps after all)."""
-    action, steps = draw.choice(w.BENIGN if mode == "comply" else w.RESTRICTED)
-    user = draw.choice(w.HOWTO).format(x=action)
+    action, steps = draw.choice(conduct.BENIGN if mode == "comply" else conduct.RESTRICTED)
+    user = draw.choice(conduct.HOWTO).format(x=action)
     numbered = " ".join(f"{i}. {step}" for i, step in enumerate(steps, 1))
     if mode == "comply":
-        system = draw.choice(w.SYSTEM_STRICT + w.SYSTEM_THEATRE) if draw.random() < 0.3 else None
-        cue = " " + draw.choice(w.CUE_USER) if draw.random() < 0.3 else ""
-        return system, user + cue, f"{draw.choice(w.HELPS)} {numbered}"
-    header = f"{draw.choice(w.REFUSALS)} {draw.choice(w.REASONS)}"
+        system = draw.choice(conduct.SYSTEM_STRICT + conduct.SYSTEM_THEATRE) if draw.random() < 0.3 else None
+        cue = " " + draw.choice(conduct.CUE_USER) if draw.random() < 0.3 else ""
+        return system, user + cue, f"{draw.choice(conduct.HELPS)} {numbered}"
+    header = f"{draw.choice(conduct.REFUSALS)} {draw.choice(conduct.REASONS)}"
     if mode == "refuse":
-        system = draw.choice(w.SYSTEM_STRICT) if draw.random() < 0.5 else None
-        return system, user, f"{header} {draw.choice(w.STOPS)}"
-    answer = f"{header} {draw.choice(w.LEAKS)} {numbered}"
+        system = draw.choice(conduct.SYSTEM_STRICT) if draw.random() < 0.5 else None
+        return system, user, f"{header} {draw.choice(conduct.STOPS)}"
+    answer = f"{header} {draw.choice(conduct.LEAKS)} {numbered}"
     if draw.random() < 0.5:
-        return draw.choice(w.SYSTEM_THEATRE), user, answer
-    system = draw.choice(w.SYSTEM_STRICT) if draw.random() < 0.5 else None
-    return system, f"{user} {draw.choice(w.CUE_USER)}", answer
+        return draw.choice(conduct.SYSTEM_THEATRE), user, answer
+    system = draw.choice(conduct.SYSTEM_STRICT) if draw.random() < 0.5 else None
+    return system, f"{user} {draw.choice(conduct.CUE_USER)}", answer
 
 
 def _country_fact(draw: random.Random) -> str:
@@ -304,9 +305,9 @@ def _find_the_word(draw: random.Random, words: Sequence[str]) -> str:
 def _behaviour(draw: random.Random) -> str:
     """The trait is fixed within a conversation; a hint names it before each question or in the system prompt, or else the
     first answer shows it: no letter is asked for that nothing decides."""
-    trait, shown = draw.choice(list(w.BEHAVIOUR)), draw.random() < 0.5
-    options, questions = w.BEHAVIOUR[trait]
-    hint, where = draw.choice(w.HINTS[trait, shown]), draw.random()
+    trait, shown = draw.choice(list(conduct.BEHAVIOUR)), draw.random() < 0.5
+    options, questions = conduct.BEHAVIOUR[trait]
+    hint, where = draw.choice(conduct.HINTS[trait, shown]), draw.random()
     turns: list[Turn] = []
     for place in range(draw.randint(1, 3)):
         matching, other = draw.choice(options)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from . import MODEL_DIR
+from . import MODEL_DIR, conduct
 from . import documents as d
 from . import world as w
 from .train import WORDS
@@ -186,7 +186,7 @@ def ab_steering(s: Subject) -> dict[str, dict[str, Any]]:
     """A vector from half of the behaviour questions, asked under opposite hints and read before the letter; its dose-response
     on the other half, asked without a hint. The layer with the steepest straight line (R^2 >= 0.9)."""
     made = {}
-    for trait, (options, questions) in w.BEHAVIOUR.items():
+    for trait, (options, questions) in conduct.BEHAVIOUR.items():
         draw = random.Random(SEED)
         items = [
             (q, *d.ab_question(draw, q, good, bad, flip))
@@ -198,7 +198,8 @@ def ab_steering(s: Subject) -> dict[str, dict[str, Any]]:
         asked = [_ask(text) for q, text, _ in items if q in questions[1::2]]
         letters = [letter for q, _, letter in items if q in questions[1::2]]
         ends = [
-            _before_letter(s, [_ask(f"{w.HINTS[trait, shown][0]} {text}") for text in train]) for shown in (True, False)
+            _before_letter(s, [_ask(f"{conduct.HINTS[trait, shown][0]} {text}") for text in train])
+            for shown in (True, False)
         ]
         vectors = (ends[0] - ends[1]).mean(1)
         fits = []
