@@ -1,14 +1,11 @@
 """The reference engine: tasks in, outcomes out, their rows sharing passes."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum, auto
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from ...errors import Cancelled, RequestError
 from ...program.cards import ModelCard
-from ...program.language import Copy, Program
 from ...program.supports import check
 from ..protocol import (
     DEVICE_FAULTS,
@@ -17,66 +14,30 @@ from ..protocol import (
     Host,
     Outcome,
     OutOfStep,
-    Quiet,
     Reading,
-    RowOutcome,
     Task,
     out_of_memory,
 )
-from ..ranks import Ranks
-from ..tokens import Encoded, Tokens
+from ..tokens import Tokens
 from . import calls
 from .batch import BatchRow, prefill_pass
+from .gathering import Kind, batches, beginnings, kind_of
 from .gradients import Differentiated, Wanted
-from .held import covered, held_rows, reread
+from .held import covered, reread
+from .hosts import Following, Leading, Undisturbed
 from .loop import Runner
 from .plan import (
     BoundStage,
-    Kept,
     bind_stage,
-    clean_length,
     encode_rows,
     fetcher,
-    generated,
     place_edits,
     place_on,
 )
 from .prefill import best_cut
 from .reading import Part, Reader
+from .running import Running
 from .tape import Tape
-
-
-@dataclass
-class _Running:
-    """A task on its way through its stages."""
-
-    number: int
-    program: Program
-    encoded: list[Encoded]
-    task: Task
-    kept: dict[str, Kept] = field(default_factory=dict)
-    readings: list[tuple[Reading, ...]] = field(default_factory=list)
-    gradients: list[tuple[GradientReading, ...]] = field(default_factory=list)
-    rows: dict[int, BatchRow] = field(default_factory=dict)
-    error: RequestError | None = None
-
-    def row_outcomes(self) -> tuple[RowOutcome, ...]:
-        """The rows as they are now."""
-        rows = []
-        for number in sorted(self.rows):
-            row = self.rows[number]
-            read_ids = (*row.encoded.ids, *row.completion[:-1])
-            rows.append(RowOutcome(number, read_ids, row.prompt_length, tuple(row.completion), row.finish))
-        return tuple(rows)
-
-    def outcome(self) -> Outcome:
-        rows = self.row_outcomes()
-        return Outcome(
-            rows,
-            tuple(self.readings),
-            tuple(self.gradients),
-            held_rows(self.program.stages[-1], rows, self.kept),
-        )
 
 
 class TransformersEngine:
@@ -103,7 +64,7 @@ class TransformersEngine:
                 results[number] = error
         if ready:
             calls.send(self._runner.ranks, list(ready.values()))
-            there = _Leading(host, list(ready), self._runner.ranks)
+            there = Leading(host, list(ready), self._runner.ranks)
             for number, result in zip(ready, self._run(list(ready.values()), there), strict=True):
                 results[number] = result
         return [r for r in results if r is not None]
@@ -112,7 +73,7 @@ class TransformersEngine:
         """Do what rank 0 does, until it ends the group's work."""
         while call := calls.receive(self._runner.ranks):
             if call.held is None:
-                self._run(call.tasks, _Following(self))
+                self._run(call.tasks, Following(self.follow))
             else:
                 self._follow_reread(call.tasks[0], call.held)
 
@@ -123,16 +84,16 @@ class TransformersEngine:
 
     def _run(self, tasks: Sequence[Task], host: Host) -> list[Outcome | Exception]:
         results: list[Outcome | Exception | None] = [None] * len(tasks)
-        running: list[_Running] = []
+        running: list[Running] = []
         for number, task in enumerate(tasks):
             try:
                 check(task.program, self.card)
-                running.append(_Running(number, task.program, encode_rows(task.program, self.tokens, self.card), task))
+                running.append(Running(number, task.program, encode_rows(task.program, self.tokens, self.card), task))
             except Exception as error:
                 results[number] = error
         stage = 0
         while running:
-            bound: list[tuple[_Running, BoundStage]] = []
+            bound: list[tuple[Running, BoundStage]] = []
             for one in running:
                 try:
                     plan = one.program.stages[stage]
@@ -184,12 +145,12 @@ class TransformersEngine:
 
     def _run_stage(
         self,
-        bound: list[tuple[_Running, BoundStage]],
+        bound: list[tuple[Running, BoundStage]],
         stage: int,
         host: Host,
         results: list[Outcome | Exception | None],
     ) -> None:
-        for batch in self._batches(bound, stage):
+        for batch in batches(bound, stage):
             error = self._try_batch(batch, stage, host)
             if out_of_memory(error) and len(batch) == 1 and batch[0][1].gradients:
                 error = self._try_batch(batch, stage, host, sparing=True)
@@ -212,7 +173,7 @@ class TransformersEngine:
                     results[one.number] = one.outcome()
 
     def _try_batch(
-        self, batch: list[tuple[_Running, BoundStage]], stage: int, host: Host, sparing: bool = False
+        self, batch: list[tuple[Running, BoundStage]], stage: int, host: Host, sparing: bool = False
     ) -> Exception | None:
         """Run a batch; what went wrong, without the frames that would keep its memory alive.
 
@@ -232,27 +193,7 @@ class TransformersEngine:
             return error if len(batch) == 1 else error.with_traceback(None)
         return None
 
-    def _batches(
-        self, bound: list[tuple[_Running, BoundStage]], stage: int
-    ) -> Iterator[list[tuple[_Running, BoundStage]]]:
-        """Tasks that fit one batch together; apart are those that a batch treats differently."""
-        kinds = [_kind(*pair, stage) for pair in bound]
-        for kind in _Kind:
-            batch: list[tuple[_Running, BoundStage]] = []
-            rows = width = 0
-            alike = [pair for pair, its in zip(bound, kinds, strict=True) if its is kind]
-            most_rows, most_tokens = _ROOM[kind]
-            for one, plan in sorted(alike, key=lambda pair: _width(pair[0])):
-                grown, wide = rows + len(plan.rows), max(width, _width(one))
-                if batch and (grown > most_rows or grown * wide > most_tokens):
-                    yield batch
-                    batch, grown, wide = [], len(plan.rows), _width(one)
-                batch.append((one, plan))
-                rows, width = grown, wide
-            if batch:
-                yield batch
-
-    def _run_batch(self, batch: list[tuple[_Running, BoundStage]], stage: int, host: Host, sparing: bool) -> None:
+    def _run_batch(self, batch: list[tuple[Running, BoundStage]], stage: int, host: Host, sparing: bool) -> None:
         rows: list[BatchRow] = []
         parts: list[Part] = []
         for one, plan in batch:
@@ -272,12 +213,12 @@ class TransformersEngine:
             host.decoded(task, running[task].row_outcomes(), readings)
 
         reader = Reader(tape, parts, self._runner.readout, tell)
-        kind = _kind(*batch[0], stage)
+        kind = kind_of(*batch[0], stage)
         if any(plan.taps for _, plan in batch) or any(row.sampling for row in rows):
-            eager = kind is _Kind.PATTERNS
+            eager = kind is Kind.PATTERNS
             with self._runner.attention(eager):
-                cut = best_cut(*_beginnings(batch)) if kind is _Kind.SHARING else None
-                there = _Undisturbed(host) if eager else host
+                cut = best_cut(*beginnings(batch)) if kind is Kind.SHARING else None
+                there = Undisturbed(host) if eager else host
                 self._runner.run(rows, tape, there, reader.passed, cut, reader.most_tokens)
         self._differentiate(batch, [part.place for part in parts], rows, sparing)
         with torch.inference_mode():
@@ -291,7 +232,7 @@ class TransformersEngine:
 
     def _differentiate(
         self,
-        batch: list[tuple[_Running, BoundStage]],
+        batch: list[tuple[Running, BoundStage]],
         places: list[Mapping[int, int]],
         rows: list[BatchRow],
         sparing: bool,
@@ -310,92 +251,3 @@ class TransformersEngine:
                 found[t][g] = reading
         for (one, _), readings in zip(batch, found, strict=True):
             one.gradients.append(tuple(reading for reading in readings if reading is not None))
-
-
-class _Leading:
-    """The host at rank 0: its tasks have numbers of their own, and the other ranks are told when a pause is over."""
-
-    def __init__(self, host: Host, numbers: list[int], ranks: Ranks) -> None:
-        self._host, self._numbers, self._ranks = host, numbers, ranks
-
-    def cancelled(self, task: int) -> bool:
-        return self._host.cancelled(self._numbers[task])
-
-    def generated(self, task: int, row: int, completion: Sequence[int]) -> None:
-        self._host.generated(self._numbers[task], row, completion)
-
-    def decoded(self, task: int, rows: Sequence[RowOutcome], readings: Sequence[Reading]) -> None:
-        self._host.decoded(self._numbers[task], rows, readings)
-
-    def waiting(self) -> bool:
-        return self._host.waiting()
-
-    def pause(self) -> None:
-        self._host.pause()
-        calls.end(self._ranks)
-
-
-class _Undisturbed(Quiet):
-    """A host that lets nothing in between: the model's attention is not its usual one."""
-
-    def __init__(self, host: Host) -> None:
-        self._host = host
-
-    def cancelled(self, task: int) -> bool:
-        return self._host.cancelled(task)
-
-    def generated(self, task: int, row: int, completion: Sequence[int]) -> None:
-        self._host.generated(task, row, completion)
-
-    def decoded(self, task: int, rows: Sequence[RowOutcome], readings: Sequence[Reading]) -> None:
-        self._host.decoded(task, rows, readings)
-
-
-class _Following(Quiet):
-    """The host at the other ranks: in a pause they do what rank 0 does."""
-
-    def __init__(self, engine: "TransformersEngine") -> None:
-        self._engine = engine
-
-    def pause(self) -> None:
-        self._engine.follow()
-
-
-class _Kind(Enum):
-    """How a batch runs. Rows that read attention patterns need eager attention; rows that are differentiated hold their
-    graph; rows of a sweep share the beginnings of their prompts."""
-
-    PLAIN = auto()
-    SHARING = auto()
-    PATTERNS = auto()
-    GRADIENTS = auto()
-
-
-#: Rows of a batch, and rows times padded width; more tasks than fit run one batch after another.
-_ROOM = {
-    _Kind.PLAIN: (64, 16384),
-    _Kind.SHARING: (256, 65536),
-    _Kind.PATTERNS: (64, 16384),
-    _Kind.GRADIENTS: (64, 4096),
-}
-
-
-def _kind(one: _Running, plan: BoundStage, stage: int) -> _Kind:
-    asked = one.program.stages[stage]
-    if asked.gradients:
-        return _Kind.GRADIENTS
-    if any(tap.site == "attn_pattern" for tap in asked.taps):
-        return _Kind.PATTERNS
-    copies = any(isinstance(edit.op, Copy) for edit in asked.edits)
-    alone = len(plan.rows) < 2 or copies
-    return _Kind.PLAIN if alone or best_cut(*_beginnings([(one, plan)])) is None else _Kind.SHARING
-
-
-def _beginnings(batch: Sequence[tuple[_Running, BoundStage]]) -> tuple[list[tuple[int, ...]], list[int]]:
-    """The prompt of every row of a batch, and how much of it no edit touches."""
-    rows = [(one.encoded[row].ids, plan, row) for one, plan in batch for row in plan.rows]
-    return [ids for ids, _, _ in rows], [clean_length(plan, row, len(ids)) for ids, plan, row in rows]
-
-
-def _width(one: _Running) -> int:
-    return max(len(e.ids) + generated(r) for e, r in zip(one.encoded, one.program.rows, strict=True))

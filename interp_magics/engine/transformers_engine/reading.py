@@ -64,7 +64,7 @@ class Reader:
     """Follows the passes of a batch; `collect` gives what a program's taps read once it is over."""
 
     def __init__(self, tape: Tape, parts: Sequence[Part], readout: Readout, tell: Tell) -> None:
-        self._tape, self._parts, self._readout, self._tell = tape, parts, readout, tell
+        self._tape, self._readout, self._tell = tape, readout, tell
         self._lenses = [(part, tap) for part in parts for tap in part.stage.taps if _decodes(tap)]
         self._decoded = [_Decoded() for _ in self._lenses]
         self._dropped = self._of_lenses() - _needed(parts)
