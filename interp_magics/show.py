@@ -2,9 +2,9 @@
 
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
-from . import display  # noqa: F401  (registers how results look)
 from .connecting import connect
 from .data.lens_run import LensRun
 from .terminal import lens_text
@@ -14,6 +14,7 @@ _LONGEST = 96
 
 def show(text: str, out: str) -> None:
     """Print the lens of `text`, and write the page to `out`."""
+    import_module("interp_magics.display")  # which registers how results look
     started = time.monotonic()
     line = _Line()
     line.say("starting a pool on this machine")

@@ -1,6 +1,7 @@
 """The state of a pool, as a person reads it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from .wire.messages import PoolState
 
@@ -26,5 +27,5 @@ class PoolStatus:
             lines.append(f"  job {job.job}: {job.method} on {job.model}, {job.state}{when}{spent}")
         return "\n".join(lines)
 
-    def _repr_pretty_(self, printer: "object", cycle: bool) -> None:
-        printer.text(str(self))  # type: ignore[attr-defined]
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))

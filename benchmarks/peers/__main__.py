@@ -59,6 +59,7 @@ class Side:
     def __init__(self, name: str, python: Path, checkpoint: Path) -> None:
         environ = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(HERE.parents[1]) if name == "ours" else ""}
         command = [str(python), str(HERE / "serving.py"), f"side_{name}", str(checkpoint)]
+        self._name = name
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environ
         )
@@ -75,7 +76,7 @@ class Side:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"{' '.join(self.process.args)} ended")  # type: ignore[arg-type]
+            raise SystemExit(f"the process of {self._name} ended")
         return line
 
 

@@ -9,9 +9,11 @@ import socket
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -143,7 +145,7 @@ def shared(
     keys, client = KeyPair.make(), KeyPair.make()
     settings = Settings(directory / "spool", tuple(s.name for s in specs), host=host, client_port=port)
     server = Server(settings, Keys(keys, {client.public: Key(_user_name(), CLIENT)}))
-    address = Address(server.client_endpoint.replace("0.0.0.0", socket.gethostname()), keys.public, client)  # noqa: S104
+    address = Address(_reachable(server.client_endpoint), keys.public, client)
     write_secret(directory / "connection", f"{address}\n")
     print(
         f"serving {', '.join(s.name for s in specs)}; connect with\n  INTERP_POOL_URL={directory / 'connection'}",
@@ -154,6 +156,13 @@ def shared(
     finally:
         (directory / "connection").unlink(missing_ok=True)
         shutil.rmtree(directory / "spool", ignore_errors=True)
+
+
+def _reachable(endpoint: str) -> str:
+    """An endpoint as others call it: one that is bound to every address by the name of this host."""
+    address = urlsplit(endpoint)
+    everywhere = ip_address(address.hostname or "").is_unspecified
+    return f"tcp://{socket.gethostname()}:{address.port}" if everywhere else endpoint
 
 
 def _spec(text: str, dtype: str | None) -> ModelSpec:

@@ -65,7 +65,7 @@ def _drawn(handle: Any, bundle: dict[str, Any]) -> Any:
     from IPython.display import display
 
     if handle is None:
-        return display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        return display(bundle, raw=True, display_id=True)
     handle.update(bundle, raw=True)
     return handle
 

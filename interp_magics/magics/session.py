@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -34,8 +35,9 @@ class Session:
 
     def connect(self, url: str | None, model: str | None = None) -> None:
         """Connect to another pool; the one that was there before is closed once the new one answers."""
-        from .. import display  # noqa: F401  (registers how results look)
         from ..connecting import connect
+
+        import_module("interp_magics.display")  # which registers how results look
 
         made = connect(url, model=model or self.config.model or None)
         self.close()

@@ -1,6 +1,7 @@
 """The plan of each request, for whoever decides before anything runs: client and broker."""
 
 from collections.abc import Sequence
+from types import ModuleType
 
 from ..errors import RequestError
 from ..program.cards import ModelCard
@@ -19,19 +20,12 @@ from .requests import Request
 from .tokenize import plan as tokenize
 from .tokenize.request import TokenizeRequest
 
-_VALIDATE = {
-    LensRequest: lens.validate,
-    CaptureRequest: capture.validate,
-    GenerateRequest: generate.validate,
-    TokenizeRequest: tokenize.validate,
-    ProgramRequest: program.validate,
-}
-_COST = {
-    LensRequest: lens.cost,
-    CaptureRequest: capture.cost,
-    GenerateRequest: generate.cost,
-    TokenizeRequest: tokenize.cost,
-    ProgramRequest: program.cost,
+_PLANS: dict[type, ModuleType] = {
+    LensRequest: lens,
+    CaptureRequest: capture,
+    GenerateRequest: generate,
+    TokenizeRequest: tokenize,
+    ProgramRequest: program,
 }
 
 
@@ -71,12 +65,12 @@ def captured(request: CaptureRequest, card: ModelCard) -> dict[str, tuple[int, .
 
 def validate(request: Request, card: ModelCard) -> None:
     """Raise RequestError for whatever the card can tell is wrong."""
-    _VALIDATE[type(request)](request, card)  # type: ignore[operator]
+    _PLANS[type(request)].validate(request, card)
 
 
 def cost(request: Request, card: ModelCard, tokens: Sequence[int]) -> Cost:
     """What a request costs, its texts having `tokens` tokens each."""
-    made: Cost = _COST[type(request)](request, card, tokens)  # type: ignore[operator]
+    made: Cost = _PLANS[type(request)].cost(request, card, tokens)
     return made
 
 

@@ -20,14 +20,18 @@ def parse_layers(spec: LayerSpec, count: int) -> tuple[int, ...]:
         return tuple(range(count))
     if isinstance(spec, slice):
         return tuple(range(count))[spec]
-    listed = isinstance(spec, Iterable) and not isinstance(spec, str)
-    items: Iterable[object] = spec.split(",") if isinstance(spec, str) else spec if listed else [spec]  # type: ignore[assignment]
-    chosen = [layer for item in items for layer in _item(item, count)]
+    chosen = [layer for item in _items(spec) for layer in _item(item, count)]
     if not chosen:
         raise RequestError(
             f"layers {spec!r} choose none of the model's {count} layers; write for example '::4' or '0,-1'"
         )
     return tuple(dict.fromkeys(chosen))
+
+
+def _items(spec: object) -> Iterable[object]:
+    if isinstance(spec, str):
+        return spec.split(",")
+    return spec if isinstance(spec, Iterable) else [spec]
 
 
 def _item(item: object, count: int) -> Iterable[int]:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import zmq
 from msgspec import structs
@@ -117,9 +117,9 @@ class Nanny:
                 process.wait(_LAST_WORDS_SECONDS)
         return process.poll()
 
-    def _say(self, state: str, trouble: str = "") -> None:
+    def _say(self, state: Literal["alive", "down", "failed"], trouble: str = "") -> None:
         pid = self._processes[0].pid if self._processes else 0
-        beat = Beat(group=self._config.group, model=self._config.model.name, state=state, trouble=trouble, pid=pid)  # type: ignore[arg-type]
+        beat = Beat(group=self._config.group, model=self._config.model.name, state=state, trouble=trouble, pid=pid)
         try:
             self._socket.send_multipart(write(beat), zmq.NOBLOCK)
         except zmq.Again:

@@ -29,10 +29,12 @@ def program(
 
 def run(engine: TransformersEngine, *programs: Program, objects: NoObjects | None = None) -> list[Outcome]:
     results = engine.run([Task(p, objects or NoObjects()) for p in programs], Quiet())
+    outcomes = []
     for result in results:
         if isinstance(result, Exception):
             raise result
-    return results  # type: ignore[return-value]
+        outcomes.append(result)
+    return outcomes
 
 
 def raw(outcome: Outcome, tap: int = 0, row: int = 0, stage: int = 0) -> Tensor:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from msgspec import Struct
 from torch import Tensor
 
 from ...program.language import Lens, Moments, Project, Raw, Tap
@@ -98,6 +99,7 @@ def kept_values(tap: BoundTap, recorded: Recorded, last: bool) -> Kept:
 
 def read(tap: BoundTap, recorded: Values, readout: Readout) -> Reading:
     """Reduce a tap's values."""
+    assert tap.tap.reduce is not None
     reducer = _REDUCERS[type(tap.tap.reduce)]
     values = reducer(tap, recorded, readout)
     positions = tuple(recorded.positions[row] for row in tap.rows)
@@ -170,10 +172,10 @@ def _split(arrays: lens.LensArrays, lengths: list[int]) -> list[lens.LensArrays]
     return [lens.LensArrays(**{n: pieces[n][i] for n in names}) for i in range(len(lengths))]
 
 
-_REDUCERS: dict[type, Callable[[BoundTap, Values, Readout], Sequence[Any]]] = {
+_REDUCERS: dict[type[Struct], Callable[[BoundTap, Values, Readout], Sequence[Any]]] = {
     Raw: _raw,
     Lens: _lens,
     Project: _project,
     Moments: _moments,
 }
-REDUCTION_NAMES = tuple(str(kind.__struct_config__.tag) for kind in _REDUCERS)  # type: ignore[attr-defined]
+REDUCTION_NAMES = tuple(str(kind.__struct_config__.tag) for kind in _REDUCERS)
