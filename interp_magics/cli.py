@@ -44,6 +44,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, default=7717)
     serve.add_argument("--groups", type=int, default=1, help="worker groups for each model")
     serve.add_argument("--dtype", choices=("float32", "float16", "bfloat16"))
+    serve.add_argument("--tp", type=int, default=1, help="ranks of each group")
+    serve.add_argument(
+        "--max-memory", help="lay a model that no device holds over several: 0=20GB,1=20GB,cpu=60GB; slow"
+    )
     serve.set_defaults(run=_serve)
     worker = commands.add_parser("worker", help="a worker group; started by a pool, configured on standard input")
     worker.add_argument("--config-from-stdin", action="store_true", help=argparse.SUPPRESS)
@@ -77,7 +81,8 @@ def _serve(given: argparse.Namespace) -> None:
     if given.embedded:
         serve.embedded(sys.stdin.buffer, sys.stdout.buffer)
     else:
-        serve.shared(given.model, given.adapter, given.host, given.port, given.groups, given.dtype)
+        placed = serve.Placed(given.dtype, given.tp, given.max_memory)
+        serve.shared(given.model, given.adapter, given.host, given.port, given.groups, placed)
 
 
 def _worker(given: argparse.Namespace) -> None:

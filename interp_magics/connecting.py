@@ -24,17 +24,19 @@ def connect(
     dtype: str | None = None,
     threads: int | None = None,
     groups: int = 1,
+    max_memory: str | None = None,
 ) -> Pool:
     """Connect to a pool.
 
     `url` is a pool's address (tcp://host:port#key=…) or its connection file; without it $INTERP_POOL_URL counts, and without
     that an embedded pool starts for `model` (a directory or hub id; by default the demo model) and ends with this process;
-    calls that ask for the same one share it. It has `groups` replicas of the model, each on `tp` ranks of `threads` threads.
+    calls that ask for the same one share it. It has `groups` replicas of the model, each on `tp` ranks of `threads` threads;
+    `max_memory` ("0=20GB,cpu=60GB") lays one that no device holds over several of them, the host and the disk, which is slow.
     Raises PoolUnavailable, RequestError.
     """
     target = url or os.environ.get("INTERP_POOL_URL")
     if not target:
-        return _embedded(model, tp, dtype, threads, groups)
+        return _embedded(model, tp, dtype, threads, groups, max_memory)
     connection = Connection(_address(target))
     connection.connect()
     pool = Pool(connection)
@@ -56,7 +58,9 @@ def _address(target: str | Path) -> Address:
     return Address.parse(path.read_text().strip())
 
 
-def _embedded(model: str | None, tp: int, dtype: str | None, threads: int | None, groups: int) -> Pool:
+def _embedded(
+    model: str | None, tp: int, dtype: str | None, threads: int | None, groups: int, max_memory: str | None
+) -> Pool:
     if dtype not in (None, *_DTYPES):
         raise RequestError(f"unknown dtype {dtype!r}{nearest(dtype, _DTYPES)}")
     if threads is not None and threads < 1:
@@ -64,13 +68,13 @@ def _embedded(model: str | None, tp: int, dtype: str | None, threads: int | None
     if groups < 1:
         raise RequestError(f"groups must be 1 or more, not {groups}")
     if model is None or model == MODEL_NAME:
-        spec = ModelSpec(MODEL_NAME, str(MODEL_DIR), dtype=dtype or "float32", tp=tp)
+        spec = ModelSpec(MODEL_NAME, str(MODEL_DIR), dtype=dtype or "float32", tp=tp, max_memory=max_memory)
     else:
         local = Path(model).expanduser()
         if not model or (model.startswith(_PATH_STARTS) and not local.is_dir()):
             raise RequestError(f"there is no model directory {model!r}")
         path = str(local.resolve()) if local.is_dir() else model
-        spec = ModelSpec(local.name if local.is_dir() else model, path, dtype=dtype, tp=tp)
+        spec = ModelSpec(local.name if local.is_dir() else model, path, dtype=dtype, tp=tp, max_memory=max_memory)
     check_ranks(spec)
     child = embedded.share(spec, threads, groups)
 

@@ -19,6 +19,7 @@ import msgspec
 
 from ..errors import RequestError, nearest
 from ..launch import local
+from ..launch.checks import check_ranks
 from ..launch.config import GroupConfig, ModelSpec, WorkLimits
 from ..wire.keys import Address, KeyPair, write_secret
 from ..wire.messages import Limits
@@ -128,19 +129,28 @@ def embedded(stdin: BinaryIO, stdout: BinaryIO) -> None:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def shared(
-    models: Sequence[str], adapters: Sequence[str], host: str, port: int, groups: int, dtype: str | None
-) -> None:
+@dataclass(frozen=True)
+class Placed:
+    """How each model is held: its dtype, the ranks of a group, the memory that it may take of each device."""
+
+    dtype: str | None = None
+    tp: int = 1
+    max_memory: str | None = None
+
+
+def shared(models: Sequence[str], adapters: Sequence[str], host: str, port: int, groups: int, placed: Placed) -> None:
     """Serve models to others until told to stop, and write the connection file that lets its reader in.
 
     `models` are `NAME=PATH` or paths, `adapters` `NAME=DIR` for some of them. Raises RequestError when there is no model, two
     have one name, or an adapter names none.
     """
-    specs = _with_adapters([_spec(text, dtype) for text in models], adapters)
+    specs = _with_adapters([_spec(text, placed) for text in models], adapters)
     if not specs:
         raise RequestError("name at least one model: interp serve --model NAME=PATH")
     if len({spec.name for spec in specs}) < len(specs):
         raise RequestError("two models have the same name; write --model NAME=PATH")
+    for spec in specs:
+        check_ranks(spec)
     directory = _state_directory() / f"pool-{port}"
     keys, client = KeyPair.make(), KeyPair.make()
     settings = Settings(directory / "spool", tuple(s.name for s in specs), host=host, client_port=port)
@@ -165,12 +175,13 @@ def _reachable(endpoint: str) -> str:
     return f"tcp://{socket.gethostname()}:{address.port}" if everywhere else endpoint
 
 
-def _spec(text: str, dtype: str | None) -> ModelSpec:
+def _spec(text: str, placed: Placed) -> ModelSpec:
     name, has_name, path = text.partition("=")
     path = path if has_name else text
     local = Path(path).expanduser()
     source = str(local.resolve()) if local.is_dir() else path
-    return ModelSpec(name if has_name else local.name, source, dtype=dtype)
+    name = name if has_name else local.name
+    return ModelSpec(name, source, dtype=placed.dtype, tp=placed.tp, max_memory=placed.max_memory)
 
 
 def _with_adapters(specs: Sequence[ModelSpec], adapters: Sequence[str]) -> list[ModelSpec]:

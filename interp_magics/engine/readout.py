@@ -1,5 +1,6 @@
 """The way from the stream to logits: final norm, head, scale and soft cap."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -61,13 +62,19 @@ class Readout:
         return self.ranks.total(part.product(normed, 0, len(ids)).masked_fill_(~mine, 0.0))
 
 
-def find_readout(model: nn.Module, norm: nn.Module, ranks: Ranks = ALONE) -> Readout:
+def find_readout(
+    model: nn.Module, norm: nn.Module, ranks: Ranks = ALONE, held: Callable[[str], Tensor | None] | None = None
+) -> Readout:
     """The readout of a Hugging Face causal model, from its output embeddings and the settings that scale logits.
 
-    A head that is whole on every rank (a family without a tensor-parallel plan) is shared out here.
+    `held` gives a parameter of the head by name, if it is not simply there. A head that is whole on every rank (a family
+    without a tensor-parallel plan) is shared out here.
     """
     head = model.get_output_embeddings()
-    weight, bias = head.weight.detach(), getattr(head, "bias", None)
+    take = held or (lambda name: getattr(head, name, None))
+    weight, bias = take("weight"), take("bias")
+    assert weight is not None
+    weight = weight.detach()
     vocabulary = int(weight.shape[0])
     config = model.config.get_text_config()
     scale = float(getattr(config, "logit_scale", None) or 1.0) / float(getattr(config, "logits_scaling", None) or 1.0)

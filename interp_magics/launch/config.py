@@ -7,7 +7,8 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A model of a pool's allow-list: its name there, and where it is loaded from: a local directory or a hub id.
 
     `dtype` None keeps the checkpoint's own; `adapter` is a LoRA directory that an administrator registered; `device` None
-    is the GPU if there is one; `tp` is how many ranks one replica is spread over. A hub token is read from HF_TOKEN, as transformers does.
+    is the GPU if there is one; `tp` is how many ranks one replica is spread over. `max_memory` ("0=20GB,cpu=60GB") lays a
+    model that no device holds over several of them. A hub token is read from HF_TOKEN, as transformers does.
     """
 
     name: str
@@ -17,6 +18,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     adapter: str | None = None
     device: str | None = None
     tp: int = 1
+    max_memory: str | None = None
 
 
 class WorkLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

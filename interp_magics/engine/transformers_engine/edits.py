@@ -64,4 +64,9 @@ def bind(op: Op, vector: Tensor | None) -> Callable[[Tensor], Tensor]:
     """`op` as a function of the values alone; the result has their dtype."""
     operation: Any = OPERATIONS[str(op.__struct_config__.tag)]
     exact = None if vector is None else vector.float()
-    return lambda value: operation(op, value.float(), exact).to(value.dtype)
+
+    def apply(value: Tensor) -> Tensor:
+        here = None if exact is None else exact.to(value.device)
+        return operation(op, value.float(), here).to(value.dtype)
+
+    return apply

@@ -1,6 +1,7 @@
 """From a checkpoint to an engine: transformers' own loading, the parts, the self-test, the card."""
 
 import platform
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ..lens_kinds import LENS_KINDS
 from ..ranks import ALONE, Ranks
 from ..readout import find_readout
 from ..tokens import Tokens
-from . import parallel
+from . import parallel, spread
 from .edits import OP_NAMES
 from .engine import TransformersEngine
 from .loop import Runner
@@ -35,13 +36,14 @@ def load(checkpoint: ModelSpec, ranks: Ranks = ALONE) -> TransformersEngine:
     local = Path(checkpoint.path).is_dir()
     source: dict[str, Any] = {} if checkpoint.revision is None else {"revision": checkpoint.revision}
     model = _load_model(checkpoint, source, device, ranks)
+    device = spread.device_of(model, device)
     tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, trust_remote_code=False, **source)
     arch = describe(model)
     tokens = Tokens(tokenizer, arch.shapes.vocabulary)
     runner = Runner(
         model=model,
         arch=arch,
-        readout=find_readout(model, arch.norm, ranks),
+        readout=find_readout(model, arch.norm, ranks, partial(spread.held, model.get_output_embeddings())),
         tokens=tokens,
         stop_ids=_stop_ids(model, tokenizer),
         pad=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0,
@@ -64,7 +66,7 @@ def _load_model(checkpoint: ModelSpec, source: dict[str, Any], device: torch.dev
         if getattr(config.get_text_config(), "attn_logit_softcapping", None):
             # Some releases run Gemma 2 on sdpa, which leaves the cap of its attention out without a word.
             source = {**source, "attn_implementation": "eager"}
-        source = {**source, **parallel.arguments(config, ranks)}
+        source = {**source, **parallel.arguments(config, ranks), **spread.arguments(checkpoint, _free(device))}
         model = AutoModelForCausalLM.from_pretrained(
             checkpoint.path, dtype=dtype, trust_remote_code=False, use_safetensors=True, **source
         )
@@ -75,13 +77,15 @@ def _load_model(checkpoint: ModelSpec, source: dict[str, Any], device: torch.dev
     if checkpoint.adapter is not None:
         _refuse_pickles(checkpoint)
         model.load_adapter(checkpoint.adapter)
-    if (
-        "distributed_config" not in source
-        and getattr(model, "hf_device_map", None) is None
-        and not getattr(model, "is_quantized", False)
-    ):
+    placed = "distributed_config" in source or spread.is_spread(model) or getattr(model, "is_quantized", False)
+    if not placed:
         model.to(device)
     return model.eval().requires_grad_(False)
+
+
+def _free(device: torch.device) -> int | None:
+    """Bytes that are free on a device of its own; None on the host, which swaps before it refuses."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
 
 
 def _refuse_pickles(checkpoint: ModelSpec) -> None:
@@ -104,7 +108,7 @@ def _card(checkpoint: ModelSpec, model: Any, arch: Arch, tokens: Tokens, digest:
     sites["logits"] = SiteInfo(
         (shapes.vocabulary,), 1, writable=False, note="made from ln_final by the head, in float32"
     )
-    remarks = () if not checkpoint.adapter else (f"LoRA adapter {Path(checkpoint.adapter).name} applied",)
+    adapter = () if not checkpoint.adapter else (f"LoRA adapter {Path(checkpoint.adapter).name} applied",)
     return ModelCard(
         name=checkpoint.name,
         family=arch.family,
@@ -137,7 +141,7 @@ def _card(checkpoint: ModelSpec, model: Any, arch: Arch, tokens: Tokens, digest:
             "transformers": transformers.__version__,
             "python": platform.python_version(),
         },
-        remarks=remarks,
+        remarks=(*adapter, *spread.described(model)),
     )
 
 

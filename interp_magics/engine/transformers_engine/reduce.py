@@ -79,7 +79,8 @@ class Recorded:
 
     def _chosen(self, values: Tensor, first: int, row: int) -> Tensor:
         positions = self.positions[row]
-        return values if len(positions) == len(values) else values[[p - first for p in positions]]
+        chosen = values if len(positions) == len(values) else values[[p - first for p in positions]]
+        return chosen.to(self._readout.weight.device)
 
 
 def finish(values: Tensor, tap: Tap, readout: Readout) -> Tensor:
