@@ -24,6 +24,7 @@ from .methods.tokenize.request import TokenizeRequest
 from .program.cards import ModelCard
 from .program.language import Positions, Program, digests
 from .program.layers import LayerSpec
+from .progress import Progress
 from .wire.messages import Priority
 
 _OBJECTS = 256
@@ -204,8 +205,11 @@ class Pool(Attached):
         def submit(request: Request) -> Job[Any]:
             return self._submit(request, name, steering.objects, "batch", True)
 
-        writer = corpus.Writer(store, index, submit, self._connection.release, self.show_progress)
-        return writer.run(chain([first], wanted), under_way)
+        total = corpus.count_texts(texts)
+        with Progress() as line:
+            show = self.show_progress or line.show
+            writer = corpus.Writer(store, index, submit, self._connection.release, show, total)
+            return writer.run(chain([first], wanted), under_way)
 
     def decode(
         self,

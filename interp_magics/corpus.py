@@ -3,7 +3,7 @@
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -25,6 +25,7 @@ from .program.texts import guessed_tokens
 #: Shards that are asked for at once, for each group of workers.
 _AHEAD = 2
 _SHOW_SECONDS = 0.2
+_QUIET_SECONDS = 1.0
 _SHARD_FILES = "[0-9]" * 5 + "-" + "[0-9a-f]" * 16 + ".safetensors"
 
 
@@ -50,6 +51,14 @@ def read_texts(path: str | Path) -> Iterator[str]:
     if not file.is_file():
         raise RequestError(f"there is no file {file}")
     return _lines(file)
+
+
+def count_texts(texts: object) -> int:
+    """How many texts a corpus has; 0 when only reading it would tell."""
+    if isinstance(texts, str | Path):
+        with Path(texts).expanduser().open("rb") as lines:
+            return sum(1 for line in lines if line.strip())
+    return len(texts) if isinstance(texts, Sized) else 0
 
 
 def _lines(file: Path) -> Iterator[str]:
@@ -99,8 +108,10 @@ class Writer:
         submit: Callable[[CaptureRequest], Job[Activations]],
         release: Callable[[str], None],
         show: Callable[[Progress], Any] | None,
+        total: int,
     ) -> None:
         self._path, self._submit, self._release, self._show = path, submit, release, show
+        self._total, self._made = total, 0
         there = [shard for shard in (*index.shards, *index.earlier) if (path / shard.file).is_file()]
         self._there = {shard.digest: shard for shard in there}
         self._index = msgspec.structs.replace(index, shards=(), earlier=tuple(self._there.values()), complete=False)
@@ -139,6 +150,7 @@ class Writer:
             self._asked.popleft()
             made.save(self._path / shard.file)
             self._release(job.id)
+            self._made += len(made.meta.rows)
             tokens = sum(len(row.positions) for row in made.rows)
             self._enter(ShardEntry(shard.file, shard.digest, shard.first, len(made.meta.rows), tokens, made.nbytes))
             self._tell()
@@ -156,9 +168,13 @@ class Writer:
                 file.unlink()
 
     def _tell(self) -> None:
-        if self._show is not None and time.monotonic() - self._started > 1.0:
-            texts = sum(shard.texts for shard in self._index.shards)
-            self._show(Progress("running", done=texts, unit="texts"))
+        """Show how far it is; what is left is reckoned from the texts that this run has had."""
+        spent = time.monotonic() - self._started
+        if self._show is None or spent < _QUIET_SECONDS:
+            return
+        done = sum(shard.texts for shard in self._index.shards)
+        left = spent / self._made * (self._total - done) if self._made and self._total else 0.0
+        self._show(Progress("running", done=done, total=self._total, unit="texts", left=left))
 
 
 def ahead(groups: int) -> int:

@@ -4,11 +4,11 @@ import sys
 from types import TracebackType
 from typing import Any
 
-from ..data import view
+from .data import view
 
 
 class Progress:
-    """`show` draws or updates the line: in a notebook below the cell, elsewhere on the terminal's last line."""
+    """`show` draws or updates the line: in a notebook below the cell, on the last line of a terminal, nowhere else."""
 
     def __init__(self) -> None:
         self._handle: Any = None
@@ -24,7 +24,7 @@ class Progress:
         text = f"{progress} …"
         if in_notebook():
             self._notebook(text, progress)
-        else:
+        elif sys.stderr.isatty():
             sys.stderr.write(f"\r{text:<{self._width}}")
             sys.stderr.flush()
             self._width = len(text)

@@ -19,8 +19,8 @@ State = str
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a job is: its state, how many wait before it (an estimate), how much of its work is done; `partial` is what is
-    there of the result of a job of one text that streams."""
+    """Where a job is: its state, how many wait before it and how many seconds are `left` (both estimates, 0 for none), how
+    much of its work is done; `partial` is what is there of the result of a job of one text that streams."""
 
     state: State
     ahead: int = 0
@@ -30,13 +30,23 @@ class Progress:
     attempt: int = 0
     unit: str = "tokens"
     partial: Any = None
+    left: float = 0.0
 
     def __str__(self) -> str:
         if self.state == "queued":
             return f"queued, {self.ahead} before it" if self.ahead else "queued"
-        if self.total:
-            return f"{self.state}, {self.done:.0f} of {self.total:.0f} {self.unit}"
-        return self.state
+        if not self.total and not self.done:
+            return self.state
+        whole = f" of {self.total:.0f}" if self.total else ""
+        left = f", about {_duration(self.left)} left" if self.left else ""
+        return f"{self.state}, {self.done:.0f}{whole} {self.unit}{left}"
+
+
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60
+    if minutes < 1.5:
+        return f"{max(1, round(seconds))} s"
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
 class Job(Generic[T]):

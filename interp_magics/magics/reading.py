@@ -6,8 +6,8 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
+from ..progress import in_notebook
 from .arguments import code, filled, positions, variable
-from .progress import in_notebook
 from .session import Session, per_vector, user_faults
 
 #: Options of the magics by the names of the call's arguments.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import UsageError
 
 from ..errors import RequestError, nearest
-from .progress import Progress
+from ..progress import Progress
 
 if TYPE_CHECKING:
     from ..api import Pool

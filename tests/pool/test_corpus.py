@@ -1,6 +1,7 @@
 """A corpus into a directory: the values of one capture, in shards, on two groups, resumed where it was interrupted."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -39,6 +40,22 @@ def test_a_store_holds_what_one_capture_holds(pool, tmp_path):
     assert again == store and "not complete" not in repr(again)
     assert sum(len(shard.rows) for shard in again) == len(TEXTS)
     assert str(_capture(pool, tmp_path / "short")[0].array("mlp_out").dtype) == "bfloat16"
+
+
+def test_it_says_how_far_it_is_and_what_is_left(pool, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(corpus, "_QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(pool, "show_progress", lambda progress: shown.append(progress))
+    _capture(pool, tmp_path / "list")
+    assert [p.done for p in shown] == sorted(p.done for p in shown) and shown[-1].done == len(TEXTS)
+    assert {p.total for p in shown} == {len(TEXTS)} and shown[-1].left == 0
+    assert any(re.fullmatch(r"running, \d+ of 30 texts, about \d+ s left", str(p)) for p in shown)
+    shown.clear()
+    _capture(pool, tmp_path / "stream", iter(TEXTS))
+    assert str(shown[-1]) == "running, 30 texts"
+    (tmp_path / "lines.txt").write_text("\n".join(TEXTS) + "\n\n")
+    _capture(pool, tmp_path / "file", tmp_path / "lines.txt")
+    assert str(shown[-1]) == "running, 30 of 30 texts"
 
 
 def test_an_interrupted_capture_goes_on_where_it_was(pool, tmp_path, monkeypatch):
