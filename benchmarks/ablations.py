@@ -7,7 +7,7 @@ import torch
 from transformers import DynamicCache
 
 from interp_magics.engine import lens as kernel
-from interp_magics.engine.protocol import NoObjects, Quiet, Task
+from interp_magics.engine.protocol import NoObjects, Task, collect
 from interp_magics.engine.transformers_engine import loop, reading
 from interp_magics.program.language import Generated, Ids, Lens, Positions, Program, Row, Sampling, Stage, Tap
 
@@ -55,10 +55,10 @@ def main() -> None:
     choices: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {}
 
     def generate() -> Any:
-        return engine.run([long], Quiet())
+        return collect(engine, [long])
 
     def lens() -> Any:
-        return engine.run([prompt], Quiet())
+        return collect(engine, [prompt])
 
     concatenating = _with(loop, "new_cache", lambda config: DynamicCache(config=config), generate)
     choices["a cache that grows / one that concatenates"] = (generate, concatenating)

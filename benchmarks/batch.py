@@ -2,7 +2,7 @@
 
 import torch
 
-from interp_magics.engine.protocol import NoObjects, Quiet, Task
+from interp_magics.engine.protocol import NoObjects, Task, collect
 from interp_magics.program.language import Ids, Lens, Program, Row, Sampling, Stage, Tap
 
 from .checkpoint import reference_engine
@@ -25,8 +25,8 @@ def main() -> None:
     for name, wanted in tasks.items():
         spent = interleaved(
             {
-                "together": lambda wanted=wanted: engine.run(wanted, Quiet()),
-                "in turn": lambda wanted=wanted: [engine.run([task], Quiet()) for task in wanted],
+                "together": lambda wanted=wanted: collect(engine, wanted),
+                "in turn": lambda wanted=wanted: [collect(engine, [task]) for task in wanted],
             },
             rounds=7,
         )

@@ -2,7 +2,7 @@
 
 import torch
 
-from interp_magics.engine.protocol import NoObjects, Quiet, Task
+from interp_magics.engine.protocol import NoObjects, Task, collect
 from interp_magics.program.language import Ids, Program, Row, Sampling, Stage, Tap
 
 from .checkpoint import reference_engine
@@ -20,7 +20,7 @@ def main() -> None:
     def ours(*sites: str) -> list[int]:
         taps = tuple(Tap(site) for site in sites)
         program = Program((Row(Ids(tuple(ids)), Sampling(NEW)),), (Stage(taps),))
-        outcome = engine.run([Task(program, NoObjects())], Quiet())[0]
+        outcome = collect(engine, [Task(program, NoObjects())])[0]
         if isinstance(outcome, Exception):
             raise outcome
         return list(outcome.rows[0].completion_ids)

@@ -2,7 +2,7 @@
 
 import torch
 
-from interp_magics.engine.protocol import NoObjects, Quiet, Task
+from interp_magics.engine.protocol import NoObjects, Task, collect
 from interp_magics.program.language import (
     Edit,
     Gradient,
@@ -33,7 +33,7 @@ def main() -> None:
 
     def ours() -> torch.Tensor:
         program = Program((Row(Ids(tuple(ids))),), (Stage((), (), (gradient,)),))
-        outcome = engine.run([Task(program, NoObjects())], Quiet())[0]
+        outcome = collect(engine, [Task(program, NoObjects())])[0]
         if isinstance(outcome, Exception):
             raise outcome
         return outcome.gradients[0][0].readings[-1].values[0]["values"]
@@ -48,7 +48,7 @@ def main() -> None:
     def integrate(shares: tuple[float, ...]) -> None:
         edits = [Edit("embed", 0, Interpolate(Stored("d", "zero"), x), rows=(i,)) for i, x in enumerate(shares)]
         program = Program(tuple(Row(Ids(short)) for _ in shares), (Stage((), tuple(edits), (slope,)),))
-        outcome = engine.run([Task(program, objects)], Quiet())[0]
+        outcome = collect(engine, [Task(program, objects)])[0]
         if isinstance(outcome, Exception):
             raise outcome
 

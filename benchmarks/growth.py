@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from interp_magics.engine.protocol import NoObjects, Quiet, Task
+from interp_magics.engine.protocol import NoObjects, Task, collect
 from interp_magics.program.language import Ids, Lens, Program, Row, Sampling, Stage, Tap
 
 from .checkpoint import reference_engine
@@ -42,14 +42,14 @@ def main() -> None:
     made: dict[str, Any] = {"tokens": {}, "layers": {}, "users": {}}
     engine = reference_engine()
     for tokens in TOKENS:
-        made["tokens"][tokens] = _measured(lambda tokens=tokens: engine.run([_task(tokens)], Quiet()))
+        made["tokens"][tokens] = _measured(lambda tokens=tokens: collect(engine, [_task(tokens)]))
     for users in USERS:
         tasks = [_task(24, 32, (), seed) for seed in range(users)]
-        seconds = _measured(lambda tasks=tasks: engine.run(tasks, Quiet()))["seconds"]
+        seconds = _measured(lambda tasks=tasks: collect(engine, tasks))["seconds"]
         made["users"][users] = {"tokens_per_second": round(users * 32 / seconds, 1)}
     for layers in LAYERS:
         engine = reference_engine(layers)
-        made["layers"][layers] = _measured(lambda engine=engine: engine.run([_task(256)], Quiet()))
+        made["layers"][layers] = _measured(lambda engine=engine: collect(engine, [_task(256)]))
     for what, points in made.items():
         print(what, points)
     write("growth", {"of": made})

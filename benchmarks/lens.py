@@ -3,7 +3,7 @@
 import torch
 
 from interp_magics.engine import lens as kernel
-from interp_magics.engine.protocol import NoObjects, Quiet, Task
+from interp_magics.engine.protocol import NoObjects, Task, collect
 from interp_magics.engine.readout import Readout
 from interp_magics.program.language import Ids, Lens, Program, Row, Stage, Tap
 
@@ -22,7 +22,7 @@ def main() -> None:
     model = engine._runner.model
 
     def ours() -> torch.Tensor:
-        outcome = engine.run([Task(program, NoObjects())], Quiet())[0]
+        outcome = collect(engine, [Task(program, NoObjects())])[0]
         if isinstance(outcome, Exception):
             raise outcome
         return outcome.readings[0][0].values[0].top_logprobs

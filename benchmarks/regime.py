@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from interp_magics.engine.protocol import NoObjects, Quiet, Task
+from interp_magics.engine.protocol import NoObjects, Task, collect
 from interp_magics.program.language import All, Generated, Ids, Lens, Positions, Program, Row, Sampling, Stage, Tap
 
 from .checkpoint import reference_engine
@@ -43,7 +43,7 @@ def ours(positions: Positions) -> Callable[[Any], Way]:
         def run(ids: list[int], new: int) -> float:
             started = time.process_time()
             program = Program((Row(Ids(tuple(ids)), Sampling(new)),), (Stage((tap,)),))
-            outcome = engine.run([Task(program, NoObjects())], Quiet())[0]
+            outcome = collect(engine, [Task(program, NoObjects())])[0]
             if isinstance(outcome, Exception):
                 raise outcome
             return time.process_time() - started

@@ -3,7 +3,7 @@ rows as programs of their own, which are batched but share nothing."""
 
 import torch
 
-from interp_magics.engine.protocol import NoObjects, Quiet, Task
+from interp_magics.engine.protocol import NoObjects, Task, collect
 from interp_magics.program.language import Add, Edit, Ids, Last, Program, Raw, Row, Stage, Stored, Tap
 
 from .checkpoint import reference_engine
@@ -23,9 +23,7 @@ def main() -> None:
     alone = [Task(Program((Row(Ids(ids)),), (Stage(taps, (edit,)),)), objects) for edit in edits]
     numbered = tuple(Edit(e.site, e.layer, e.op, positions=e.positions, rows=(row,)) for row, e in enumerate(edits))
     sweep = Task(Program((Row(Ids(ids)),) * len(edits), (Stage(taps, numbered),)), objects)
-    spent = interleaved(
-        {"sweep": lambda: engine.run([sweep], Quiet()), "apart": lambda: engine.run(alone, Quiet())}, rounds=5
-    )
+    spent = interleaved({"sweep": lambda: collect(engine, [sweep]), "apart": lambda: collect(engine, alone)}, rounds=5)
     faster = sorted(spent["apart"] / spent["sweep"])[len(spent["sweep"]) // 2]
     write("sweep", {f"{len(points)} points of {PROMPT} tokens: apart / sweep": float(faster)})
 

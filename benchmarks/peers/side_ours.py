@@ -1,6 +1,6 @@
 """interp-magics: programs on the reference engine, as a worker runs them."""
 
-from interp_magics.engine.protocol import NoObjects, Quiet, Task
+from interp_magics.engine.protocol import NoObjects, Task, collect
 from interp_magics.engine.transformers_engine.load import load
 from interp_magics.launch.config import ModelSpec
 from interp_magics.program.language import Add, Edit, Ids, Lens, Program, Raw, Row, Sampling, Stage, Stored, Tap
@@ -15,7 +15,7 @@ class _Side:
         stage = Stage(tuple(taps), tuple(edits))
         rows = [Row(Ids(tuple(ids)), sampling) for ids in prompts.tolist()]
         tasks = [Task(Program((row,), (stage,)), objects or NoObjects()) for row in rows]
-        results = self.engine.run(tasks, Quiet())
+        results = collect(self.engine, tasks)
         for result in results:
             if isinstance(result, Exception):
                 raise result

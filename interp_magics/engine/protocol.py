@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Protocol
 
 import torch
@@ -38,10 +39,29 @@ class Objects(Protocol):
         ...
 
 
+class Wish(IntEnum):
+    """What a host wants between two steps of a run: nothing, the engine for other work, or that tasks join the run."""
+
+    GO_ON = 0
+    PAUSE = 1
+    JOIN = 2
+
+
+class Room(Protocol):
+    """What a run can still take in."""
+
+    def take(self, programs: Sequence[Program]) -> bool:
+        """Whether the programs may join together; if so, their room is taken."""
+        ...
+
+
 class Host(Protocol):
-    """What drives an engine: asked at every step whether a task was cancelled and whether other work waits, told what was
-    generated, and what lenses that stream have decoded since they told last. In `pause` it may run that other work on the
-    engine; the rows of the present run stay where they are."""
+    """What drives an engine: asked at every step whether a task was cancelled and what it wants, told what was generated,
+    what lenses that stream have decoded since they told last, and what became of each task as soon as it ends.
+
+    In `pause` it may run other work on the engine; the rows of the present run stay where they are. `joining` gives tasks
+    for which there is room; they have the numbers after all that the run has had so far.
+    """
 
     def cancelled(self, task: int) -> bool: ...
 
@@ -49,13 +69,19 @@ class Host(Protocol):
 
     def decoded(self, task: int, rows: Sequence["RowOutcome"], readings: Sequence["Reading"]) -> None: ...
 
-    def waiting(self) -> bool: ...
+    def finished(self, task: int, result: "Outcome | Exception") -> None: ...
+
+    def wish(self, joins: bool) -> Wish:
+        """What the host wants; never that tasks join unless the run `joins` them."""
+        ...
 
     def pause(self) -> None: ...
 
+    def joining(self, room: Room) -> Sequence["Task"]: ...
+
 
 class Quiet:
-    """A host that cancels nothing and listens to nothing."""
+    """A host that cancels nothing and wants nothing."""
 
     def cancelled(self, task: int) -> bool:
         return False
@@ -66,11 +92,27 @@ class Quiet:
     def decoded(self, task: int, rows: Sequence["RowOutcome"], readings: Sequence["Reading"]) -> None:
         return None
 
-    def waiting(self) -> bool:
-        return False
+    def finished(self, task: int, result: "Outcome | Exception") -> None:
+        return None
+
+    def wish(self, joins: bool) -> Wish:
+        return Wish.GO_ON
 
     def pause(self) -> None:
         return None
+
+    def joining(self, room: Room) -> Sequence["Task"]:
+        return ()
+
+
+class Collecting(Quiet):
+    """A host that keeps the result of every task by its number."""
+
+    def __init__(self) -> None:
+        self.results: dict[int, Outcome | Exception] = {}
+
+    def finished(self, task: int, result: "Outcome | Exception") -> None:
+        self.results[task] = result
 
 
 #: The values of one tap for one row: raw values [L, T, ...], coordinates [L, T, n], or moments.
@@ -171,10 +213,18 @@ class Engine(Protocol):
     @property
     def tokens(self) -> Tokens: ...
 
-    def run(self, tasks: Sequence[Task], host: Host) -> list[Outcome | Exception]:
-        """Run the programs, sharing passes between them; one result or error for each. A cancelled task gives Cancelled."""
+    def run(self, tasks: Sequence[Task], host: Host) -> None:
+        """Run the programs, sharing passes between them; the host is told one result or error for each, in the order in
+        which they end. A cancelled task gives Cancelled."""
         ...
 
     def reread(self, task: Task, held: HeldRow) -> Outcome | None:
         """Answer a program of one row from what was kept of that row; None when it needs a pass."""
         ...
+
+
+def collect(engine: Engine, tasks: Sequence[Task], host: Collecting | None = None) -> list[Outcome | Exception]:
+    """What becomes of every task, in the order given; of those that joined afterwards."""
+    host = host or Collecting()
+    engine.run(tasks, host)
+    return [host.results[number] for number in sorted(host.results)]

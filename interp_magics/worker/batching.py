@@ -1,4 +1,4 @@
-"""Several jobs as one run of the engine, and each job's own end."""
+"""Several jobs as one run of the engine, each answered at its own end; others join them, or run in between."""
 
 import logging
 import time
@@ -8,7 +8,17 @@ from pathlib import Path
 
 import msgspec
 
-from ..engine.protocol import DEVICE_FAULTS, Engine, Outcome, Reading, RowOutcome, Task, out_of_memory
+from ..engine.protocol import (
+    DEVICE_FAULTS,
+    Engine,
+    Outcome,
+    Reading,
+    Room,
+    RowOutcome,
+    Task,
+    Wish,
+    out_of_memory,
+)
 from ..errors import Cancelled, RequestError
 from ..launch.config import WorkLimits
 from ..methods import plans, runs
@@ -41,11 +51,12 @@ class _Entry:
     first: int = 0
     seq: int = 0
     told: float = 0.0
-    results: list[Outcome | Exception] = field(default_factory=list)
+    results: dict[int, Outcome | Exception] = field(default_factory=dict)
 
 
 class Batch:
-    """The jobs of one run; the engine's host while they run. One that `lends` lets short jobs run between its steps."""
+    """The jobs of one run; the engine's host while they run. One that `lends` lets short jobs run between its steps, and
+    jobs that generate join it."""
 
     def __init__(
         self,
@@ -64,6 +75,8 @@ class Batch:
         self._pumped = 0.0
         self._began, self._lent, self._lends = time.monotonic(), 0.0, lends
         self._quick: dict[str, bool] = {}
+        self._refused: tuple[str, int] | None = None
+        self._ended = 0
 
     def run(self, assigned: Sequence[Assign]) -> None:
         """Run the jobs and answer each of them, whatever happens to the others."""
@@ -71,24 +84,69 @@ class Batch:
             self._add(assign)
         if not self._entries:
             return
-        self._link.send(Started(jobs=tuple(entry.assign.job for entry in self._entries)))
-        tasks = [task for entry in self._entries for task in entry.tasks]
-        results = self._engine.run(tasks, self)
-        for entry in self._entries:
-            entry.results = results[entry.first : entry.first + len(entry.tasks)]
+        self._start(self._entries)
+        self._engine.run([task for entry in self._entries for task in entry.tasks], self)
+
+    def _start(self, entries: Sequence[_Entry]) -> None:
+        """Say that jobs run; one that needs no pass is answered now."""
+        self._link.send(Started(jobs=tuple(entry.assign.job for entry in entries)))
+        for entry in entries:
+            if not entry.tasks:
+                self._answer(entry)
+
+    def finished(self, task: int, result: Outcome | Exception) -> None:
+        entry = self._owner[task]
+        entry.results[task - entry.first] = result
+        if len(entry.results) == len(entry.tasks):
+            self._ended += 1
             self._answer(entry)
+            entry.results.clear()
+            self._link.cancelled.discard(entry.assign.job)
 
     def cancelled(self, task: int) -> bool:
         now = time.monotonic()
         if now - self._pumped > _PUMP_SECONDS:
             self._pumped = now
             self._link.pump()
+            self._held.expire()
         return self._owner[task].assign.job in self._link.cancelled
 
-    def waiting(self) -> bool:
-        """Whether short jobs came meanwhile, and this batch has not lent half of its time already."""
-        has_time = self._lends and self._lent <= (time.monotonic() - self._began) / 2
-        return has_time and bool(self._link.assigned) and bool(self._short())
+    def wish(self, joins: bool) -> Wish:
+        """Short jobs run in between, as long as this batch has not lent half of its time already; others join, if their
+        turn has come and there may be room."""
+        if not self._lends or not self._link.assigned:
+            return Wish.GO_ON
+        if self._may_lend() and self._short():
+            return Wish.PAUSE
+        return Wish.JOIN if joins and self._next() else Wish.GO_ON
+
+    def joining(self, room: Room) -> Sequence[Task]:
+        """The tasks of the jobs whose turn it is, as far as there is room: nobody overtakes."""
+        fresh: list[_Entry] = []
+        while (assign := self._next()) is not None:
+            entry = self._bound(assign)
+            if entry is not None and not room.take([task.program for task in entry.tasks]):
+                self._refused = assign.job, self._ended
+                break
+            self._link.assigned.remove(assign)
+            if entry is not None:
+                self._enter(entry)
+                fresh.append(entry)
+        if fresh:
+            self._start(fresh)
+        return [task for entry in fresh for task in entry.tasks]
+
+    def _next(self) -> Assign | None:
+        """The first job that waits and does not run in a pause, if it may join; one that found no room tries again when a
+        job ends."""
+        quick = {assign.job for assign in self._short()} if self._may_lend() else set()
+        assign = next((assign for assign in self._link.assigned if assign.job not in quick), None)
+        if assign is None or self._refused == (assign.job, self._ended) or plans.kept(assign.request) is not None:
+            return None
+        return assign
+
+    def _may_lend(self) -> bool:
+        return self._lent <= (time.monotonic() - self._began) / 2
 
     def pause(self) -> None:
         """Run the short jobs that wait."""
@@ -104,7 +162,6 @@ class Batch:
         except Exception as error:
             for assign in taken:
                 self._fail(assign, error)
-        self._link.cancelled -= {assign.job for assign in taken}
         self._lent += time.monotonic() - started
 
     def _short(self) -> list[Assign]:
@@ -157,6 +214,17 @@ class Batch:
         self._link.send(event, data)
 
     def _add(self, assign: Assign) -> None:
+        entry = self._bound(assign)
+        if entry is not None and not self._reread(assign, entry.tasks):
+            self._enter(entry)
+
+    def _enter(self, entry: _Entry) -> None:
+        entry.first = len(self._owner)
+        self._entries.append(entry)
+        self._owner += [entry] * len(entry.tasks)
+
+    def _bound(self, assign: Assign) -> _Entry | None:
+        """A job as tasks; None when it is answered already, by its fault."""
         objects = JobObjects(self._cache, lambda digest: self._link.object(digest, assign.job))
         try:
             if assign.job in self._link.cancelled:
@@ -166,13 +234,9 @@ class Batch:
             programs = runs.programs(assign.request, self._engine)
         except Exception as error:
             self._fail(assign, error)
-            return
-        tasks = [Task(program, objects) for program in programs]
-        if self._reread(assign, tasks):
-            return
-        entry = _Entry(assign, tasks, len(self._owner))
-        self._entries.append(entry)
-        self._owner += [entry] * len(entry.tasks)
+            self._link.cancelled.discard(assign.job)
+            return None
+        return _Entry(assign, [Task(program, objects) for program in programs])
 
     def _reread(self, assign: Assign, tasks: Sequence[Task]) -> bool:
         """Whether a follow-up was answered from rows that are held here."""
@@ -194,7 +258,7 @@ class Batch:
         if seconds := plans.keep(assign.request):
             handle = self._held.keep(assign.owner, seconds, [held]) or handle
         self._link.send(Started(jobs=(assign.job,)))
-        self._answer(_Entry(assign, list(tasks), results=[replace(outcome, handles=(handle,))]))
+        self._answer(_Entry(assign, list(tasks), results={0: replace(outcome, handles=(handle,))}))
         return True
 
     def _keep(self, assign: Assign, outcomes: list[Outcome]) -> list[Outcome]:
@@ -241,7 +305,7 @@ class Batch:
     def _answer(self, entry: _Entry) -> None:
         try:
             outcomes = []
-            for result in entry.results:
+            for _, result in sorted(entry.results.items()):
                 if isinstance(result, Exception):
                     raise result
                 outcomes.append(result)

@@ -64,7 +64,6 @@ def serve(config: GroupConfig, engine: Engine) -> None:
             taken.append(link.assigned.popleft())
         if taken:
             Batch(link, engine, cache, held, spool, limits).run(taken)
-            link.cancelled -= {assign.job for assign in taken}
     link.close()
 
 

@@ -15,25 +15,28 @@ from pathlib import Path
 import torch
 
 from interp_magics.engine import ranks as group
-from interp_magics.engine.protocol import NoObjects, Outcome, Quiet, Task
+from interp_magics.engine.protocol import NoObjects, Outcome, Task, collect
 from interp_magics.engine.transformers_engine import reading
 from interp_magics.engine.transformers_engine.load import load
 from interp_magics.launch.config import ModelSpec
 from interp_magics.program.language import Program
+from tests.engine.running import Arriving
 
 
 @dataclass
 class Case:
-    """Programs to run together on the model in `path`."""
+    """Programs to run together on the model in `path`, and what joins when program `watched` has two tokens."""
 
     path: Path
     programs: list[Program]
     objects: NoObjects
+    joining: Sequence[Program] = ()
+    watched: int = 0
     dtype: str = "float32"
 
 
 def run_on(size: int, directory: Path, cases: Sequence[Case]) -> list[list[Outcome | Exception]]:
-    """Outcomes of every case on `size` ranks; the last outcome of a case is that of a row read again from what was held."""
+    """Outcomes of every case on `size` ranks, in the order in which its programs came."""
     here = [sys.executable, "-m", "tests.engine.ranked"]
     return _outcomes([[*here, str(rank), str(size), str(directory)] for rank in range(size)], directory, cases)
 
@@ -79,7 +82,8 @@ def main(rank: str, size: int, directory: Path) -> None:
             engine.follow()
             continue
         tasks = [Task(program, case.objects) for program in case.programs]
-        made.append(engine.run(tasks, Quiet()))
+        host = Arriving(case.objects, {2: case.joining} if case.joining else {}, case.watched)
+        made.append(collect(engine, tasks, host))
         engine.end()
     if ranks.first:
         torch.save(made, directory / "outcomes")

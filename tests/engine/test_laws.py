@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from interp_magics.engine.protocol import NoObjects, Quiet, Task
+from interp_magics.engine.protocol import Collecting, NoObjects, Task, Wish, collect
 from interp_magics.program.language import (
     Ablate,
     Add,
@@ -219,7 +219,7 @@ def test_a_fault_of_one_program_is_its_own(engine):
     served = engine("llama")
     broken = program([ROWS[0]], TAPS, [steer()])
     wrong = stored(x=torch.ones(7))
-    results = served.run([Task(program([ROWS[1]], TAPS), NoObjects()), Task(broken, wrong)], Quiet())
+    results = collect(served, [Task(program([ROWS[1]], TAPS), NoObjects()), Task(broken, wrong)])
     assert raw(results[0]).shape[1] == len(ROWS[1])
     assert "width 7" in str(results[1]) and "48" in str(results[1])
 
@@ -227,7 +227,7 @@ def test_a_fault_of_one_program_is_its_own(engine):
 def test_a_cancelled_row_stops_within_a_step_and_its_neighbours_go_on(engine):
     from interp_magics.errors import Cancelled
 
-    class Impatient(Quiet):
+    class Impatient(Collecting):
         steps = 0
 
         def cancelled(self, task):
@@ -236,7 +236,7 @@ def test_a_cancelled_row_stops_within_a_step_and_its_neighbours_go_on(engine):
 
     served, host = engine("qwen3"), Impatient()
     one, other = (program([ROWS[0]], sampling=Sampling(40, 1.0, seed=s)) for s in (1, 2))
-    results = served.run([Task(one, NoObjects()), Task(other, NoObjects())], host)
+    results = collect(served, [Task(one, NoObjects()), Task(other, NoObjects())], host)
     assert isinstance(results[0], Cancelled) and host.steps == 4
     assert results[1].rows == run(served, other)[0].rows
 
@@ -261,7 +261,7 @@ def test_a_program_that_means_nothing_is_refused_and_takes_nobody_along(make, en
 
     served = engine("llama")
     objects = stored(wide=torch.ones(3, served.card.d_model))
-    results = served.run([Task(make(), objects), Task(program([ROWS[1]], TAPS), objects)], Quiet())
+    results = collect(served, [Task(make(), objects), Task(program([ROWS[1]], TAPS), objects)])
     assert isinstance(results[0], RequestError) and raw(results[1]).shape[1] == len(ROWS[1])
 
 
@@ -274,13 +274,13 @@ def test_any_fault_in_a_pass_fails_one_alone(engine, monkeypatch):
     served = engine("llama")
     whole = type(served._runner).run
 
-    def run_broken(self, rows, *rest):
-        if any(row.encoded.ids == tuple(ROWS[1]) for row in rows):
+    def run_broken(self, work, *rest):
+        if any(row.encoded.ids == tuple(ROWS[1]) for row in work.rows):
             raise RuntimeError("a bug")
-        return whole(self, rows, *rest)
+        return whole(self, work, *rest)
 
     monkeypatch.setattr(type(served._runner), "run", run_broken)
-    results = served.run([Task(program([row], TAPS), NoObjects()) for row in ROWS], Quiet())
+    results = collect(served, [Task(program([row], TAPS), NoObjects()) for row in ROWS])
     assert [isinstance(r, RuntimeError) for r in results] == [False, True, False]
     assert len(results[0].readings) == 1
 
@@ -290,33 +290,34 @@ def test_memory_that_runs_out_splits_the_batch_and_fails_one_alone(engine, monke
     tried = []
     whole = type(served._runner).run
 
-    def run_short(self, rows, *rest):
-        tried.append(len(rows))
-        if len(rows) > 1 or rows[0].encoded.ids == tuple(ROWS[1]):
+    def run_short(self, work, *rest):
+        tried.append(len(work.rows))
+        if len(work.rows) > 1 or work.rows[0].encoded.ids == tuple(ROWS[1]):
             raise torch.OutOfMemoryError("no more")
-        return whole(self, rows, *rest)
+        return whole(self, work, *rest)
 
     monkeypatch.setattr(type(served._runner), "run", run_short)
-    results = served.run([Task(program([row], TAPS), NoObjects()) for row in ROWS], Quiet())
+    results = collect(served, [Task(program([row], TAPS), NoObjects()) for row in ROWS])
     assert tried == [3, 1, 1, 1]
     assert [isinstance(r, torch.OutOfMemoryError) for r in results] == [False, True, False]
 
 
-class Lending(Quiet):
+class Lending(Collecting):
     """A host with other work to be done between two steps."""
 
     def __init__(self, served, others, objects, when):
         self.served, self.others, self.objects, self.when = served, others, objects, when
+        super().__init__()
         self.steps, self.found = 0, []
 
     def generated(self, task, row, completion):
         self.steps += 1
 
-    def waiting(self):
-        return self.steps in self.when and len(self.found) < len(self.when)
+    def wish(self, joins):
+        return Wish.PAUSE if self.steps in self.when and len(self.found) < len(self.when) else Wish.GO_ON
 
     def pause(self):
-        self.found.append(self.served.run([Task(one, self.objects) for one in self.others], Quiet()))
+        self.found.append(collect(self.served, [Task(one, self.objects) for one in self.others]))
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "mistral", "gpt2", "gpt_neox"])
@@ -330,7 +331,7 @@ def test_1_work_between_two_steps_changes_neither_it_nor_what_it_interrupts(name
         Program((Row(Ids(tuple(ROWS[0]))),), (Stage((), (), (Gradient(LogProbability(7), (Tap("mlp_out"),)),)),)),
     ]
     host = Lending(served, others, objects, (2, 4, 6))
-    (interrupted,) = served.run([Task(long, objects)], host)
+    (interrupted,) = collect(served, [Task(long, objects)], host)
     assert len(host.found) == 3
     (whole,) = run(served, long, objects=objects)
     assert interrupted.rows == whole.rows

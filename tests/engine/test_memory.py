@@ -18,7 +18,7 @@ _SCRIPT = """
 import json, sys
 from pathlib import Path
 import torch
-from interp_magics.engine.protocol import NoObjects, Quiet, Task
+from interp_magics.engine.protocol import NoObjects, Task, collect
 from interp_magics.engine.transformers_engine import reading
 from interp_magics.engine.transformers_engine.load import load
 from interp_magics.launch.config import ModelSpec
@@ -32,7 +32,7 @@ torch.set_num_threads(1)
 engine = load(ModelSpec("long", sys.argv[1], device="cpu"))
 def run(ids):
     taps = tuple(Tap(site, reduce=Lens(top_k=3)) for site in sys.argv[3].split(","))
-    (outcome,) = engine.run([Task(Program((Row(Ids(ids)),), (Stage(taps),)), NoObjects())], Quiet())
+    (outcome,) = collect(engine, [Task(Program((Row(Ids(ids)),), (Stage(taps),)), NoObjects())])
     return outcome
 run((1, 2, 3))
 Path("/proc/self/clear_refs").write_text("5")

@@ -5,10 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp_magics.engine.protocol import NoObjects, Quiet, Task
-from interp_magics.engine.tokens import Encoded
+from interp_magics.engine.protocol import Collecting, NoObjects, Task, collect
 from interp_magics.engine.transformers_engine import prefill, reading
-from interp_magics.engine.transformers_engine.batch import BatchRow
+from interp_magics.engine.transformers_engine.course import Course
 from interp_magics.engine.transformers_engine.prefill import Cut, best_cut, pieces
 from interp_magics.engine.transformers_engine.tape import Record
 from interp_magics.program.language import (
@@ -42,10 +41,6 @@ LENSES = [
 _PROMPTS = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9), min_size=1, max_size=6)
 
 
-def _rows(prompts):
-    return [BatchRow(0, i, Encoded(tuple(ids), None, ""), None, []) for i, ids in enumerate(prompts)]
-
-
 @given(_PROMPTS, st.data())
 def test_every_row_reads_its_prompt_once_and_in_order(prompts, data):
     """Following a row through the pieces gives its tokens at their positions, and the columns that its mask shows are them."""
@@ -53,7 +48,7 @@ def test_every_row_reads_its_prompt_once_and_in_order(prompts, data):
     cut = best_cut(prompts, clean)
     read = [[] for _ in prompts]
     columns = [[] for _ in prompts]
-    for piece in pieces(_rows(prompts), cut, -1, data.draw(st.integers(1, 40))):
+    for piece in pieces(dict(enumerate(prompts)), cut, -1, data.draw(st.integers(1, 40))):
         if piece.spread is not None:
             by_leader = [columns[leader] for leader in cut.leaders]
             columns = [list(by_leader[place]) for place in piece.spread]
@@ -167,10 +162,8 @@ def test_a_prompt_in_pieces_is_what_it_is_in_one(name, engine, monkeypatch, call
 def test_rows_that_end_early_have_their_lens_and_disturb_nobody(engine, monkeypatch):
     served = engine("llama")
     monkeypatch.setattr(reading, "WAITING", 4)
-    tried, attempt = [], type(served)._try_batch
-    monkeypatch.setattr(
-        type(served), "_try_batch", lambda *given, **named: tried.append(attempt(*given, **named)) or tried[-1]
-    )
+    tried, attempt = [], Course._try
+    monkeypatch.setattr(Course, "_try", lambda *given, **named: tried.append(attempt(*given, **named)) or tried[-1])
     lens = (Tap("resid_post", reduce=Lens(stream=True)),)
     rows = tuple(Row(Ids(tuple(BEGIN[:6])), Sampling(new)) for new in (2, 30))
     both = run(served, Program(rows, (Stage(lens),)), *(Program((row,), (Stage(lens),)) for row in rows))
@@ -188,12 +181,12 @@ def test_all_that_streams_is_told_once_and_in_order(engine, monkeypatch):
     monkeypatch.setattr(reading, "WAITING", 10)
     told = []
 
-    class Listening(Quiet):
+    class Listening(Collecting):
         def decoded(self, task, rows, readings):
             told.extend(readings[0].positions[0])
 
     lens = program([BEGIN], [Tap("resid_post", reduce=Lens(stream=True))], sampling=Sampling(60))
-    served.run([Task(lens, NoObjects())], Listening())
+    collect(served, [Task(lens, NoObjects())], Listening())
     assert told == list(range(len(told))) and len(told) > len(BEGIN) + 45
 
 

@@ -96,6 +96,16 @@ def _programs(card):
     return made
 
 
+def _joining():
+    """Programs that come when another already generates; one names a vector that nobody has."""
+    lens = [Tap("resid_post", reduce=LENS), Tap("mlp_out")]
+    return [
+        program([ROWS[2]], lens, [Edit("resid_post", 1, Add(vector("d"), 3.0), At((2,)))], Sampling(6)),
+        program([ROWS[1]], edits=[Edit("resid_post", 1, Add(vector("none")))], sampling=Sampling(2)),
+        _sweep(),
+    ]
+
+
 def _sweep():
     """Rows that share the beginning of their prompts."""
     edits = tuple(Edit("resid_post", 1, Add(vector("d"), float(i)), Last(), rows=(i,)) for i in range(4))
@@ -127,8 +137,8 @@ def pairs(engine, root, tmp_path_factory):
         for name in names:
             served = engine(name)
             programs, objects = _programs(served.card), _objects(served.card)
-            cases.append(ranked.Case(root / name, programs, objects))
-            alone.append([_try(served, one, objects) for one in programs])
+            cases.append(ranked.Case(root / name, programs, objects, _joining(), watched=1))
+            alone.append([_try(served, one, objects) for one in (*programs, *_joining())])
         directory = tmp_path_factory.mktemp("ranks")
         several = (
             ranked.run_on(size, directory, cases) if isinstance(size, int) else ranked.run_on_nodes(directory, cases)

@@ -237,3 +237,19 @@ def test_a_short_job_does_not_wait_for_a_long_batch(pool):
     made = long.result(60)
     again = pool.generate([[0, i] for i in range(60)], 120, temperature=1.0, seed=1)
     assert all(np.array_equal(a.completion_ids, b.completion_ids) for a, b in zip(made, again, strict=True))
+
+
+def test_a_long_job_joins_a_longer_one_that_runs_already(pool):
+    """The second has more steps than a pause lends; it ends while the first still runs, and each is what it is alone."""
+    first = pool.generate([[0, i] for i in range(20)], 120, temperature=1.0, seed=1, wait=False)
+    deadline = time.monotonic() + 20
+    while not first.progress.done:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    second = pool.lens(IDS, generate=70, temperature=1.0, seed=2)
+    assert not first.done
+    alone = pool.lens(IDS, generate=70, temperature=1.0, seed=2)
+    assert np.array_equal(second.top_ids[:, :, 0], alone.top_ids[:, :, 0])
+    made = first.result(60)
+    again = pool.generate([[0, i] for i in range(20)], 120, temperature=1.0, seed=1)
+    assert all(np.array_equal(a.completion_ids, b.completion_ids) for a, b in zip(made, again, strict=True))

@@ -26,6 +26,11 @@ class BatchRow:
         return len(self.encoded.ids)
 
     @property
+    def over(self) -> bool:
+        """Whether nothing more is generated."""
+        return self.sampling is None or self.finish not in ("", "prompt")
+
+    @property
     def read_length(self) -> int:
         """T: the last sampled token is never fed."""
         return self.prompt_length + max(0, len(self.completion) - 1)
@@ -58,6 +63,15 @@ class Pass:
         index = self.members.index(member)
         return index, self.pads[index] + position - self.starts[index]
 
+    def only(self, members: frozenset[int]) -> "tuple[Pass, tuple[int, ...]]":
+        """The part of this call that some batch rows are read from, and which rows of the tensors those are."""
+        followed = {index for follower, index in self.followers.items() if follower in members}
+        chosen = tuple(i for i, member in enumerate(self.members) if member in members or i in followed)
+        place = {index: i for i, index in enumerate(chosen)}
+        followers = {m: place[index] for m, index in self.followers.items() if index in place}
+        named, starts, pads = (tuple(values[i] for i in chosen) for values in (self.members, self.starts, self.pads))
+        return Pass(named, starts, pads, self.width, followers), chosen
+
     def columns(self, begin: int, end: int) -> "Pass":
         """The part of this call from column `begin` to `end` - 1, when the columns before are in the cache."""
         starts = tuple(s + max(0, begin - pad) for s, pad in zip(self.starts, self.pads, strict=True))
@@ -71,7 +85,7 @@ class Pass:
 
 
 def prefill_pass(rows: Sequence[BatchRow]) -> Pass:
-    """The pass over all prompts, padded on the left."""
+    """The pass over the prompts of all rows, padded on the left."""
     width = max(row.prompt_length for row in rows)
     pads = tuple(width - row.prompt_length for row in rows)
     return Pass(tuple(range(len(rows))), (0,) * len(rows), pads, width)

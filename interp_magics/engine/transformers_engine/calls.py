@@ -55,10 +55,9 @@ def send(ranks: Ranks, tasks: list[Task], held: HeldRow | None = None) -> None:
         tensors |= {f"h{i}": one.values.contiguous() for i, one in enumerate(held.sites.values())}
         o = held.outcome
         row = _Held(o.number, o.token_ids, o.prompt_length, o.completion_ids, o.finish, tuple(sites))
-    plan = msgspec.msgpack.encode(_Plan(tuple(task.program for task in tasks), tuple(vectors), row))
-    data = save(tensors)
-    ranks.send(plan)
-    ranks.send(data)
+    ranks.send(msgspec.msgpack.encode(_Plan(tuple(task.program for task in tasks), tuple(vectors), row)))
+    if tasks:
+        ranks.send(save(tensors))
 
 
 def end(ranks: Ranks) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from enum import Enum, auto
 
-from ...program.language import Copy
+from ...program.language import Copy, Program
+from ..tokens import Encoded, Tokens
 from .plan import BoundStage, clean_length, generated
 from .prefill import best_cut
 from .running import Running
@@ -28,14 +29,13 @@ _ROOM = {
 }
 
 
-def kind_of(one: Running, plan: BoundStage, stage: int) -> Kind:
+def kind_of(one: Running, plan: BoundStage) -> Kind:
     """How the batch of a task's stage runs."""
-    asked = one.program.stages[stage]
-    if asked.gradients:
+    if one.asked.gradients:
         return Kind.GRADIENTS
-    if any(tap.site == "attn_pattern" for tap in asked.taps):
+    if any(tap.site == "attn_pattern" for tap in one.asked.taps):
         return Kind.PATTERNS
-    copies = any(isinstance(edit.op, Copy) for edit in asked.edits)
+    copies = any(isinstance(edit.op, Copy) for edit in one.asked.edits)
     alone = len(plan.rows) < 2 or copies
     return Kind.PLAIN if alone or best_cut(*beginnings([(one, plan)])) is None else Kind.SHARING
 
@@ -46,24 +46,53 @@ def beginnings(batch: Sequence[tuple[Running, BoundStage]]) -> tuple[list[tuple[
     return [ids for ids, _, _ in rows], [clean_length(plan, row, len(ids)) for ids, plan, row in rows]
 
 
-def _width(one: Running) -> int:
-    return max(len(e.ids) + generated(r) for e, r in zip(one.encoded, one.program.rows, strict=True))
+def joins(program: Program) -> bool:
+    """Whether a program's rows may join a batch that runs: a step like any other is all that they need."""
+    (stage, *more) = program.stages
+    patterns = any(tap.site == "attn_pattern" for tap in stage.taps)
+    return not more and not stage.gradients and not patterns and any(row.sampling for row in program.rows)
 
 
-def batches(bound: list[tuple[Running, BoundStage]], stage: int) -> Iterator[list[tuple[Running, BoundStage]]]:
+def width(encoded: Sequence[Encoded], program: Program) -> int:
+    """The most tokens that a row of a program comes to."""
+    return max(len(e.ids) + generated(r) for e, r in zip(encoded, program.rows, strict=True))
+
+
+class Room:
+    """What a batch that runs can still take in: `rows` go on in it, the widest of them comes to `widest` tokens."""
+
+    def __init__(self, rows: int, widest: int, tokens: Tokens) -> None:
+        self._rows, self._widest, self._tokens = rows, widest, tokens
+
+    def take(self, programs: Sequence[Program]) -> bool:
+        """Whether the programs may join together; if so, their room is taken."""
+        most_rows, most_tokens = _ROOM[Kind.PLAIN]
+        if not all(joins(program) for program in programs):
+            return False
+        rows = self._rows + sum(len(program.rows) for program in programs)
+        encoded = [[self._tokens.encode(row.text) for row in program.rows] for program in programs]
+        widest = max((self._widest, *map(width, encoded, programs)))
+        if rows > most_rows or rows * widest > most_tokens:
+            return False
+        self._rows, self._widest = rows, widest
+        return True
+
+
+def batches(bound: list[tuple[Running, BoundStage]]) -> Iterator[list[tuple[Running, BoundStage]]]:
     """Tasks that fit one batch together; apart are those that a batch treats differently."""
-    kinds = [kind_of(*pair, stage) for pair in bound]
+    kinds = [kind_of(*pair) for pair in bound]
     for kind in Kind:
         batch: list[tuple[Running, BoundStage]] = []
-        rows = width = 0
+        rows = tokens = 0
         alike = [pair for pair, its in zip(bound, kinds, strict=True) if its is kind]
         most_rows, most_tokens = _ROOM[kind]
-        for one, plan in sorted(alike, key=lambda pair: _width(pair[0])):
-            grown, wide = rows + len(plan.rows), max(width, _width(one))
+        for one, plan in sorted(alike, key=lambda pair: width(pair[0].encoded, pair[0].program)):
+            mine = width(one.encoded, one.program)
+            grown, wide = rows + len(plan.rows), max(tokens, mine)
             if batch and (grown > most_rows or grown * wide > most_tokens):
                 yield batch
-                batch, grown, wide = [], len(plan.rows), _width(one)
+                batch, grown, wide = [], len(plan.rows), mine
             batch.append((one, plan))
-            rows, width = grown, wide
+            rows, tokens = grown, wide
         if batch:
             yield batch

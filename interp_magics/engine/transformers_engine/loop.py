@@ -1,33 +1,100 @@
-"""The decoding loop: one prefill for all rows of a batch, then a step for all that go on."""
+"""The decoding loop: one prefill for a group of rows, then a step for all that go on; other groups join between two steps."""
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ..arch import Arch
-from ..protocol import Host
+from ..protocol import Host, Wish
 from ..ranks import ALONE, Ranks
 from ..readout import Readout
 from ..tokens import Tokens
 from .batch import BatchRow, Pass, step_pass
-from .cache import new_cache
-from .prefill import PASS_TOKENS, Cut, Piece, pieces, whole
+from .cache import join, joinable, new_cache
+from .prefill import Cut, Piece, pieces, whole
 from .sampling import next_tokens
 from .tape import Tape
 
 _CANCELLED = -1
 
-#: Told of a forward call that is done.
-Passed = Callable[[Pass], None]
+
+class Work(Protocol):
+    """Rows to be run to their end, and what is written and read meanwhile. Batch rows are numbers in `rows`."""
+
+    @property
+    def rows(self) -> Sequence[BatchRow]: ...
+
+    @property
+    def tape(self) -> Tape: ...
+
+    @property
+    def lends(self) -> bool:
+        """Whether other work may run between two steps."""
+        ...
+
+    @property
+    def joins(self) -> bool:
+        """Whether rows may join now."""
+        ...
+
+    @property
+    def most(self) -> int:
+        """How many tokens a pass over prompts may have."""
+        ...
+
+    def passed(self, call: Pass) -> None:
+        """Told of a forward call that is done."""
+        ...
+
+    def stepped(self) -> None:
+        """Told that every row has its next token, or has ended."""
+        ...
+
+    def join(self) -> "Group | None":
+        """Rows that the host adds now."""
+        ...
 
 
-def _ignore(call: Pass) -> None:
-    return None
+@dataclass(frozen=True)
+class Group:
+    """Batch rows whose prompts are read together, and the cut of their prompts."""
+
+    members: tuple[int, ...]
+    cut: Cut | None = None
+
+
+@dataclass
+class _Flow:
+    """The rows that go on: their keys and values, and which columns [rows, columns] of those are tokens."""
+
+    members: list[int]
+    cache: Any
+    mask: Tensor
+
+    def keep(self, kept: Sequence[int]) -> None:
+        """Go on with some of the members alone."""
+        if len(kept) < len(self.members):
+            chosen = torch.tensor(kept, dtype=torch.long, device=self.mask.device)
+            if kept:
+                self.cache.batch_select_indices(chosen)
+            self.mask = self.mask[chosen]
+            self.members = [self.members[i] for i in kept]
+
+    def join(self, other: "_Flow") -> "_Flow":
+        """Both, the newest tokens side by side; columns that hold no token of any row are let go."""
+        if not (self.members and other.members):
+            return self if self.members else other
+        masks = [mask[:, int(mask.any(0).int().argmax()) :] for mask in (self.mask, other.mask)]
+        lengths = (masks[0].shape[1], masks[1].shape[1])
+        join(self.cache, other.cache, lengths)
+        mask = torch.cat([pad(mask, (max(lengths) - mask.shape[1], 0)) for mask in masks])
+        return _Flow([*self.members, *other.members], self.cache, mask)
 
 
 @dataclass(frozen=True)
@@ -43,40 +110,33 @@ class Runner:
     device: torch.device
     ranks: Ranks = ALONE
 
-    def run(
-        self,
-        rows: Sequence[BatchRow],
-        tape: Tape,
-        host: Host,
-        passed: Passed = _ignore,
-        cut: Cut | None = None,
-        most: int = PASS_TOKENS,
-    ) -> None:
-        """Run all rows to their end; what they generate is in `rows`, what was read is on the tape.
-
-        `passed` is told of every forward call once it is done; prompts are read at most `most` tokens at a time.
-        """
+    def run(self, work: Work, first: Group, host: Host) -> None:
+        """Run a group of rows, and all that join it, to their end; what they generate is in `work.rows`, what was read is
+        on the tape."""
         with torch.inference_mode(), ExitStack() as hooks:
-            hooks.enter_context(tape.installed())
-            members = list(range(len(rows)))
-            hidden, cache, mask = self._prefill(rows, tape, passed, cut, most)
+            hooks.enter_context(work.tape.installed())
+            flow, wish = self._start(work, first, host)
             while True:
-                kept, waiting = self._advance(rows, members, hidden, host)
-                if not kept:
-                    return
-                if waiting:
+                work.stepped()
+                if wish is not Wish.GO_ON:
                     # Between two steps nothing of this run is in the model: another may have it.
                     hooks.close()
-                    with torch.inference_mode(False):
-                        host.pause()
-                    hooks.enter_context(tape.installed())
-                if len(kept) < len(members):
-                    chosen = torch.tensor(kept, device=self.device)
-                    cache.batch_select_indices(chosen)
-                    mask = mask[chosen]
-                members = [members[i] for i in kept]
-                mask = torch.cat([mask, mask.new_ones(len(members), 1)], 1)
-                hidden = self._step(rows, members, mask, tape, cache, passed)
+                    group = self._interrupt(work, wish, host)
+                    hooks.enter_context(work.tape.installed())
+                    if group:
+                        fresh, wish = self._start(work, group, host)
+                        flow = flow.join(fresh)
+                        continue
+                if not flow.members:
+                    return
+                wish = self._step(work, flow, host)
+
+    def _interrupt(self, work: Work, wish: Wish, host: Host) -> Group | None:
+        if wish is Wish.JOIN:
+            return work.join()
+        with torch.inference_mode(False):
+            host.pause()
+        return None
 
     @contextmanager
     def attention(self, eager: bool) -> Iterator[None]:
@@ -93,21 +153,22 @@ class Runner:
 
     def forward(self, rows: Sequence[BatchRow], tape: Tape) -> Tensor:
         """The last norm's output [rows, columns, d] of one pass over all prompts, with a graph if that is wanted."""
-        return self._call(whole(rows, self.pad), tape, None)
+        return self._call(whole({i: row.encoded.ids for i, row in enumerate(rows)}, self.pad), tape, None)
 
-    def _prefill(
-        self, rows: Sequence[BatchRow], tape: Tape, passed: Passed, cut: Cut | None, most: int
-    ) -> tuple[Tensor, Any, Tensor]:
-        """Read all prompts: what the head reads at the end of each, the cache, and which of its columns are tokens."""
-        called = list(pieces(rows, cut, self.pad, most))
+    def _start(self, work: Work, group: Group, host: Host) -> tuple[_Flow, Wish]:
+        """Read the prompts of a group and take the first tokens: the rows that go on, and what the host wants."""
+        rows = [work.rows[m] for m in group.members]
+        prompts = {m: row.encoded.ids for m, row in zip(group.members, rows, strict=True)}
+        called = list(pieces(prompts, group.cut, self.pad, work.most))
         going = len(called) > 1 or any(row.sampling for row in rows)
         cache: Any = new_cache(self.model.config) if going else None
         for piece in called:
             if piece.spread is not None:
                 cache.batch_select_indices(torch.tensor(piece.spread, device=self.device))
-            hidden = self._call(piece, tape, cache)[:, -1]
-            passed(piece.call)
-        return hidden, cache, torch.from_numpy(piece.mask).to(self.device)
+            hidden = self._call(piece, work.tape, cache)[:, -1]
+            work.passed(piece.call)
+        flow = _Flow(list(group.members), cache, torch.from_numpy(piece.mask).to(self.device))
+        return flow, self._advance(work, flow, hidden, host)
 
     def _call(self, piece: Piece, tape: Tape, cache: Any) -> Tensor:
         ids, positions, mask = (
@@ -115,15 +176,16 @@ class Runner:
         )
         return self._decode(ids, None if bool(piece.mask.all()) else mask, positions, cache, tape, piece.call)
 
-    def _step(
-        self, rows: Sequence[BatchRow], members: list[int], mask: Tensor, tape: Tape, cache: Any, passed: Passed
-    ) -> Tensor:
-        call = step_pass(rows, members)
-        ids = torch.tensor([[rows[m].completion[-1]] for m in members], device=self.device)
+    def _step(self, work: Work, flow: _Flow, host: Host) -> Wish:
+        """Feed the newest token of every row and take the next; what the host wants."""
+        flow.mask = torch.cat([flow.mask, flow.mask.new_ones(len(flow.members), 1)], 1)
+        call = step_pass(work.rows, flow.members)
+        ids = torch.tensor([[work.rows[m].completion[-1]] for m in flow.members], device=self.device)
         positions = torch.tensor(call.starts, device=self.device).unsqueeze(1)
-        hidden = self._decode(ids, None if bool(mask.all()) else mask, positions, cache, tape, call)[:, -1]
-        passed(call)
-        return hidden
+        mask = None if bool(flow.mask.all()) else flow.mask
+        hidden = self._decode(ids, mask, positions, flow.cache, work.tape, call)[:, -1]
+        work.passed(call)
+        return self._advance(work, flow, hidden, host)
 
     def _decode(
         self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Any, tape: Tape, call: Pass
@@ -135,26 +197,23 @@ class Runner:
             arguments["past_key_values"] = cache
         with tape.during(call):
             hidden: Tensor = self.arch.decoder(**arguments).last_hidden_state
-        return hidden
+        return hidden.to(self.readout.weight.device)
 
-    def _advance(
-        self, rows: Sequence[BatchRow], members: list[int], hidden: Tensor, host: Host
-    ) -> tuple[list[int], bool]:
-        """Give every member its next token; the places among `members` of those that go on, and whether other work waits.
-
-        Rank 0 decides.
-        """
-        live = [i for i, m in enumerate(members) if rows[m].sampling]
+    def _advance(self, work: Work, flow: _Flow, hidden: Tensor, host: Host) -> Wish:
+        """Give every row its next token, and keep those that go on. Rank 0 decides, and says what the host wants."""
+        live = [i for i, m in enumerate(flow.members) if work.rows[m].sampling]
         if not live:
-            return [], False
-        taking = [rows[members[i]] for i in live]
+            flow.keep(live)
+            return Wish.GO_ON
+        taking = [work.rows[flow.members[i]] for i in live]
         cancelled = [host.cancelled(row.task) for row in taking]
         logits = self.readout.logits(hidden[live])
         finite = _finite(hidden[live], logits)
         samplings = [row.sampling for row in taking if row.sampling]
         chosen = next_tokens(logits, samplings, [len(r.completion) for r in taking]) if self.ranks.first else cancelled
         next_ones = [_CANCELLED if c else t for c, t in zip(cancelled, chosen, strict=True)]
-        waiting, *told = self.ranks.tell([int(host.waiting()), *next_ones])
+        wish = host.wish(work.joins and joinable(flow.cache)) if work.lends else Wish.GO_ON
+        wished, *told = self.ranks.tell([int(wish), *next_ones])
         for row, token, sound in zip(taking, told, finite, strict=True):
             if token == _CANCELLED or not sound:
                 row.finish = "cancelled" if token == _CANCELLED else "overflow"
@@ -162,7 +221,8 @@ class Runner:
             row.completion.append(token)
             row.finish = self._finish(row)
             host.generated(row.task, row.row, row.completion)
-        return [i for i in live if not rows[members[i]].finish], bool(waiting)
+        flow.keep([i for i in live if not work.rows[flow.members[i]].finish])
+        return Wish(wished)
 
     def _finish(self, row: BatchRow) -> str:
         """Why a row ends after its newest token, or "" when it goes on."""

@@ -211,10 +211,11 @@ def place_on(tape: Tape, stage: BoundStage, batch: Mapping[int, int]) -> None:
     """Put a stage's edits and reads on the tape of a batch; `batch` gives the batch row of each of its program rows."""
     place_edits(tape, stage, batch)
     for tap in stage.taps:
+        members = [batch[row] for row in tap.rows]
         for layer in tap.layers:
-            tape.want(canonical(tap.tap.site, layer))
+            tape.want(canonical(tap.tap.site, layer), members)
         if isinstance(tap.tap.reduce, Lens) and tap.tap.reduce.kl_final:
-            tape.want(("ln_final", 0))
+            tape.want(("ln_final", 0), members)
 
 
 def place_edits(tape: Tape, stage: BoundStage, batch: Mapping[int, int]) -> None:

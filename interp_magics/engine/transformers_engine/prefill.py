@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from .batch import BatchRow, Pass
+from .batch import Pass
 
 #: The most tokens of one pass; more are read in several.
 PASS_TOKENS = 16384
@@ -62,26 +62,27 @@ def best_cut(prompts: Sequence[Sequence[int]], clean: Sequence[int]) -> Cut | No
     return cut if cost <= (1 - _WORTH) * len(lengths) * max(lengths) else None
 
 
-def whole(rows: Sequence[BatchRow], pad: int) -> Piece:
-    """All prompts in one call."""
-    prompts = [row.encoded.ids for row in rows]
-    return _padded(prompts, [0] * len(rows), range(len(rows)), pad)
+def whole(prompts: Mapping[int, Sequence[int]], pad: int) -> Piece:
+    """All prompts, given by batch row, in one call."""
+    return _padded(list(prompts.values()), [0] * len(prompts), list(prompts), pad)
 
 
-def pieces(rows: Sequence[BatchRow], cut: Cut | None, pad: int, most: int) -> Iterator[Piece]:
-    """The calls that read all prompts, each of at most `most` tokens."""
+def pieces(prompts: Mapping[int, Sequence[int]], cut: Cut | None, pad: int, most: int) -> Iterator[Piece]:
+    """The calls that read all prompts, given by batch row, each of at most `most` tokens. The rows of a cut are places
+    among the prompts."""
+    members, texts = list(prompts), list(prompts.values())
     if cut is None:
-        yield from _stretches(whole(rows, pad), np.zeros((len(rows), 0), np.int64), most)
+        yield from _stretches(whole(prompts, pad), np.zeros((len(texts), 0), np.int64), most)
         return
-    prompts = [row.encoded.ids for row in rows]
-    shared = [max(0, len(ids) - cut.suffix) for ids in prompts]
-    followers = {row: place for row, place in enumerate(cut.follows) if row not in cut.leaders and shared[row]}
-    beginnings = [prompts[leader][: shared[leader]] for leader in cut.leaders]
-    beginning = _padded(beginnings, [0] * len(beginnings), cut.leaders, pad, followers)
+    shared = [max(0, len(ids) - cut.suffix) for ids in texts]
+    followers = {members[row]: at for row, at in enumerate(cut.follows) if row not in cut.leaders and shared[row]}
+    beginnings = [texts[leader][: shared[leader]] for leader in cut.leaders]
+    leading = [members[leader] for leader in cut.leaders]
+    beginning = _padded(beginnings, [0] * len(beginnings), leading, pad, followers)
     yield from _stretches(beginning, np.zeros((len(beginnings), 0), np.int64), most)
     before = beginning.mask[list(cut.follows)]
-    ends = [ids[start:] for ids, start in zip(prompts, shared, strict=True)]
-    yield from _stretches(_padded(ends, shared, range(len(rows)), pad), before, most, cut.follows)
+    ends = [ids[start:] for ids, start in zip(texts, shared, strict=True)]
+    yield from _stretches(_padded(ends, shared, members, pad), before, most, cut.follows)
 
 
 def _padded(

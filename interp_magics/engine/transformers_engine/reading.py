@@ -29,7 +29,7 @@ STREAM_PASSES = 8
 Tell = Callable[[int, tuple[Reading, ...]], None]
 
 
-@dataclass
+@dataclass(eq=False)
 class Part:
     """One program in the batch: its task's number, its stage, its rows by number, the batch row of each, and why it cannot
     be read."""
@@ -41,10 +41,12 @@ class Part:
     error: RequestError | None = None
 
 
-@dataclass
-class _Decoded:
-    """What a lens has decoded so far of each of its rows; `seen` is how far each batch row had been read then."""
+@dataclass(eq=False)
+class _Decoding:
+    """A lens and what it has decoded so far of each of its rows; `seen` is how far each batch row had been read then."""
 
+    part: Part
+    tap: BoundTap
     seen: dict[int, int] = field(default_factory=dict)
     positions: dict[int, list[int]] = field(default_factory=dict)
     arrays: dict[int, list[LensArrays]] = field(default_factory=dict)
@@ -55,21 +57,21 @@ class _Decoded:
             self.positions.setdefault(row, []).extend(positions)
             self.arrays.setdefault(row, []).append(values)
 
-    def reading(self, tap: BoundTap) -> Reading:
-        positions = tuple(tuple(self.positions[row]) for row in tap.rows)
-        return Reading(tap.rows, tap.layers, positions, tuple(_joined(self.arrays[row]) for row in tap.rows))
+    def reading(self) -> Reading:
+        rows = self.tap.rows
+        positions = tuple(tuple(self.positions[row]) for row in rows)
+        return Reading(rows, self.tap.layers, positions, tuple(_joined(self.arrays[row]) for row in rows))
 
 
 class Reader:
-    """Follows the passes of a batch; `collect` gives what a program's taps read once it is over."""
+    """Follows the passes of a batch; `collect` gives what a program's taps read once its rows have ended."""
 
-    def __init__(self, tape: Tape, parts: Sequence[Part], readout: Readout, tell: Tell) -> None:
+    def __init__(self, tape: Tape, readout: Readout, tell: Tell) -> None:
         self._tape, self._readout, self._tell = tape, readout, tell
-        self._lenses = [(part, tap) for part in parts for tap in part.stage.taps if _decodes(tap)]
-        self._decoded = [_Decoded() for _ in self._lenses]
-        self._dropped = self._of_lenses() - _needed(parts)
+        self._parts: list[Part] = []
+        self._lenses: list[_Decoding] = []
+        self._dropped: set[Address] = set()
         self._read: dict[int, int] = {}
-        self._streams = [number for number, (_, tap) in enumerate(self._lenses) if _streams(tap)]
         self._passes = 0
         self._waiting = 0
 
@@ -79,6 +81,20 @@ class Reader:
         weight = self._readout.weight
         each = weight.shape[1] * weight.element_size() * len(self._dropped)
         return min(PASS_TOKENS, max(1, HELD_BYTES // each)) if each else PASS_TOKENS
+
+    def add(self, part: Part) -> None:
+        """Read for one more program."""
+        self._parts.append(part)
+        self._lenses += [_Decoding(part, tap) for tap in part.stage.taps if _decodes(tap)]
+        self._dropped = self._of_lenses() - _needed(self._parts)
+
+    def forget(self, part: Part) -> None:
+        """Read no more for a program that has ended."""
+        self._parts.remove(part)
+        self._lenses = [lens for lens in self._lenses if lens.part is not part]
+        self._dropped = self._of_lenses() - _needed(self._parts)
+        for member in part.place.values():
+            self._read.pop(member, None)
 
     def passed(self, call: Pass) -> None:
         """Take note of a forward call; decode when enough waits."""
@@ -90,19 +106,20 @@ class Reader:
         if self._waiting > WAITING * len(self._lenses):
             self._decode_all()
         elif self._passes % STREAM_PASSES == 0:
-            self._decode_for(self._streams, True)
+            self._decode_for([lens for lens in self._lenses if _streams(lens.tap)])
         self._passes += 1
 
     def collect(self, part: Part, kept: dict[str, Kept], last: bool) -> tuple[Reading, ...]:
         """The readings of a program's stage; what its taps keep goes into `kept`. Raises RequestError."""
-        self._decode_all(tell=False)
+        decoded = {id(lens.tap): lens for lens in self._lenses if lens.part is part}
+        for lens in decoded.values():
+            self._decode(lens)
         if part.error is not None:
             raise part.error
         readings = []
         for tap in part.stage.taps:
             if _decodes(tap):
-                (number,) = (n for n, (_, lens) in enumerate(self._lenses) if lens is tap)
-                readings.append(self._decoded[number].reading(tap))
+                readings.append(decoded[id(tap)].reading())
                 continue
             recorded = Recorded(tap, self._tape, part.rows, part.place, self._readout)
             if tap.tap.keep:
@@ -111,47 +128,44 @@ class Reader:
                 readings.append(read(tap, recorded, self._readout))
         return tuple(readings)
 
-    def _decode_all(self, tell: bool = True) -> None:
+    def _decode_all(self) -> None:
         """Decode what was read since the last time, then drop it."""
-        self._decode_for(range(len(self._lenses)), tell)
+        self._decode_for(self._lenses)
         for address in self._dropped:
             self._tape.record(address).chunks.clear()
         self._waiting = 0
 
-    def _decode_for(self, numbers: Iterable[int], tell: bool) -> None:
+    def _decode_for(self, lenses: Iterable[_Decoding]) -> None:
         """Decode for some of the lenses, and tell of those that stream."""
         told: dict[int, list[Reading]] = {}
-        for number in numbers:
-            reading = self._decode(number)
-            if tell and reading is not None and number in self._streams:
-                told.setdefault(self._lenses[number][0].task, []).append(reading)
+        for lens in lenses:
+            reading = self._decode(lens)
+            if reading is not None and _streams(lens.tap):
+                told.setdefault(lens.part.task, []).append(reading)
         for task, readings in told.items():
             self._tell(task, tuple(readings))
 
-    def _decode(self, number: int) -> Reading | None:
+    def _decode(self, lens: _Decoding) -> Reading | None:
         """Decode what one lens has not decoded yet; None when there is nothing or it cannot be."""
-        (part, tap), decoded = self._lenses[number], self._decoded[number]
-        rows = tuple(row for row in tap.rows if self._behind(decoded, part.place[row]))
-        if part.error is not None or not rows:
+        part, tap = lens.part, lens.tap
+        behind = {row: (lens.seen.get(member, 0), self._read.get(member, 0)) for row, member in part.place.items()}
+        stretch = {row: behind[row] for row in tap.rows if behind[row][0] < behind[row][1]}
+        if part.error is not None or not stretch:
             return None
-        stretch = {row: (decoded.seen.get(part.place[row], 0), self._read[part.place[row]]) for row in rows}
-        fresh = replace(tap, rows=rows)
+        fresh = replace(tap, rows=tuple(stretch))
         recorded = Recorded(fresh, self._tape, part.rows, part.place, self._readout, stretch)
-        decoded.seen.update((part.place[row], stretch[row][1]) for row in rows)
+        lens.seen.update((part.place[row], stop) for row, (_, stop) in stretch.items())
         try:
             reading = read(fresh, recorded, self._readout)
         except RequestError as fault:
             part.error = fault
             return None
-        decoded.add(reading)
+        lens.add(reading)
         return reading
 
-    def _behind(self, decoded: _Decoded, member: int) -> bool:
-        return decoded.seen.get(member, 0) < self._read.get(member, 0)
-
     def _of_lenses(self) -> set[Address]:
-        found = {canonical(tap.tap.site, layer) for _, tap in self._lenses for layer in tap.layers}
-        return found | {("ln_final", 0)} if any(_compares(tap) for _, tap in self._lenses) else found
+        found = {canonical(lens.tap.tap.site, layer) for lens in self._lenses for layer in lens.tap.layers}
+        return found | {("ln_final", 0)} if any(_compares(lens.tap) for lens in self._lenses) else found
 
 
 def _decodes(tap: BoundTap) -> bool:

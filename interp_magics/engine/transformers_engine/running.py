@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from ...errors import RequestError
-from ...program.language import Program
+from ...program.language import Program, Stage
 from ..protocol import GradientReading, Outcome, Reading, RowOutcome, Task
 from ..tokens import Encoded
 from .batch import BatchRow
@@ -19,11 +18,32 @@ class Running:
     program: Program
     encoded: list[Encoded]
     task: Task
+    stage: int = 0
+    ended: bool = False
     kept: dict[str, Kept] = field(default_factory=dict)
     readings: list[tuple[Reading, ...]] = field(default_factory=list)
     gradients: list[tuple[GradientReading, ...]] = field(default_factory=list)
     rows: dict[int, BatchRow] = field(default_factory=dict)
-    error: RequestError | None = None
+
+    @property
+    def asked(self) -> Stage:
+        """The stage at which the task is."""
+        return self.program.stages[self.stage]
+
+    @property
+    def last(self) -> bool:
+        """Whether no stage follows."""
+        return self.stage + 1 == len(self.program.stages)
+
+    def end(self) -> None:
+        """Nothing more is done for the task, and nothing of it held."""
+        self.ended = True
+        for values in (self.kept, self.readings, self.gradients, self.rows):
+            values.clear()
+
+    def restart(self) -> None:
+        """Forget what an attempt at the present stage has read."""
+        del self.readings[self.stage :], self.gradients[self.stage :]
 
     def row_outcomes(self) -> tuple[RowOutcome, ...]:
         """The rows as they are now."""

@@ -33,7 +33,7 @@ def prove(model: Any, runner: Runner) -> tuple[Arch, float]:
     parts = [site for site in ("resid_pre", "attn_out", "mlp_out", "resid_post") if site in runner.arch.ports]
     for site in parts:
         for layer in layers:
-            tape.want((site, layer))
+            tape.want((site, layer), (0,))
     with torch.inference_mode():
         logits, seconds = _pass(model, ids, tape, rows)
         stream = tape.record(("resid_post", runner.arch.shapes.layers - 1)).row(0)
@@ -108,7 +108,7 @@ def _reads_attention(model: Any, arch: Arch, rows: list[BatchRow], ids: Tensor, 
     everywhere = Selection(np.ones(_TOKENS, bool), True)
     for edited in (False, True):
         tape = Tape(arch, rows, ranks)
-        tape.want(("mlp_out", 0))
+        tape.want(("mlp_out", 0), (0,))
         if edited:
             tape.edit(("attn_out", 0), BoundEdit({0: everywhere}, None, torch.zeros_like))
         with torch.inference_mode(), tape.installed(), tape.during(prefill_pass(rows)):

@@ -5,7 +5,7 @@ transformers block never writes its outputs in place in inference) and cut into 
 a clone, so that neither an earlier record nor the stream itself changes under anyone.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,6 +53,15 @@ class Record:
     ranks: Ranks = ALONE
     chunks: list[tuple[Pass, Tensor]] = field(default_factory=list)
 
+    def keep_only(self, members: frozenset[int]) -> None:
+        """Let go of the values of all other batch rows."""
+        left = []
+        for call, value in self.chunks:
+            part, chosen = call.only(members)
+            if chosen:
+                left.append(_part(call, value, part, torch.tensor(chosen)))
+        self.chunks = left
+
     def add(self, call: Pass, value: Tensor) -> None:
         """Take a pass's values: a reference at one rank, else a copy of this rank's share."""
         if self.ranks.size > 1 and value.shape[2] == self.width:
@@ -96,6 +105,12 @@ class Record:
         return self.ranks.gather(part, 1, self.width)
 
 
+def _part(call: Pass, value: Tensor, part: Pass, chosen: Tensor) -> tuple[Pass, Tensor]:
+    """The chosen rows of a value, which are `part` of its call: a copy where that is much smaller, else all by reference."""
+    few = 2 * len(chosen) <= len(call.members)
+    return (part, value.index_select(0, chosen.to(value.device))) if few else (call, value)
+
+
 class Tape:
     """Edits and records of one batch. `during(call)` frames each forward call; `record(address)` is read at the end."""
 
@@ -103,6 +118,8 @@ class Tape:
         self._arch, self._rows, self._ranks = arch, rows, ranks
         self._edits: dict[Address, list[BoundEdit]] = {}
         self._records: dict[Address, Record] = {}
+        self._readers: dict[Address, frozenset[int]] = {}
+        self._parts: dict[frozenset[int], tuple[Pass, Tensor]] = {}
         self._nodes: dict[Address, Tensor] | None = None
         self._stack: Pass | None = None
         self._again = False
@@ -113,9 +130,23 @@ class Tape:
     def edit(self, address: Address, bound: BoundEdit) -> None:
         self._edits.setdefault(address, []).append(bound)
 
-    def want(self, address: Address) -> None:
+    def want(self, address: Address, members: Iterable[int]) -> None:
+        """Record a site at a layer for some batch rows."""
         if address not in self._records:
             self._records[address] = Record(self.width(address), self._ranks)
+        self._readers[address] = self._readers.get(address, frozenset()).union(members)
+
+    def forget(self, members: Collection[int]) -> None:
+        """Let go of all that concerns batch rows which have ended."""
+        gone = frozenset(members)
+        for address, readers in list(self._readers.items()):
+            if readers <= gone:
+                del self._readers[address], self._records[address]
+            elif readers & gone:
+                self._readers[address] = readers - gone
+                self._records[address].keep_only(readers - gone)
+        left = {a: [edit for edit in edits if not gone.issuperset(edit.selections)] for a, edits in self._edits.items()}
+        self._edits = {address: edits for address, edits in left.items() if edits}
 
     def record(self, address: Address) -> Record:
         return self._records[address]
@@ -148,7 +179,7 @@ class Tape:
     @contextmanager
     def during(self, call: Pass) -> Iterator[None]:
         """One forward call over `call`. Blocks of it that are run once more afterwards are edited the same, and not read."""
-        self._stack, self._places, self._again = call, {}, False
+        self._stack, self._places, self._parts, self._again = call, {}, {}, False
         self._bases.clear()
         yield
         self._again = True
@@ -214,8 +245,19 @@ class Tape:
 
     def _keep(self, address: Address, port: Port, value: Tensor) -> None:
         record = self._records.get(address)
-        if record is not None and self._stack is not None and not self._again:
-            record.add(self._stack, port.view(value))
+        if record is None or self._stack is None or self._again:
+            return
+        part, chosen = self._read_from(self._readers[address], value.device)
+        if part.members:
+            record.add(*_part(self._stack, port.view(value), part, chosen))
+
+    def _read_from(self, readers: frozenset[int], device: torch.device) -> tuple[Pass, Tensor]:
+        """The part of this pass that some batch rows are read from, and its rows; shared by all layers of a pass."""
+        if readers not in self._parts:
+            assert self._stack is not None
+            part, chosen = self._stack.only(readers)
+            self._parts[readers] = part, torch.tensor(chosen, device=device)
+        return self._parts[readers]
 
     def _targets(self, edit: BoundEdit) -> tuple[Tensor, Tensor] | None:
         """(batch indices, columns) that an edit writes in this pass, None for none; shared by all layers of a pass."""

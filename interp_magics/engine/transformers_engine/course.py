@@ -1,0 +1,107 @@
+"""One run of the engine: batches of tasks, stage by stage, each task told of as it ends."""
+
+from collections.abc import Sequence
+
+import torch
+
+from ...errors import RequestError
+from ...program.cards import ModelCard
+from ...program.supports import check
+from ..protocol import DEVICE_FAULTS, Host, OutOfStep, Task, out_of_memory
+from ..ranks import Ranks
+from .gathering import Room, batches
+from .loop import Runner
+from .plan import BoundStage, bind_stage, encode_rows, fetcher
+from .running import Running
+from .together import Bound, Together
+
+
+class Course:
+    """The tasks of one run, those that join it included; they are numbered in the order in which they come."""
+
+    def __init__(self, runner: Runner, card: ModelCard, host: Host) -> None:
+        self._runner, self._card, self._host = runner, card, host
+        self._come = 0
+
+    def run(self, tasks: Sequence[Task]) -> None:
+        """Run the tasks; the host is told of each as it ends."""
+        going = self._begin(tasks)
+        while going:
+            bound = self._bind(going)
+            for batch in batches(bound):
+                self._run_batch(batch)
+            going = [one for one, _ in bound if not one.ended]
+
+    def _begin(self, tasks: Sequence[Task]) -> list[Running]:
+        begun = []
+        for number, task in enumerate(tasks, self._come):
+            try:
+                check(task.program, self._card)
+                encoded = encode_rows(task.program, self._runner.tokens, self._card)
+                begun.append(Running(number, task.program, encoded, task))
+            except Exception as error:
+                self._host.finished(number, error)
+        self._come += len(tasks)
+        return begun
+
+    def _bind(self, going: Sequence[Running]) -> list[Bound]:
+        bound: list[tuple[Running, BoundStage]] = []
+        for one in going:
+            fetch = fetcher(one.task.objects, one.kept, self._runner.device)
+            try:
+                bound.append((one, bind_stage(one.asked, one.encoded, self._card, fetch)))
+            except Exception as error:
+                self._fail(one, error)
+        return bound
+
+    def _fail(self, one: Running, error: Exception) -> None:
+        one.end()
+        self._host.finished(one.number, error)
+
+    def _newcomers(self, room: Room) -> list[Bound]:
+        return self._bind(self._begin(self._host.joining(room)))
+
+    def _run_batch(self, batch: Sequence[Bound]) -> None:
+        """Run a batch and what joins it; after a fault each of its tasks alone, so that one fails and no other."""
+        together = Together(self._runner, self._host, batch, self._newcomers)
+        error = self._try(together)
+        if error is None:
+            return
+        for one, plan in together.left:
+            self._run_alone((one, plan), None if together.shared else error)
+
+    def _run_alone(self, task: Bound, error: Exception | None) -> None:
+        """Run a task in a batch of its own, unless that has ended in `error` already. A gradient is tried with less memory."""
+        one, plan = task
+        if error is None:
+            error = self._try(Together(self._runner, self._host, [task], None))
+        if out_of_memory(error) and plan.gradients:
+            error = self._try(Together(self._runner, self._host, [task], None), sparing=True)
+        if error is not None:
+            self._fail(one, error)
+
+    def _try(self, together: Together, sparing: bool = False) -> Exception | None:
+        """Run a batch; what went wrong, without the frames that would keep its memory alive.
+
+        A fault of the whole device is raised: nothing more can be computed in this process. So is a fault that another
+        rank may not have had: the ranks are out of step.
+        """
+        try:
+            together.run(sparing)
+        except Exception as error:
+            meant = out_of_step(error, self._runner.ranks)
+            if isinstance(meant, DEVICE_FAULTS):
+                raise meant from error
+            for one, _ in together.left:
+                one.restart()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            return error.with_traceback(None) if together.shared or out_of_memory(error) else error
+        return None
+
+
+def out_of_step(error: Exception, ranks: Ranks) -> Exception:
+    """A fault as what it means here: with other ranks, that they may not have had it."""
+    if ranks.size == 1 or isinstance(error, RequestError | OutOfStep):
+        return error
+    return OutOfStep(f"{type(error).__name__}: {error}")
