@@ -13,20 +13,34 @@ def greedy(logits: Tensor) -> list[int]:
     return chosen
 
 
-def uniform(seed: int, row: int, step: int) -> float:
-    """Noise in [0, 1): Philox (Salmon et al. 2011) keyed by seed and row, at counter `step`."""
+def noise(seed: int, row: int, step: int, tokens: int) -> Tensor:
+    """Gumbel noise [tokens] in float64, one for each token id: Philox (Salmon et al. 2011) keyed by seed and row, with the
+    step in a word of its counter that the tokens do not reach."""
     key = np.array([seed & 0xFFFFFFFFFFFFFFFF, row], dtype=np.uint64)
-    return float(np.random.Generator(np.random.Philox(key=key, counter=step)).random())
+    draw = np.random.Generator(np.random.Philox(key=key, counter=np.array([0, step, 0, 0], dtype=np.uint64)))
+    return torch.from_numpy(-np.log(draw.standard_exponential(tokens)))
 
 
 def sample(logits: Tensor, sampling: Sampling, step: int) -> int:
-    """Inverse CDF in float64 over tokens ordered by (-logit, id), cut to the nucleus of mass `top_p`."""
+    """A token of the softmax at a temperature, cut to the nucleus of mass `top_p`, by the Gumbel-max trick (Maddison et al.
+    2014) in float64.
+
+    Logits that differ in their last digits, as those of one row in two batches do, give another token only where the two
+    best scores are as close as that; an inverse CDF over many tokens would change with nearly every digit.
+    """
+    scores = logits.double() / sampling.temperature
+    scores += noise(sampling.seed, sampling.row, step, len(logits)).to(logits.device)
+    if sampling.top_p < 1.0:
+        scores.masked_fill_(~nucleus(logits, sampling), -torch.inf)
+    return int(scores.argmax())
+
+
+def nucleus(logits: Tensor, sampling: Sampling) -> Tensor:
+    """Which tokens [v] are among the fewest, in order of (-logit, id), that reach the mass `top_p`."""
     values, order = logits.double().sort(descending=True, stable=True)
-    mass = torch.softmax(values / sampling.temperature, 0).cumsum(0).cpu().numpy()
-    kept = int(np.searchsorted(mass, sampling.top_p * mass[-1])) + 1
-    kept = min(kept, len(mass))
-    point = uniform(sampling.seed, sampling.row, step) * mass[kept - 1]
-    return int(order[min(int(np.searchsorted(mass, point, side="right")), kept - 1)])
+    mass = torch.softmax(values / sampling.temperature, 0)
+    before = mass.cumsum(0) - mass
+    return torch.zeros_like(logits, dtype=torch.bool).scatter_(0, order, before < sampling.top_p)
 
 
 def next_tokens(logits: Tensor, samplings: list[Sampling], steps: list[int]) -> list[int]:
