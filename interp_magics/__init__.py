@@ -20,6 +20,9 @@ _WHERE = {
     "ActivationStore": "data.activation_store",
     "Completion": "data.completions",
     "SteeringVector": "data.vectors",
+    "SteerabilityRun": "data.steerability",
+    "Questions": "data.questions",
+    "read_questions": "data.questions",
     "InterpError": "errors",
     "RequestError": "errors",
     "RemoteError": "errors",
@@ -32,7 +35,7 @@ _WHERE = {
 }
 
 #: Names whose use leads to results, which `display` then knows how to show.
-_SHOWS = frozenset({"connect", "Pool", "load"})
+_SHOWS = frozenset({"connect", "Pool", "load", "SteerabilityRun"})
 
 __all__ = ["__version__", *_WHERE]
 
@@ -60,7 +63,9 @@ if TYPE_CHECKING:
     from .data.activations import Activations
     from .data.completions import Completion
     from .data.lens_run import LensRun
+    from .data.questions import Questions, read_questions
     from .data.results import load
+    from .data.steerability import SteerabilityRun
     from .data.vectors import SteeringVector
     from .errors import Cancelled, InterpError, PoolUnavailable, RemoteError, RequestError, TimedOut
     from .magics import load_ipython_extension, unload_ipython_extension

@@ -1,38 +1,28 @@
 """The calls that a notebook makes. A magic parses, then makes one of these."""
 
-import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from . import building, corpus, following
-from .attached import Attached, unpack
 from .building import Steering, Texts, UserText
-from .client.connection import Connection
 from .client.job import Job
-from .client.waiting import wait as wait_for
 from .data.activation_store import ActivationStore
-from .data.tokenized import Tokenized
 from .errors import RequestError, nearest
 from .estimate import Estimate
 from .following import Origin, Readable
 from .methods import plans
 from .methods.program.request import ProgramRequest
 from .methods.requests import Request
-from .methods.tokenize.request import TokenizeRequest
 from .program.cards import ModelCard
 from .program.language import Positions, Program, digests
 from .program.layers import LayerSpec
 from .progress import Progress
-from .wire.messages import Priority
-
-_OBJECTS = 256
-_CALL = ("model", "priority", "timeout", "wait")
-PRIORITIES = get_args(Priority)
+from .steering import SteeringCalls
 
 
-class Pool(Attached):
+class Pool(SteeringCalls):
     """A connection to a pool of models, and what can be asked of it.
 
     Every call takes `model=`, `priority=` ("interactive" or "batch"), `timeout=` in seconds, and `wait=False` for a Job.
@@ -40,17 +30,11 @@ class Pool(Attached):
     list of texts gives a list of results in the same order.
     """
 
-    def __init__(
-        self, connection: Connection, close: Callable[[], None] = lambda: None, model: str | None = None
-    ) -> None:
-        super().__init__(connection, close, model)
-        self._objects: dict[str, bytes] = {}
-
     # What one asks of it
 
     def request(self, method: str, *arguments: Any, **options: Any) -> Request:
         """The request that the call of that name would send, for `estimate`."""
-        known = ("lens", "capture", "generate")
+        known = ("lens", "capture", "generate", "steering_vector", "steerability")
         if method not in known:
             raise RequestError(f"unknown method {method!r}{nearest(method, known)}")
         made: Request = getattr(self, method)(*arguments, **options, send=False)
@@ -104,7 +88,7 @@ class Pool(Attached):
         `values` of the run need no new pass. With `stream` the job's `progress.partial` grows with what is decoded. Raises
         RequestError before anything runs.
         """
-        chosen, steering = building.texts(text), building.steering(steer)
+        chosen, steering = building.texts(text), self._steering(steer, call.get("model"))
         request = building.lens(
             chosen,
             self._card_for(layers, call.get("model")),
@@ -143,7 +127,7 @@ class Pool(Attached):
         `dtype` None keeps the model's own; `reduce="moments"` gives mean, variance and mean norm over positions instead;
         `keep` as in `lens`.
         """
-        chosen, steering = building.texts(texts), building.steering(steer)
+        chosen, steering = building.texts(texts), self._steering(steer, call.get("model"))
         request = building.capture(
             chosen,
             self._card_for(layers, call.get("model")),
@@ -177,7 +161,7 @@ class Pool(Attached):
         where an earlier one was interrupted: shards that are there are not asked for again. Raises RequestError.
         """
         name = self.model if model is None else model
-        card, steering = self.card(name), building.steering(steer)
+        card, steering = self.card(name), self._steering(steer, name)
         given = corpus.read_texts(texts) if isinstance(texts, str | Path) else texts
         asked = building.capture(
             Texts((), True),
@@ -290,7 +274,7 @@ class Pool(Attached):
         **call: Any,
     ) -> Any:
         """Completions: a Completion (a list for several prompts), or a Job with `wait=False`. Temperature 0 is greedy."""
-        chosen, steering = building.texts(prompts), building.steering(steer)
+        chosen, steering = building.texts(prompts), self._steering(steer, call.get("model"))
         sampled = building.sampling(max_new_tokens, temperature, top_p, stop, seed)
         return self._run(building.generate(chosen, steering, sampled), chosen.many, steering.objects, **call)
 
@@ -303,13 +287,6 @@ class Pool(Attached):
             raise RequestError(f"the program names object {min(missing)}, which it does not bring; give objects=")
         return self._run(ProgramRequest(program), True, objects or {}, **call)
 
-    # How it is asked
-
-    def _card_for(self, layers: LayerSpec, model: str | None) -> ModelCard | None:
-        """The card if it is known already, or must be because layers are named."""
-        name = self.model if model is None else model
-        return self._cards.get(name) if layers is None else self.card(name)
-
     def _card_of(self, told: Origin, model: str) -> ModelCard:
         """The card of the model that an earlier result is read again on. Raises RequestError for another checkpoint."""
         card = self.card(model)
@@ -319,59 +296,3 @@ class Pool(Attached):
                 f"({card.digest[:12]}), so it cannot be read again; make the call anew"
             )
         return card
-
-    def _tokens(self, given: Sequence[Any], model: str) -> list[Tokenized]:
-        job = self._submit(TokenizeRequest(tuple(given)), model, {}, "interactive", True)
-        made: list[Tokenized] = job.result()
-        return made
-
-    def _run(
-        self,
-        request: Request,
-        many: bool,
-        objects: dict[str, bytes],
-        *,
-        send: bool = True,
-        model: str | None = None,
-        priority: Priority = "interactive",
-        timeout: float | None = None,
-        wait: bool = True,
-        **unknown: Any,
-    ) -> Any:
-        if unknown:
-            name = next(iter(unknown))
-            raise TypeError(f"unknown argument {name!r}{nearest(name, _arguments(plans.method(request)))}")
-        if priority not in PRIORITIES:
-            raise RequestError(f"unknown priority {priority!r}{nearest(priority, PRIORITIES)}")
-        if not send:
-            return request
-        if timeout is not None and not wait:
-            raise RequestError("timeout= bounds the wait of a call; with wait=False give it to job.result(timeout)")
-        job = self._submit(request, self.model if model is None else model, objects, priority, many)
-        return wait_for(job, timeout, self.show_progress) if wait else job
-
-    def _submit(
-        self, request: Request, model: str, objects: dict[str, bytes], priority: Priority, many: bool
-    ) -> Job[Any]:
-        card = self._cards.get(model)
-        if card:
-            plans.validate(request, card)
-        needed = {digest: objects[digest] for digest in digests(request) if digest in objects}
-        self._remember(needed)
-        return self._connection.submit(
-            model, request, plans.method(request), lambda parts: unpack(parts, many), needed, priority
-        )
-
-    def _remember(self, objects: dict[str, bytes]) -> None:
-        """Keep the vectors used last, so that a follow-up can bring them again."""
-        for digest, data in objects.items():
-            self._objects.pop(digest, None)
-            self._objects[digest] = data
-        while len(self._objects) > _OBJECTS:
-            del self._objects[next(iter(self._objects))]
-
-
-def _arguments(method: str) -> tuple[str, ...]:
-    """What the call of a method takes."""
-    call = getattr(Pool, method, Pool.run)
-    return tuple(n for n in inspect.signature(call).parameters if n not in ("self", "call")) + _CALL

@@ -127,26 +127,29 @@ def sampling(
 
 @dataclass(frozen=True)
 class Steering:
-    """Edits, and the objects (by digest) that they name."""
+    """Edits, the objects (by digest) that they name, and the vectors among them."""
 
     edits: tuple[Edit, ...]
     objects: dict[str, bytes]
+    vectors: tuple[SteeringVector, ...] = ()
 
 
 def steering(given: object) -> Steering:
     """`steer=` takes edits and vectors, alone or in lists; a vector stands for its edit."""
     edits: list[Edit] = []
     objects: dict[str, bytes] = {}
+    used: dict[str, SteeringVector] = {}
     for one in _flat(given):
         for item in one.edit() if isinstance(one, SteeringVector) else (one,):
             if isinstance(item, VectorEdit):
                 objects[item.vector.digest] = item.vector.data
+                used[item.vector.digest] = item.vector
                 edits.append(item.edit)
             elif isinstance(item, Edit):
                 edits.append(item)
             else:
                 raise RequestError(f"steer= takes vectors and edits, not {type(item).__name__}")
-    return Steering(tuple(edits), objects)
+    return Steering(tuple(edits), objects, tuple(used.values()))
 
 
 def _flat(given: object) -> Iterable[Any]:

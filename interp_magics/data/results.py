@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RequestError
-from . import activations, completions, files, lens_run, readings, tokenized, vectors
+from . import activations, completions, files, lens_run, readings, steerability, tokenized, vectors
 from .activation_store import read_store
 
 _KINDS: dict[str, Callable[[dict[str, files.Array], Any], Any]] = {
@@ -15,6 +15,7 @@ _KINDS: dict[str, Callable[[dict[str, files.Array], Any], Any]] = {
     tokenized.KIND: tokenized.decode,
     readings.KIND: readings.decode,
     vectors.KIND: vectors.decode,
+    steerability.KIND: steerability.decode,
 }
 
 
@@ -29,12 +30,14 @@ def join(parts: Sequence[Any]) -> Any:
         return parts[0]
     if isinstance(parts[0], activations.Activations):
         return activations.merge(parts)
+    if isinstance(parts[0], steerability.SteerabilityRun):
+        return steerability.merge(parts)
     return type(parts[0])(one for part in parts for one in part)
 
 
 def load(path: str | Path) -> Any:
-    """Read what `save` wrote: a LensRun, Activations or SteeringVector, or the directory of an ActivationStore. Large arrays
-    stay on disk until they are used."""
+    """Read what `save` wrote: a LensRun, Activations, SteeringVector or SteerabilityRun, or the directory of an
+    ActivationStore. Large arrays stay on disk until they are used."""
     if Path(path).expanduser().is_dir():
         return read_store(path)
     made = _build(*files.read(path), str(path))

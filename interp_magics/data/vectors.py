@@ -23,12 +23,17 @@ Direction = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class SteeringVector:
-    """`directions` {layer: [d]} at `site`. In `steer=` a vector stands for `edit()`: it is added at all its layers."""
+    """`directions` {layer: [d]} at `site`. In `steer=` a vector stands for `edit()`: it is added at all its layers.
+
+    `made_from` says what it was made from: the digest of the checkpoint above all, which another checkpoint refuses.
+    `shuffled` are directions of the same lengths that the same recipe found after half of the texts had changed sides.
+    """
 
     directions: Mapping[int, Direction]
     site: str = "resid_post"
     name: str = ""
     made_from: Mapping[str, Any] = field(default_factory=dict)
+    shuffled: Mapping[int, Direction] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.directions, Mapping):
@@ -36,33 +41,86 @@ class SteeringVector:
         if not self.directions:
             raise RequestError("a steering vector needs a direction at one layer at least")
         exact = {int(layer): np.asarray(v, np.float32) for layer, v in self.directions.items()}
+        control = {int(layer): np.asarray(v, np.float32) for layer, v in self.shuffled.items()}
         for layer, value in exact.items():
             if value.ndim != 1:
                 raise RequestError(f"the direction at layer {layer} must be one vector, not of shape {value.shape}")
             if not np.isfinite(value).all():
                 raise RequestError(f"the direction at layer {layer} has values that are not finite (NaN or infinity)")
         object.__setattr__(self, "directions", exact)
+        object.__setattr__(self, "shuffled", control)
         object.__setattr__(self, "site", parse_site(self.site)[0])
 
     def __mul__(self, factor: float) -> "SteeringVector":
-        return replace(self, directions={layer: v * np.float32(factor) for layer, v in self.directions.items()})
+        return replace(self, directions=_scaled(self.directions, factor), shuffled=_scaled(self.shuffled, factor))
 
     __rmul__ = __mul__
 
     def __neg__(self) -> "SteeringVector":
         return self * -1.0
 
+    def __add__(self, other: "SteeringVector") -> "SteeringVector":
+        """The sum at every layer. Raises RequestError unless both are of one site, model and the same layers."""
+        return _combined(self, other, 1.0, "+") if isinstance(other, SteeringVector) else NotImplemented
+
+    def __sub__(self, other: "SteeringVector") -> "SteeringVector":
+        return _combined(self, other, -1.0, "-") if isinstance(other, SteeringVector) else NotImplemented
+
+    def unit(self) -> "SteeringVector":
+        """The same directions with length 1."""
+        made = {layer: value / np.linalg.norm(value) for layer, value in self.directions.items() if value.any()}
+        shuffled = {layer: value / np.linalg.norm(value) for layer, value in self.shuffled.items() if value.any()}
+        return replace(self, directions=made, shuffled=shuffled)
+
+    def cosine(self, other: "SteeringVector") -> dict[int, float]:
+        """The cosine of two vectors at each layer: how far one is the other under a second name."""
+        _check_alike(self, other)
+        pairs = ((layer, value, other.directions[layer]) for layer, value in self.directions.items())
+        return {x: float(v @ w / (np.linalg.norm(v) * np.linalg.norm(w))) for x, v, w in pairs}
+
     def at(self, *layers: int) -> "SteeringVector":
         """The same vector at some of its layers only."""
         for layer in layers:
             if layer not in self.directions:
                 raise RequestError(f"the vector has no layer {layer}{nearest(layer, self.directions)}")
-        return replace(self, directions={layer: self.directions[layer] for layer in layers})
+        control = {layer: self.shuffled[layer] for layer in layers if layer in self.shuffled}
+        return replace(self, directions={layer: self.directions[layer] for layer in layers}, shuffled=control)
+
+    def random(self, seed: int = 0) -> "SteeringVector":
+        """Directions of the same lengths drawn uniformly: what any vector would do."""
+        draw = np.random.default_rng(seed)
+        made = {}
+        for layer, value in sorted(self.directions.items()):
+            drawn = draw.standard_normal(value.shape)
+            made[layer] = np.asarray(drawn * (np.linalg.norm(value) / np.linalg.norm(drawn)), np.float32)
+        return SteeringVector(made, self.site, "random", {"checkpoint": self.checkpoint, "random": seed})
+
+    def forced(self) -> "SteeringVector":
+        """The same vector without the checkpoint that it was made from, so that another takes it."""
+        return replace(self, made_from={**self.made_from, "checkpoint": "", "forced_from": self.checkpoint})
+
+    @property
+    def checkpoint(self) -> str:
+        """The digest of the checkpoint that the vector was made from, if that is known."""
+        return str(self.made_from.get("checkpoint", ""))
+
+    def diagnostics(self) -> Any:
+        """A row for each layer: length of the direction, and over the mean norm of the stream (relative_norm); d' of the two
+        sides along it (separation); accuracy of a threshold half-way on texts that it was not fitted to, in 5 folds; mean
+        and standard deviation of its cosine with the differences of pairs (cosine, cosine_spread)."""
+        import pandas as pd
+
+        table = self.made_from.get("diagnostics") or {}
+        if not table:
+            raise RequestError("the vector has no diagnostics: it was not fitted here, or was computed from others")
+        found = pd.DataFrame.from_dict({int(layer): row for layer, row in table.items()}, orient="index")
+        return found.loc[[layer for layer in self.directions if layer in found.index]].rename_axis("layer")
 
     @cached_property
     def data(self) -> bytes:
         """The vector as a stored object."""
         arrays = {str(layer): value for layer, value in self.directions.items()}
+        arrays |= {f"{_SHUFFLED}{layer}": value for layer, value in self.shuffled.items()}
         meta = {"kind": KIND, "site": self.site, "name": self.name, "made_from": dict(self.made_from)}
         return files.encode(arrays, meta)
 
@@ -109,9 +167,35 @@ class VectorEdit:
 
 
 KIND = "vector"
+_SHUFFLED = "shuffled."
 
 
 def decode(tensors: dict[str, files.Array], meta: Any) -> SteeringVector:
     """What `SteeringVector.save` wrote."""
-    directions = {int(layer): np.array(value) for layer, value in tensors.items()}
-    return SteeringVector(directions, meta["site"], meta["name"], meta["made_from"])
+    directions = {int(name): np.array(value) for name, value in tensors.items() if not name.startswith(_SHUFFLED)}
+    shuffled = {
+        int(name.removeprefix(_SHUFFLED)): np.array(value)
+        for name, value in tensors.items()
+        if name.startswith(_SHUFFLED)
+    }
+    return SteeringVector(directions, meta["site"], meta["name"], meta["made_from"], shuffled)
+
+
+def _scaled(directions: Mapping[int, Direction], factor: float) -> dict[int, Direction]:
+    return {layer: value * np.float32(factor) for layer, value in directions.items()}
+
+
+def _combined(one: SteeringVector, other: SteeringVector, factor: float, sign: str) -> SteeringVector:
+    _check_alike(one, other)
+    summed = {layer: value + np.float32(factor) * other.directions[layer] for layer, value in one.directions.items()}
+    name = f"{one.name or 'unnamed'}{sign}{other.name or 'unnamed'}"
+    return SteeringVector(summed, one.site, name, {"checkpoint": one.checkpoint or other.checkpoint, "computed": name})
+
+
+def _check_alike(one: SteeringVector, other: SteeringVector) -> None:
+    if one.site != other.site:
+        raise RequestError(f"one vector is of {one.site!r}, the other of {other.site!r}")
+    if one.checkpoint and other.checkpoint and one.checkpoint != other.checkpoint:
+        raise RequestError(f"the vectors are of two models ({one.checkpoint[:12]} and {other.checkpoint[:12]})")
+    if set(one.directions) != set(other.directions):
+        raise RequestError("the vectors have different layers; choose those that both have with at(…)")

@@ -17,8 +17,12 @@ from .lens.request import LensRequest
 from .program import plan as program
 from .program.request import ProgramRequest
 from .requests import Request
+from .steerability import plan as steerability
+from .steerability.request import SteerabilityRequest
 from .tokenize import plan as tokenize
 from .tokenize.request import TokenizeRequest
+from .vector import plan as vector
+from .vector.request import VectorRequest
 
 _PLANS: dict[type, ModuleType] = {
     LensRequest: lens,
@@ -26,6 +30,8 @@ _PLANS: dict[type, ModuleType] = {
     GenerateRequest: generate,
     TokenizeRequest: tokenize,
     ProgramRequest: program,
+    VectorRequest: vector,
+    SteerabilityRequest: steerability,
 }
 
 

@@ -4,6 +4,16 @@ from .capture.request import CaptureRequest
 from .generate.request import GenerateRequest
 from .lens.request import LensRequest
 from .program.request import ProgramRequest
+from .steerability.request import SteerabilityRequest
 from .tokenize.request import TokenizeRequest
+from .vector.request import VectorRequest
 
-Request = LensRequest | CaptureRequest | GenerateRequest | TokenizeRequest | ProgramRequest
+Request = (
+    LensRequest
+    | CaptureRequest
+    | GenerateRequest
+    | TokenizeRequest
+    | ProgramRequest
+    | VectorRequest
+    | SteerabilityRequest
+)

@@ -15,8 +15,12 @@ from .lens.request import LensRequest
 from .program import run as program
 from .program.request import ProgramRequest
 from .requests import Request
+from .steerability import run as steerability
+from .steerability.request import SteerabilityRequest
 from .tokenize import run as tokenize
 from .tokenize.request import TokenizeRequest
+from .vector import run as vector
+from .vector.request import VectorRequest
 
 _RUNS: dict[type, ModuleType] = {
     LensRequest: lens,
@@ -24,6 +28,8 @@ _RUNS: dict[type, ModuleType] = {
     GenerateRequest: generate,
     TokenizeRequest: tokenize,
     ProgramRequest: program,
+    VectorRequest: vector,
+    SteerabilityRequest: steerability,
 }
 
 

@@ -10,11 +10,12 @@ from .capture.request import CaptureRequest
 from .generate.request import GenerateRequest
 from .lens.request import LensRequest
 from .requests import Request
+from .steerability.request import SteerabilityRequest
 
 #: A job has no more slices than this.
 MOST = 512
 
-Sliced = LensRequest | CaptureRequest | GenerateRequest
+Sliced = LensRequest | CaptureRequest | GenerateRequest | SteerabilityRequest
 
 
 def split(request: Request, card: ModelCard, most: float, result_bytes: int) -> tuple[Request, ...]:
@@ -25,16 +26,18 @@ def split(request: Request, card: ModelCard, most: float, result_bytes: int) -> 
     """
     if not isinstance(request, Sliced) or len(request.texts) < 2 or request.first or plans.keep(request):
         return (request,)
-    if any(isinstance(edit.op, Copy) for edit in request.steer):
+    if any(isinstance(edit.op, Copy) for edit in getattr(request, "steer", ())):
         return (request,)
-    costs = [
-        plans.cost(_slice(request, i, i + 1), card, [guessed_tokens(text)]) for i, text in enumerate(request.texts)
-    ]
+    each = 2 if isinstance(request, SteerabilityRequest) else 1
+    costs = []
+    for start in range(0, len(request.texts), each):
+        one = _slice(request, start, start + each)
+        costs.append(plans.cost(one, card, [guessed_tokens(text) for text in plans.texts(one)]))
     seconds = [cost.seconds(card) for cost in costs]
     bounds = list(_bounds(seconds, max(most, 2 * sum(seconds) / MOST)))
     if len(bounds) == 1 or sum(cost.result_bytes for cost in costs) > result_bytes:
         return (request,)
-    return tuple(_slice(request, start, stop) for start, stop in bounds)
+    return tuple(_slice(request, each * start, each * stop) for start, stop in bounds)
 
 
 def _slice(request: Sliced, start: int, stop: int) -> Request:

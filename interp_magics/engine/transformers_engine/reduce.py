@@ -86,8 +86,12 @@ class Recorded:
 def finish(values: Tensor, tap: Tap, readout: Readout) -> Tensor:
     """From the canonical site to what the tap names."""
     if tap.site == "logits":
-        return readout.logits(values)
+        return readout.logits(values) if tap.index is None else _logits_of(values, tap.index, readout)
     return values if tap.index is None else values[:, list(tap.index)]
+
+
+def _logits_of(values: Tensor, tokens: Sequence[int], readout: Readout) -> Tensor:
+    return readout.chosen(values, torch.tensor(tokens, dtype=torch.long, device=values.device))
 
 
 def kept_values(tap: BoundTap, recorded: Recorded, last: bool) -> Kept:

@@ -1,0 +1,1 @@
+"""The method `steerability`: what a vector does to answers, at each scale."""

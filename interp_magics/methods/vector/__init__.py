@@ -1,0 +1,1 @@
+"""The method `vector`: a steering vector from contrasting texts."""

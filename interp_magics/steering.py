@@ -1,0 +1,183 @@
+"""Calls about steering: a vector from contrasting texts, what it does to answers, and both from a file of questions."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from . import building
+from .asking import Asking
+from .building import UserText
+from .data.questions import Questions, questions, read_questions
+from .data.steerability import SteerabilityRun
+from .data.vectors import SteeringVector
+from .errors import RequestError, nearest
+from .methods.steerability.request import Curve, SteerabilityRequest
+from .methods.vector.request import FitMethod, ReadAt, VectorRequest
+from .program.language import At, Positions, Span, Stored
+from .program.layers import LayerSpec
+from .program.positions import parse_positions
+from .program.sites import parse_site
+
+#: The grid of Tan et al. 2024, on which an item's slope is the sum of scale times propensity over 7.
+SCALES = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
+_UNITS = ("raw", "stream")
+
+
+@dataclass(frozen=True)
+class SteeringStudy:
+    """A vector fitted on one part of a file, its layer chosen on a second, and measured on a third that it has not seen."""
+
+    vector: SteeringVector
+    layer: int
+    validation: SteerabilityRun
+    test: SteerabilityRun
+    questions: Questions
+
+    def __repr__(self) -> str:
+        return f"SteeringStudy(layer {self.layer} chosen on validation; test: {self.test!r})"
+
+
+class SteeringCalls(Asking):
+    """What one asks of a pool about steering."""
+
+    def steering_vector(
+        self,
+        positive: UserText | Sequence[UserText],
+        negative: UserText | Sequence[UserText],
+        layer: LayerSpec = None,
+        site: str = "resid_post",
+        position: str | int | Sequence[int] | At | Span = "last",
+        method: str = "mean_difference",
+        paired: bool | None = None,
+        name: str = "",
+        **call: Any,
+    ) -> Any:
+        """A direction from `negative` to `positive` at every layer, all from one pass: a SteeringVector, or a Job.
+
+        `position`: "last", "mean" over all tokens, "label" (the first token at which the members of a pair differ), places,
+        or a Span. `method`: "mean_difference", "logistic" or "pca" (uncentred). As many texts on both sides are pairs in
+        order unless `paired` is False. `vector.diagnostics()` says how well each layer separates them. Raises RequestError.
+        """
+        sides = [building.texts(side).texts for side in (positive, negative)]
+        known = get_args(FitMethod)
+        if method not in known:
+            raise RequestError(f"unknown method {method!r}{nearest(method, known)}")
+        request = VectorRequest(
+            texts=(*sides[0], *sides[1]),
+            positive=len(sides[0]),
+            site=parse_site(site)[0],
+            layers=building.layers(layer, self._card_for(layer, call.get("model"))),
+            position=_read_at(position),
+            method=method,  # type: ignore[arg-type]
+            paired=len(sides[0]) == len(sides[1]) if paired is None else bool(paired),
+            name=name,
+        )
+        return self._run(request, True, {}, **call)
+
+    def steerability(
+        self,
+        vector: SteeringVector,
+        items: str | Path | Questions | Iterable[Any],
+        scales: Sequence[float] = SCALES,
+        layers: LayerSpec = None,
+        positions: str | int | Sequence[int] | Positions = "last",
+        unit: str = "raw",
+        controls: bool = True,
+        **call: Any,
+    ) -> Any:
+        """What adding the vector does to answers: a SteerabilityRun, or a Job with `wait=False`.
+
+        `items` are a question file, Questions, or pairs of texts that end in the favoured and in the other answer. Each is
+        read up to the first token at which its two texts differ; m = logit(favoured) - logit(other) there, at each layer of
+        the vector and each scale, alone. Beside it run a random direction of the same length, and if the vector was fitted
+        here the one that the same recipe finds with shuffled sides. Raises RequestError.
+        """
+        if not isinstance(vector, SteeringVector):
+            raise RequestError(f"steerability is of a SteeringVector, not a {type(vector).__name__}")
+        if unit not in _UNITS:
+            raise RequestError(f"unknown unit {unit!r}{nearest(unit, _UNITS)}")
+        self._check_vectors([vector], call.get("model"))
+        card = self._card_for(layers, call.get("model"))
+        chosen = vector if layers is None else vector.at(*(building.layers(layers, card) or ()))
+        asked = tuple(sorted(chosen.directions))
+        curves = {"vector": chosen}
+        if controls:
+            curves["random"] = chosen.random()
+            if set(chosen.shuffled) >= set(asked):
+                curves["shuffled"] = SteeringVector(chosen.shuffled, chosen.site, "shuffled")
+        pairs = _pairs(items)
+        request = SteerabilityRequest(
+            texts=tuple(text for pair in pairs for text in building.texts(list(pair)).texts),
+            site=chosen.site,
+            layers=asked,
+            scales=_scales(scales),
+            curves=tuple(
+                Curve(name, tuple(Stored(each.digest, str(layer)) for layer in asked)) for name, each in curves.items()
+            ),
+            positions=parse_positions(positions),
+            unit=unit,  # type: ignore[arg-type]
+        )
+        return self._run(request, True, {each.digest: each.data for each in curves.values()}, **call)
+
+    def steer_eval(
+        self,
+        items: str | Path | Questions,
+        layers: LayerSpec = None,
+        site: str = "resid_post",
+        method: str = "mean_difference",
+        position: str = "label",
+        scales: Sequence[float] = SCALES,
+        train: float = 0.4,
+        validation: float = 0.1,
+        seed: int = 0,
+        **call: Any,
+    ) -> SteeringStudy:
+        """The whole protocol on one file: fit on a training part, choose the layer whose mean slope is steepest on a
+        validation part, measure it on the rest. The same question is never in two parts. Raises RequestError."""
+        asked = items if isinstance(items, Questions) else read_questions(items)
+        parts = asked.split(train, validation, seed)
+        pairs = parts.train.pairs()
+        vector = self.steering_vector(
+            [one for one, _ in pairs], [other for _, other in pairs], layers, site, position, method, **call
+        )
+        chosen = self.steerability(vector, parts.validation, scales, **call)
+        layer = chosen.best
+        return SteeringStudy(
+            vector, layer, chosen, self.steerability(vector.at(layer), parts.test, scales, **call), asked
+        )
+
+
+def _read_at(given: Any) -> ReadAt | At | Span:
+    names = get_args(ReadAt)
+    if given in names if isinstance(given, str) else False:
+        return given  # type: ignore[no-any-return]
+    if isinstance(given, str):
+        raise RequestError(f"unknown position {given!r}{nearest(given, names)}")
+    places = parse_positions(given)
+    if not isinstance(places, At | Span):
+        raise RequestError(f"a vector is read at {', '.join(names)}, at places or at a Span, not at {places!r}")
+    return places
+
+
+def _scales(given: Sequence[float]) -> tuple[float, ...]:
+    made = np.asarray(given, np.float64)
+    if made.ndim != 1 or not np.isfinite(made).all():
+        raise RequestError(f"scales are finite numbers in a list, not {given!r}")
+    return tuple(float(scale) for scale in made)
+
+
+def _pairs(items: Any) -> list[tuple[Any, Any]]:
+    if isinstance(items, str | Path):
+        return read_questions(items).pairs()
+    if isinstance(items, Questions):
+        return items.pairs()
+    given = list(items)
+    if given and all(isinstance(one, dict) for one in given):
+        return questions(given).pairs()
+    for number, one in enumerate(given):
+        if not isinstance(one, tuple | list) or len(one) != 2:
+            raise RequestError(f"item {number} is no pair of texts, one for each answer")
+    return [(one[0], one[1]) for one in given]

@@ -1,0 +1,163 @@
+"""Vectors and propensity curves on real passes: analytic truths, and every point of a curve alone."""
+
+import numpy as np
+import pytest
+import torch
+
+from interp_magics.data import results
+from interp_magics.data.vectors import SteeringVector
+from interp_magics.engine.protocol import Task, collect
+from interp_magics.errors import RequestError
+from interp_magics.methods import plans, runs
+from interp_magics.methods.steerability import plan as steerability
+from interp_magics.methods.steerability.request import Curve, SteerabilityRequest
+from interp_magics.methods.vector.request import VectorRequest
+from interp_magics.program.language import Add, All, Edit, Ids, Last, Program, Row, Span, Stage, Stored, Tap, replace
+from tests import checkpoints
+from tests.engine.running import program, raw, run, stored
+
+SCALES = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
+PROMPTS = [[0, 17, 44, 9, 120], [0, 5, 6], [0, 200, 201, 202, 203, 204, 205]]
+ITEMS = [(*prompt, answer) for prompt in PROMPTS for answer in (301, 77)]
+
+
+def _answer(engine, request, objects=None):
+    plans.validate(request, engine.card)
+    made = runs.programs(request, engine)
+    outcomes = collect(engine, [Task(one, objects or stored()) for one in made])
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
+    return results.decode(runs.result(request, outcomes, engine))
+
+
+def _request(card, site="resid_post", layers=(0, 2), positions=None, names=("x", "y")):
+    curves = tuple(Curve(name, tuple(Stored("d", f"{name}{layer}") for layer in layers)) for name in names)
+    texts = tuple(Ids(ids) for ids in ITEMS)
+    return SteerabilityRequest(texts, site, layers, SCALES, curves, positions or Last())
+
+
+def _objects(card, layers=(0, 1, 2)):
+    torch.manual_seed(5)
+    return stored(**{f"{name}{layer}": 3 * torch.randn(card.d_model) for name in "xy" for layer in layers})
+
+
+@pytest.mark.parametrize("name", checkpoints.CONFIGS)
+@pytest.mark.parametrize("positions", [Last(), All()])
+def test_every_point_of_a_curve_is_what_it_is_alone(name, positions, engine):
+    served = engine(name)
+    objects = _objects(served.card)
+    found = _answer(served, _request(served.card, positions=positions), objects)
+    assert found.values.shape == (2, 2, 3, 7)
+    tap = Tap("logits", positions=Last())
+    for curve, layer, item, scale in ((0, 0, 0, 0), (1, 1, 1, 6), (0, 1, 2, 4), (1, 0, 0, 3), (0, 0, 2, 6)):
+        added = Add(Stored("d", f"{'xy'[curve]}{(0, 2)[layer]}"), SCALES[scale])
+        edit = Edit("resid_post", (0, 2)[layer], added, positions)
+        logits = raw(run(served, program([PROMPTS[item]], [tap], [edit]), objects=objects)[0])[0, 0]
+        assert found.values[curve, layer, item, scale] == pytest.approx(float(logits[301] - logits[77]), abs=1e-3)
+    assert (found.answer_ids == [301, 77]).all()
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen3", "gpt2", "olmo2", "cohere"])
+def test_at_the_final_norm_the_slope_is_known_on_paper(name, engine):
+    """m is linear there: slope (w_y+ - w_y-) . v times the logit scale, R^2 = 1."""
+    served = engine(name)
+    objects = _objects(served.card)
+    found = _answer(served, _request(served.card, "ln_final", (0,)), objects)
+    readout = served._runner.readout
+    for curve, vector in enumerate("xy"):
+        expected = readout.scale * float(
+            (readout.weight[301] - readout.weight[77]).float() @ objects.tensor("d", f"{vector}0")
+        )
+        slopes = found.slopes[curve, 0]
+        assert np.abs(slopes - expected).max() < 1e-3 * max(1.0, abs(expected))
+    assert found.r2[0] == pytest.approx(1, abs=1e-6)
+
+
+def test_chosen_logits_are_the_whole_ones(engine):
+    for name in ("gemma2", "cohere", "gpt_neox"):
+        served = engine(name)
+        taps = [Tap("logits", positions=Last()), Tap("logits", positions=Last(), index=(77, 0, 301))]
+        outcome = run(served, program([PROMPTS[0]], taps))[0]
+        assert torch.allclose(raw(outcome)[..., [77, 0, 301]], raw(outcome, 1), atol=1e-4)
+
+
+def test_the_rows_of_an_item_are_spread_over_programs_that_fit_a_batch(engine):
+    card = engine("llama").card
+    request = _request(card, layers=tuple(range(card.layers)))
+    made = list(steerability.programs_of(request, (0, 1), (5, 6)))
+    rows = 1 + 2 * card.layers * 6
+    assert sum(len(one.rows) for one in made) == rows and all(len(one.rows) <= steerability.ROWS for one in made)
+    assert sum(len(one.stages[0].edits) for one in made) == rows - 1
+
+
+@pytest.mark.parametrize("position, read", [("last", [-1]), ("mean", None), ("label", [3])])
+def test_a_mean_difference_is_that_of_what_was_captured(position, read, engine):
+    served = engine("qwen3")
+    positive = [[0, 5, 6, 7, 9], [0, 8, 2, 30, 9, 9]]
+    negative = [[0, 5, 6, 70, 3], [0, 8, 2, 31, 9, 4]]
+    request = VectorRequest(tuple(Ids(tuple(ids)) for ids in (*positive, *negative)), 2, position=position)
+    vector = _answer(served, request)
+    assert isinstance(vector, SteeringVector) and vector.checkpoint == served.card.digest
+    means = []
+    for ids in (*positive, *negative):
+        values = raw(run(served, program([ids], [Tap("resid_post")]))[0])
+        means.append((values if read is None else values[:, read]).mean(1))
+    wanted = (means[0] + means[1] - means[2] - means[3]) / 2
+    for layer in range(served.card.layers):
+        assert np.abs(vector.directions[layer] - wanted[layer].numpy()).max() < 1e-4
+        lengths = [np.linalg.norm(v[layer]) for v in (vector.directions, vector.shuffled)]
+        assert lengths[0] == pytest.approx(lengths[1], rel=1e-5)
+    assert list(vector.diagnostics().index) == list(range(served.card.layers))
+
+
+@pytest.mark.parametrize(
+    "change, why",
+    [
+        (lambda r: {"texts": r.texts[:1], "positive": 1}, "no negative texts|needs at least 2"),
+        (lambda r: {"texts": r.texts[:3]}, "1 negative text"),
+        (lambda r: {"positive": 1, "texts": r.texts[:3]}, "1 positive text:"),
+        (lambda r: {"texts": (*r.texts, r.texts[0])}, "not pairs"),
+        (lambda r: {"texts": (*r.texts, r.texts[0]), "paired": False, "method": "pca"}, "not paired"),
+        (lambda r: {"texts": (*r.texts, r.texts[0]), "paired": False, "position": "label"}, "not paired"),
+        (lambda r: {"site": "mlp_act"}, "as wide as the stream"),
+        (lambda r: {"site": "resid"}, "resid_p"),
+        (lambda r: {"layers": (9,)}, "layer 9"),
+        (lambda r: {"texts": (*r.texts[:2], *r.texts[:2]), "position": "label"}, "pair 0 are the same"),
+        (lambda r: {"texts": (*r.texts[:2], *r.texts[:2])}, "no direction"),
+        (lambda r: {"texts": (r.texts[0], r.texts[1], Ids((0, 5)), r.texts[3]), "position": "label"}, "begin alike"),
+        (lambda r: {"texts": (Ids((4, 5)), *r.texts[1:]), "position": "label"}, "first token"),
+        (lambda r: {"position": Span("no")}, "token ids"),
+    ],
+)
+def test_what_makes_no_vector_is_told(change, why, engine):
+    served = engine("llama")
+    texts = tuple(Ids(ids) for ids in ((0, 5, 6), (0, 7, 8), (0, 5, 9), (0, 7, 3)))
+    request = VectorRequest(texts, 2)
+    with pytest.raises(RequestError, match=why):
+        _answer(served, replace(request, **change(request)))
+
+
+def test_what_has_no_curve_is_told(engine):
+    served = engine("llama")
+    request = _request(served.card)
+    for change, why in (
+        ({"texts": request.texts[:3]}, "pairs"),
+        ({"scales": (1.0,)}, "two scales"),
+        ({"layers": (0,)}, "2 vectors for 1 layers"),
+        ({"layers": (0, 9)}, "layer 9"),
+        ({"texts": (request.texts[0],) * 2}, "item 0 are the same"),
+    ):
+        with pytest.raises(RequestError, match=why):
+            _answer(served, replace(request, **change), _objects(served.card))
+
+
+def test_a_model_is_what_it_was_after_a_curve_and_after_one_that_failed(engine):
+    served = engine("gemma2")
+    plain = Program((Row(Ids(tuple(PROMPTS[0]))),), (Stage((Tap("logits"),)),))
+    before = raw(run(served, plain)[0])
+    request = _request(served.card)
+    _answer(served, request, _objects(served.card))
+    with pytest.raises(RequestError, match="width"):
+        _answer(served, request, stored(**{f"{n}{x}": torch.ones(7) for n in "xy" for x in (0, 2)}))
+    assert torch.equal(raw(run(served, plain)[0]), before)

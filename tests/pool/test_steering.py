@@ -1,0 +1,139 @@
+"""Steering through a pool: vectors, curves, a whole study from a file, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+import interp_magics as im
+from interp_magics.program.language import Span
+from tests import styled
+
+POSITIVE = [[0, 5, 6, 7, 9], [0, 8, 2, 30, 9, 9], [0, 5, 60, 2]]
+NEGATIVE = [[0, 5, 6, 70, 3], [0, 8, 2, 31, 9, 4], [0, 5, 61, 2]]
+ITEMS = [([0, 17, 44, 9, 301], [0, 17, 44, 9, 77]), ([0, 5, 6, 301], [0, 5, 6, 77])]
+
+
+@pytest.fixture(scope="module")
+def demo():
+    with im.connect(threads=1) as pool:
+        pool.card()
+        yield pool
+
+
+@pytest.mark.parametrize("of, layer", [("mood", 5), ("register", 7)])
+def test_a_vector_of_style_moves_answers_it_has_not_seen(of, layer, demo):
+    """Mean slope above 0 with an interval clear of it and of both controls, straight and rising."""
+    train, test = styled.pairs(of, 30), styled.pairs(of, 20, seed=1)
+    vector = demo.steering_vector([a for a, _ in train], [b for _, b in train], position="mean", name=of)
+    run = demo.steerability(vector, test, layers=[layer])
+    assert run.meta.curves == ("vector", "random", "shuffled")
+    assert run.ci[0, 0] > 0 and run.r2[0] > 0.9 and run.monotonic[0] and run.anti_steerable[0] < 0.05
+    assert run.ci[0, 0] > max(run.interval(control)[0, 1] for control in (1, 2))
+    table = vector.diagnostics()
+    assert table.loc[layer, "accuracy"] > 0.9 and table.loc[layer, "separation"] > 2
+
+
+def test_a_study_from_a_file_chooses_its_layer_on_what_it_does_not_report(demo, tmp_path):
+    rows = []
+    for a, b in styled.pairs("mood", 30):
+        place = next(i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
+        rows.append(
+            {"question": a[:place], "answer_matching_behavior": a[place:], "answer_not_matching_behavior": b[place:]}
+        )
+    (tmp_path / "mood.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    questions = im.read_questions(tmp_path / "mood.jsonl", template="{question}")
+    study = demo.steer_eval(questions, position="mean", validation=0.2)
+    assert study.layer == study.validation.best and study.test.layers == (study.layer,)
+    assert study.test.slope[0] > 0.1 and study.test.ci[0, 0] > 0
+    assert len(study.test.meta.prompts) + len(study.validation.meta.prompts) < len(questions)
+
+
+def test_curves_come_from_a_file_from_questions_and_from_pairs(pool, tmp_path):
+    vector = pool.steering_vector(POSITIVE, NEGATIVE)
+    rows = [{"prompt": "The capital of", "positive": "France", "negative": "Japan"}] * 2
+    (tmp_path / "q.json").write_text(json.dumps(rows))
+    found = [
+        pool.steerability(vector, given, layers="-1", scales=(-1, 1))
+        for given in (tmp_path / "q.json", str(tmp_path / "q.json"), rows, im.read_questions(tmp_path / "q.json"))
+    ]
+    assert all(np.array_equal(one.values, found[0].values) for one in found)
+    run = pool.steerability(vector, ITEMS, controls=False)
+    assert run.values.shape == (1, 3, 2, 7) and not run.controls
+    path = run.save(tmp_path / "run")
+    again = im.load(path)
+    assert np.array_equal(again.values, run.values) and again.meta == run.meta
+    job = pool.steerability(vector, ITEMS, wait=False)
+    assert job.result(30).values.shape == (3, 3, 2, 7)
+    assert pool.estimate(pool.request("steerability", vector, ITEMS)).tokens == 9
+
+
+def test_many_items_are_measured_in_slices_and_are_what_they_are_at_once(pool):
+    vector = pool.steering_vector(POSITIVE, NEGATIVE)
+    items = [([0, i, 9, 301], [0, i, 9, 77]) for i in range(5, 105)]
+    whole = pool.steerability(vector, items, positions="all")
+    some = pool.steerability(vector, items[40:44], positions="all")
+    assert np.abs(whole.values[:, :, 40:44] - some.values).max() < 1e-3
+    assert len(whole.meta.prompts) == 100
+
+
+def test_vectors_are_computed_with_kept_and_read_again(pool, tmp_path):
+    one, other = pool.steering_vector(POSITIVE, NEGATIVE, name="a"), pool.steering_vector(NEGATIVE, POSITIVE, name="b")
+    assert np.allclose((one + other).directions[1], 0, atol=1e-5) and (one - other).name == "a-b"
+    assert one.cosine(other)[2] == pytest.approx(-1, abs=1e-5)
+    assert np.linalg.norm(one.unit().directions[0]) == pytest.approx(1)
+    assert np.allclose((one * 2.0 + other).directions[1], one.directions[1], atol=1e-5)
+    again = im.load(one.save(tmp_path / "v"))
+    assert again.digest == one.digest and again.checkpoint == pool.card().digest and set(again.shuffled) == {0, 1, 2}
+    assert again.diagnostics().equals(one.diagnostics())
+    twice = pool.steering_vector(POSITIVE, NEGATIVE, layer=[2], name="a")
+    assert np.array_equal(twice.directions[2], one.directions[2]) and list(twice.directions) == [2]
+    with pytest.raises(im.RequestError, match="different layers"):
+        one + twice
+    with pytest.raises(im.RequestError, match="of 'resid_pre'"):
+        one + pool.steering_vector(POSITIVE, NEGATIVE, site="resid_pre")
+
+
+def test_a_vector_of_another_checkpoint_is_refused_unless_forced(pool, demo):
+    vector = pool.steering_vector(POSITIVE, NEGATIVE, name="theirs")
+    other = im.SteeringVector(vector.directions, made_from={"checkpoint": "0" * 64, "model": "llama"})
+    for call in (
+        lambda: pool.generate([0, 1], 2, steer=other),
+        lambda: pool.lens([0, 1], steer=other.edit(2.0)),
+        lambda: pool.steerability(other, ITEMS),
+    ):
+        with pytest.raises(im.RequestError, match=r"was made on llama \(000000000000\), not on qwen3"):
+            call()
+    assert pool.generate([0, 1], 2, steer=other.forced()).completion_ids.shape == (2,)
+    with pytest.raises(im.RequestError, match="made on qwen3"):
+        demo.generate("Hello", 2, steer=vector)
+    with pytest.raises(im.RequestError, match="width 48"):
+        demo.generate("Hello", 2, steer=vector.forced())
+
+
+@pytest.mark.parametrize(
+    "call, why",
+    [
+        (lambda p, v: p.steering_vector([], NEGATIVE), "no text"),
+        (lambda p, v: p.steering_vector(POSITIVE[0], NEGATIVE[0]), "1 positive text: a vector needs at least 2"),
+        (lambda p, v: p.steering_vector(POSITIVE, NEGATIVE, method="pac"), "'pca'"),
+        (lambda p, v: p.steering_vector(POSITIVE, NEGATIVE, position="lable"), "'label'"),
+        (lambda p, v: p.steering_vector(POSITIVE, NEGATIVE, position="generated"), "'generated'"),
+        (lambda p, v: p.steering_vector(POSITIVE, NEGATIVE, position=9), "position 9 is outside"),
+        (lambda p, v: p.steering_vector(["a b"] * 2, ["a b c", "a d"], position=Span("b")), "'b' does not occur"),
+        (lambda p, v: p.steering_vector([[0] * 999, [1]], [[2], [3]]), "text 0 of the list|context"),
+        (lambda p, v: p.steerability(v, ITEMS, layers=[9]), "layer 9"),
+        (lambda p, v: p.steerability(v, [([0, 1, 2], [0, 1, 2])]), "item 0 are the same"),
+        (lambda p, v: p.steerability(v, [[0, 1, 2]]), "no pair"),
+        (lambda p, v: p.steerability(v, ITEMS, scales=[1]), "two scales"),
+        (lambda p, v: p.steerability(v, ITEMS, scales=[1, float("nan")]), "finite"),
+        (lambda p, v: p.steerability(v, ITEMS, unit="rwa"), "'raw'"),
+        (lambda p, v: p.steerability({}, ITEMS), "a SteeringVector, not a dict"),
+        (lambda p, v: p.steerability(v, "nowhere.jsonl"), "there is no file"),
+        (lambda p, v: im.SteeringVector({0: np.full(48, np.nan)}), "not finite"),
+    ],
+)
+def test_bad_input_is_told_before_anything_is_paid_for(call, why, pool):
+    vector = im.SteeringVector({0: np.ones(48)})
+    with pytest.raises(im.RequestError, match=why):
+        call(pool, vector)
