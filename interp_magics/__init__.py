@@ -21,6 +21,7 @@ _WHERE = {
     "Completion": "data.completions",
     "SteeringVector": "data.vectors",
     "SteerabilityRun": "data.steerability",
+    "SteeredText": "data.steered_text",
     "Questions": "data.questions",
     "read_questions": "data.questions",
     "InterpError": "errors",
@@ -35,7 +36,7 @@ _WHERE = {
 }
 
 #: Names whose use leads to results, which `display` then knows how to show.
-_SHOWS = frozenset({"connect", "Pool", "load", "SteerabilityRun"})
+_SHOWS = frozenset({"connect", "Pool", "load", "SteeringVector"})
 
 __all__ = ["__version__", *_WHERE]
 
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from .data.questions import Questions, read_questions
     from .data.results import load
     from .data.steerability import SteerabilityRun
+    from .data.steered_text import SteeredText
     from .data.vectors import SteeringVector
     from .errors import Cancelled, InterpError, PoolUnavailable, RemoteError, RequestError, TimedOut
     from .magics import load_ipython_extension, unload_ipython_extension

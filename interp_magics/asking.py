@@ -85,7 +85,10 @@ class Asking(Attached):
         if timeout is not None and not wait:
             raise RequestError("timeout= bounds the wait of a call; with wait=False give it to job.result(timeout)")
         job = self._submit(request, self.model if model is None else model, objects, priority, many)
-        return wait_for(job, timeout, self.show_progress) if wait else job
+        return self._wait(job, timeout) if wait else job
+
+    def _wait(self, job: Job[Any], timeout: float | None = None) -> Any:
+        return wait_for(job, timeout, self.show_progress)
 
     def _submit(
         self, request: Request, model: str, objects: dict[str, bytes], priority: Priority, many: bool

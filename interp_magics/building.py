@@ -139,7 +139,7 @@ def steering(given: object) -> Steering:
     edits: list[Edit] = []
     objects: dict[str, bytes] = {}
     used: dict[str, SteeringVector] = {}
-    for one in _flat(given):
+    for one in flat(given):
         for item in one.edit() if isinstance(one, SteeringVector) else (one,):
             if isinstance(item, VectorEdit):
                 objects[item.vector.digest] = item.vector.data
@@ -152,10 +152,11 @@ def steering(given: object) -> Steering:
     return Steering(tuple(edits), objects, tuple(used.values()))
 
 
-def _flat(given: object) -> Iterable[Any]:
+def flat(given: object) -> Iterable[Any]:
+    """Vectors and edits out of whatever lists they are in."""
     if isinstance(given, list | tuple):
         for one in given:
-            yield from _flat(one)
+            yield from flat(one)
     elif given is not None:
         yield given
 

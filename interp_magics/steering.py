@@ -9,14 +9,18 @@ import numpy as np
 
 from . import building
 from .asking import Asking
-from .building import UserText
+from .building import Steering, UserText
+from .data.completions import Completion
+from .data.lens_run import LensRun
 from .data.questions import Questions, questions, read_questions
 from .data.steerability import SteerabilityRun
+from .data.steered_text import Continuation, SteeredText
 from .data.vectors import SteeringVector
 from .errors import RequestError, nearest
+from .methods.lens.request import LensRequest
 from .methods.steerability.request import Curve, SteerabilityRequest
 from .methods.vector.request import FitMethod, ReadAt, VectorRequest
-from .program.language import At, Positions, Span, Stored
+from .program.language import At, Ids, Positions, Sampling, Span, Stored
 from .program.layers import LayerSpec
 from .program.positions import parse_positions
 from .program.sites import parse_site
@@ -24,6 +28,7 @@ from .program.sites import parse_site
 #: The grid of Tan et al. 2024, on which an item's slope is the sum of scale times propensity over 7.
 SCALES = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
 _UNITS = ("raw", "stream")
+_CONTROLS = ("random", "shuffled")
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,8 @@ class SteeringCalls(Asking):
         card = self._card_for(layers, call.get("model"))
         chosen = vector if layers is None else vector.at(*(building.layers(layers, card) or ()))
         asked = tuple(sorted(chosen.directions))
-        curves = {"vector": chosen}
+        name = vector.name if vector.name not in ("", *_CONTROLS) else "vector"
+        curves = {name: chosen}
         if controls:
             curves["random"] = chosen.random()
             if set(chosen.shuffled) >= set(asked):
@@ -121,6 +127,50 @@ class SteeringCalls(Asking):
             unit=unit,  # type: ignore[arg-type]
         )
         return self._run(request, True, {each.digest: each.data for each in curves.values()}, **call)
+
+    def steered(
+        self,
+        prompt: UserText,
+        steer: object,
+        max_new_tokens: int = 40,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+        **call: Any,
+    ) -> SteeredText:
+        """A prompt gone on with twice, without `steer` and with it, and the log-probability of every token of both texts
+        under both: what steering changes, and what it costs. Two calls that wait. Raises RequestError."""
+        chosen, sampled = building.texts(prompt), building.sampling(max_new_tokens, temperature, top_p, stop, seed)
+        if chosen.many:
+            raise RequestError(f"one prompt is steered at a time, not {len(chosen.texts)}")
+        made = self._steering(steer, call.get("model"))
+        if not made.edits:
+            raise RequestError("steer= names nothing, so there is nothing to compare; give a vector or an edit")
+        ways = (Steering((), {}), made)
+        call = {**call, "wait": False}
+        asked = [self._run(building.generate(chosen, way, sampled), False, way.objects, **call) for way in ways]
+        texts = [self._wait(job) for job in asked]
+        judged = [[self._judge(text, way, **call) for way in ways] for text in texts]
+        plain, steered = (
+            _continuation(text, *(self._wait(job) for job in jobs)) for text, jobs in zip(texts, judged, strict=True)
+        )
+        return SteeredText(texts[0].prompt, _described(steer), texts[0].provenance.model, plain, steered)
+
+    def _judge(self, text: Completion, way: Steering, **call: Any) -> Any:
+        """A job: the log-probability of every token of a completion at the last layer, that is of the model, under edits."""
+        ids = tuple(int(i) for i in text.completion_ids)
+        request = LensRequest(
+            texts=(Ids(tuple(int(i) for i in text.token_ids[: text.meta.prompt_length])),),
+            top_k=1,
+            layers=(self.card(call.get("model")).layers - 1,),
+            track=tuple(dict.fromkeys(ids)),
+            sampling=Sampling(len(ids), forced=ids),
+            steer=way.edits,
+            entropy=False,
+            kl_final=False,
+        )
+        return self._run(request, False, way.objects, **call)
 
     def steer_eval(
         self,
@@ -148,6 +198,22 @@ class SteeringCalls(Asking):
         return SteeringStudy(
             vector, layer, chosen, self.steerability(vector.at(layer), parts.test, scales, **call), asked
         )
+
+
+def _continuation(text: Completion, plain: LensRun, steered: LensRun) -> Continuation:
+    places = np.arange(text.meta.prompt_length - 1, len(text.token_ids))
+    column = {int(token): i for i, token in enumerate(plain.tracked_ids)}
+    columns = [column[int(token)] for token in text.completion_ids]
+    found = [np.asarray(run.tracked_logprobs[0, 0][places, columns], np.float32) for run in (plain, steered)]
+    strings = plain.meta.strings
+    return Continuation(text, tuple(strings[int(token)] for token in text.completion_ids), *found)
+
+
+def _described(steer: object) -> str:
+    names = [
+        one.name or "unnamed" if isinstance(one, SteeringVector) else type(one).__name__ for one in building.flat(steer)
+    ]
+    return ", ".join(dict.fromkeys(names))
 
 
 def _read_at(given: Any) -> ReadAt | At | Span:

@@ -1,9 +1,9 @@
 // Bundles each widget into one module beside its Python class.
-import { copyFile, mkdir } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { build } from "esbuild";
 
 const out = "../widgets/interp_widgets/static";
-const widgets = ["lens"];
+const widgets = ["lens", "steer"];
 
 await mkdir(out, { recursive: true });
 await build({
@@ -15,4 +15,5 @@ await build({
   target: "es2022",
   legalComments: "none",
 });
-await Promise.all(widgets.map((name) => copyFile(`src/${name}.css`, `${out}/${name}.css`)));
+const base = await readFile("src/lib/base.css", "utf8");
+for (const name of widgets) await writeFile(`${out}/${name}.css`, base + (await readFile(`src/${name}.css`, "utf8")));

@@ -105,6 +105,15 @@ class SteerabilityRun(Viewed):
         return np.asarray(np.percentile(means, [2.5, 97.5], axis=1).T)
 
     @property
+    def band(self) -> Floats:
+        """95 % bootstrap interval of the vector's mean curve [layers, scales, 2], over items."""
+        items = self.slopes.shape[2]
+        drawn = np.random.default_rng(0).integers(0, items, (_RESAMPLES, items))
+        counts = np.stack([np.bincount(each, minlength=items) for each in drawn]) / items
+        means = np.einsum("ri,xis->rxs", counts, self.propensity.astype(np.float64), optimize=True)
+        return np.asarray(np.moveaxis(np.percentile(means, [2.5, 97.5], axis=0), 0, -1))
+
+    @property
     def mean_curve(self) -> Floats:
         """Mean m over items [curves, layers, scales]."""
         return np.asarray(self.values.mean(2, dtype=np.float64))

@@ -15,14 +15,15 @@ from ..program.language import Ablate, Add, Edit, Positions, Stored
 from ..program.positions import parse_positions
 from ..program.sites import parse_site
 from . import files
+from .view import Viewed
 
 _OPS, _UNITS = ("add", "ablate"), ("raw", "stream")
 
 Direction = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, eq=False)
-class SteeringVector:
+@dataclass(frozen=True, eq=False, repr=False)
+class SteeringVector(Viewed):
     """`directions` {layer: [d]} at `site`. In `steer=` a vector stands for `edit()`: it is added at all its layers.
 
     `made_from` says what it was made from: the digest of the checkpoint above all, which another checkpoint refuses.
@@ -113,7 +114,7 @@ class SteeringVector:
         table = self.made_from.get("diagnostics") or {}
         if not table:
             raise RequestError("the vector has no diagnostics: it was not fitted here, or was computed from others")
-        found = pd.DataFrame.from_dict({int(layer): row for layer, row in table.items()}, orient="index")
+        found = pd.DataFrame.from_dict({int(layer): row for layer, row in table.items()}, orient="index").astype(float)
         return found.loc[[layer for layer in self.directions if layer in found.index]].rename_axis("layer")
 
     @cached_property

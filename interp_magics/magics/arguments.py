@@ -111,7 +111,6 @@ def common(parser: Parser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="show nothing")
     parser.add_argument("-m", "--model", metavar="MODEL", help="the model to run on")
     parser.add_argument("-f", "--format", action="store_true", help="replace {name} in the text by variables")
-    parser.add_argument("--each-line", action="store_true", help="one text per line of the cell")
     parser.add_argument("--timeout", type=float, metavar="SECONDS")
     parser.add_argument("--priority", choices=("interactive", "batch"))
     parser.add_argument("--dry-run", action="store_true", help="estimate, do not run")
@@ -120,6 +119,7 @@ def common(parser: Parser) -> None:
 
 def reading(parser: Parser) -> None:
     """The options of what is read, and of what is generated meanwhile."""
+    parser.add_argument("--each-line", action="store_true", help="one text per line of the cell")
     parser.add_argument("-l", "--layers", metavar="SPEC", help="0,4,8: or -1 or ::4")
     parser.add_argument("-s", "--sites", metavar="SITES", help="joined by commas")
     parser.add_argument("-p", "--positions", metavar="WHICH", help="all, first, last, prompt, generated, or numbers")

@@ -6,13 +6,16 @@ from typing import Any
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
 from ..program.sites import SITES
-from . import capture, lens, pool
+from . import capture, lens, pool, steer
 from .arguments import Parser
 from .session import Session
 
-_MAGIC = re.compile(r"^\s*%{1,2}(lens|capture_layers|pool)\s(.*)$", re.S)
+_MAGIC = re.compile(r"^\s*%{1,2}(lens|capture_layers|steer|pool)\s(.*)$", re.S)
 
 MATCHER_ID = "interp_magics.options"
+
+
+_PARSERS = {"lens": lens.parser, "capture_layers": capture.parser, "steer": steer.parser}
 
 
 def make(session: Session) -> Any:
@@ -34,7 +37,7 @@ def make(session: Session) -> Any:
 def _words(session: Session, magic: str, line: str) -> list[str]:
     if magic == "pool":
         return list(session.model_names) if line.split()[:1] in (["use"], ["card"]) else list(pool.COMMANDS)
-    parser = lens.parser() if magic == "lens" else capture.parser()
+    parser = _PARSERS[magic]()
     before = line.split()[:-1] if line and not line[-1].isspace() else line.split()
     option = before[-1] if before else ""
     return _values(session, parser, option) or ([] if _in_text(parser, before) else parser.options())
@@ -46,7 +49,7 @@ def _values(session: Session, parser: Parser, option: str) -> list[str]:
         return []
     if action.choices:
         return [str(choice) for choice in action.choices]
-    if action.dest == "sites":
+    if action.dest in ("sites", "site"):
         return list(SITES)
     if action.dest == "model":
         return list(session.model_names)

@@ -8,7 +8,7 @@ from traitlets import Float, Unicode
 from .questions import protect
 from .session import Session
 
-_NAMES = {"line": ("pool", "lens"), "cell": ("lens", "capture_layers")}
+_NAMES = {"line": ("pool", "lens", "steer"), "cell": ("lens", "capture_layers", "steer")}
 
 
 @magics_class
@@ -82,6 +82,34 @@ class InterpMagics(Magics):
         from . import capture
 
         return capture.run(self.session, line, cell)
+
+    @no_var_expand
+    @line_cell_magic
+    def steer(self, line: str, cell: str | None = None) -> Any:
+        """Fit a steering vector, see what it does to a text, measure what it does to answers.
+
+        %%steer [options] [NAME]             a vector from the lines that begin with "+ " and "- "
+        %steer -v NAME [options] [--] text   the text goes on without it and with it, side by side
+        %steer -v NAME --slope FILE          m = logit(favoured) - logit(other) by scale, layer and question
+
+        -l SPEC layers   -s SITE   --at last|mean|label   --method mean_difference|logistic|pca
+        -v VECTOR --scale X   --op add|ablate   --unit raw|stream   -p POSITIONS   -n TOKENS
+        --scales NUMBERS   --template TEXT   -o NAME bind   -a Job   -q quiet   --dry-run   --show-code
+
+        Examples
+        --------
+        %%steer --at mean mood
+        + What a lovely day, everything feels light
+        - What a dreadful day, everything feels heavy
+        + The food was wonderful
+        - The food was terrible
+
+        %steer -v mood --scale 4 Tell me about the sea
+        %steer -v mood --slope questions.jsonl -o curve
+        """
+        from . import steer
+
+        return steer.run(self.session, line, cell)
 
 
 def load(shell: Any) -> None:

@@ -1,6 +1,6 @@
 """What the magics of one shell share: its pool, its variables, how it waits."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -78,6 +78,18 @@ class Session:
         except KeyboardInterrupt:
             # Without the frames of the wait, which tell a user nothing.
             raise KeyboardInterrupt from None
+
+    def watched(self, call: Callable[["Pool"], Any]) -> Any:
+        """What a call of several steps returns, with progress meanwhile."""
+        pool = self.pool
+        try:
+            with Progress() as progress:
+                pool.show_progress = progress.show
+                return call(pool)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt from None
+        finally:
+            pool.show_progress = None
 
     def bind(self, name: str | None, value: Any) -> None:
         if name:

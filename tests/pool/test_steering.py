@@ -27,7 +27,7 @@ def test_a_vector_of_style_moves_answers_it_has_not_seen(of, layer, demo):
     train, test = styled.pairs(of, 30), styled.pairs(of, 20, seed=1)
     vector = demo.steering_vector([a for a, _ in train], [b for _, b in train], position="mean", name=of)
     run = demo.steerability(vector, test, layers=[layer])
-    assert run.meta.curves == ("vector", "random", "shuffled")
+    assert run.meta.curves == (of, "random", "shuffled")
     assert run.ci[0, 0] > 0 and run.r2[0] > 0.9 and run.monotonic[0] and run.anti_steerable[0] < 0.05
     assert run.ci[0, 0] > max(run.interval(control)[0, 1] for control in (1, 2))
     table = vector.diagnostics()

@@ -45,6 +45,9 @@ def test_what_a_separation_is():
     assert found["separation"] == pytest.approx(expected)
     assert found["norm"] == pytest.approx(1.0) and found["relative_norm"] == pytest.approx(0.1)
     assert "cosine" not in found
+    alike = np.repeat(positive[:1], 3, axis=0)
+    told = fit.diagnostics(alike, alike + truth, truth, 0.0, "logistic", True)
+    assert told["separation"] is None and told["relative_norm"] is None
 
 
 def test_accuracy_is_of_texts_that_were_not_fitted():

@@ -8,7 +8,7 @@ from ...program.language import Positions, Stored, Text
 
 
 class Curve(Struct, frozen=True, forbid_unknown_fields=True):
-    """A vector for each of the request's layers, under a name: "vector", or that of a control."""
+    """A vector for each of the request's layers, under a name: the vector's own, or that of a control."""
 
     name: str
     vectors: tuple[Stored, ...]

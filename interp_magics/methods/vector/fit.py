@@ -67,9 +67,9 @@ def shuffled(positive: Values, negative: Values, method: FitMethod, length: floa
 
 def diagnostics(
     positive: Values, negative: Values, direction: Values, norm: float, method: FitMethod, paired: bool
-) -> dict[str, float]:
-    """How well a direction separates, and how far it may be trusted (`SteeringVector.diagnostics` says what each means).
-    `norm` is the mean norm of the values."""
+) -> dict[str, float | None]:
+    """How well a direction separates, and how far it may be trusted (`SteeringVector.diagnostics` says what each means);
+    None where too few texts tell. `norm` is the mean norm of the values."""
     length = float(np.linalg.norm(direction))
     unit = direction / length if length > 0 else direction
     found: dict[str, Any] = {"norm": length, "relative_norm": length / norm if norm > 0 else np.nan}
@@ -80,7 +80,7 @@ def diagnostics(
         lengths = np.linalg.norm(difference, axis=1)
         cosines = difference @ unit / np.where(lengths > 0, lengths, 1.0)
         found |= {"cosine": cosines.mean(), "cosine_spread": cosines.std()}
-    return {name: float(value) for name, value in found.items()}
+    return {name: float(value) if np.isfinite(value) else None for name, value in found.items()}
 
 
 def _separation(one: Values, other: Values) -> float:

@@ -51,7 +51,7 @@ export class LensView {
     private readonly model: Model<LensTraits>,
     private readonly root: HTMLElement,
   ) {
-    root.classList.add("iw-lens");
+    root.classList.add("iw", "iw-lens");
     this.#scroll.append(this.#canvas, this.#spacer);
     this.#listen();
     this.#load();
