@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -180,3 +181,42 @@ def test_the_map_fills_while_the_model_goes_on(notebook, cells, tmp_path):
     heights = page.evaluate("window.seen.filter((_, i) => i % 2)")
     assert len(set(heights)) >= 2 and heights == sorted(heights)
     assert page.locator(".iw-lens").count() == 1
+
+
+def test_a_vector_is_fitted_tried_and_measured_in_cells(notebook, cells, tmp_path):
+    """Hover, choose a layer and an item, read both back, set them, export: in light and in dark."""
+    rows = [{"question": f"Is {word}", "positive": "good", "negative": "bad"} for word in ("Paris", "food", "it")]
+    (tmp_path / "q.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    cell = "%%steer --at label mood\n+ The food is good\n- The food is bad\n+ Paris is good\n- Paris is bad"
+    made = [
+        cells[0],
+        cell,
+        "%steer -v mood --scale 9 -n 8 The food",
+        f"%steer -q -v mood --slope {tmp_path / 'q.jsonl'} -o curve",
+    ]
+    page = notebook("steer", [*made, "view = curve.widget()\nview"], "JupyterLab Dark")
+    page.wait_for_function("document.querySelectorAll('.iw-steer[data-drawn]').length === 1", timeout=90_000)
+    steer = page.locator(".iw-steer")
+    assert "steered by mood" in page.locator(".jp-Notebook").inner_text()
+    assert steer.locator(".iw-target").count() == 3 and "3 items" in steer.locator(".iw-figures").inner_text()
+    steer.locator(".iw-target").nth(1).click()
+    page.wait_for_function("document.querySelector('.iw-figures').textContent.startsWith('layer 1')")
+    steer.locator(".iw-pair").press("ArrowDown")
+    steer.locator(".iw-prompt").wait_for()
+    assert json.loads(run_cell(page, "print([view.layer, view.item])")) == [1, 0]
+    run_cell(page, "view.layer = 2; view.item = 2; print('set')")
+    page.wait_for_function("document.querySelector('.iw-answers').textContent.startsWith('item 2')")
+    dark = steer.locator(".iw-curves text").first.evaluate("e => getComputedStyle(e).fill")
+    page.evaluate("window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
+    page.wait_for_function(
+        "dark => getComputedStyle(document.querySelector('.iw-curves text')).fill !== dark", arg=dark, timeout=15_000
+    )
+    with page.expect_download() as saved:
+        steer.locator(".iw-exports button", has_text="PNG").click()
+    saved.value.save_as(tmp_path / "curve.png")
+    with Image.open(tmp_path / "curve.png") as picture:
+        assert picture.width > 600
+    with page.expect_download() as saved:
+        steer.locator(".iw-exports button", has_text="CSV").click()
+    saved.value.save_as(tmp_path / "curve.csv")
+    assert len(pd.read_csv(tmp_path / "curve.csv")) == 3 * 3 * 3 * 7

@@ -1,31 +1,9 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import widget from "../lens";
-import type { Model } from "../lib/model";
+import { FakeModel } from "../lib/fake";
 import type { Header } from "./data";
 import { HEAD, LABEL, ROW } from "./map";
 import type { LensTraits } from "./view";
-
-class FakeModel implements Model<LensTraits> {
-  handlers = new Map<string, Set<() => void>>();
-  saved = 0;
-  constructor(public traits: LensTraits) {}
-  get<K extends keyof LensTraits>(name: K): LensTraits[K] {
-    return this.traits[name];
-  }
-  set<K extends keyof LensTraits>(name: K, value: LensTraits[K]): void {
-    this.traits[name] = value;
-    for (const handle of this.handlers.get(`change:${name}`) ?? []) handle();
-  }
-  on(event: string, handle: () => void): void {
-    this.handlers.set(event, (this.handlers.get(event) ?? new Set()).add(handle));
-  }
-  off(event: string, handle: () => void): void {
-    this.handlers.get(event)?.delete(handle);
-  }
-  save_changes(): void {
-    this.saved++;
-  }
-}
 
 // Two layers, two positions, k = 2: ids 7 and 9.
 function traits(): LensTraits {
@@ -54,7 +32,7 @@ function traits(): LensTraits {
 }
 
 describe("the lens view", () => {
-  let model: FakeModel;
+  let model: FakeModel<LensTraits>;
   let el: HTMLElement;
   let cleanup: () => void;
 

@@ -1,0 +1,25 @@
+// A model for tests: traits in a record, handlers called at once.
+
+import type { Model } from "./model";
+
+export class FakeModel<T> implements Model<T> {
+  handlers = new Map<string, Set<() => void>>();
+  saved = 0;
+  constructor(public traits: T) {}
+  get<K extends keyof T>(name: K): T[K] {
+    return this.traits[name];
+  }
+  set<K extends keyof T>(name: K, value: T[K]): void {
+    this.traits[name] = value;
+    for (const handle of this.handlers.get(`change:${String(name)}`) ?? []) handle();
+  }
+  on(event: string, handle: () => void): void {
+    this.handlers.set(event, (this.handlers.get(event) ?? new Set()).add(handle));
+  }
+  off(event: string, handle: () => void): void {
+    this.handlers.get(event)?.delete(handle);
+  }
+  save_changes(): void {
+    this.saved++;
+  }
+}
