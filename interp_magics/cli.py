@@ -64,6 +64,24 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--sites", type=int, default=1, help="sites captured and decoded at all layers")
     plan.add_argument("--machine", default="here", help="a6000, a100, h100, or here: measured now (default)")
     plan.set_defaults(run=_plan)
+    study = commands.add_parser(
+        "steer-eval", help="fit a vector on part of a question file, and measure it on the rest"
+    )
+    study.add_argument("file", help="questions: .jsonl or .json")
+    study.add_argument(
+        "--model", help="a directory or hub id; without it the model of $INTERP_POOL_URL, or the demo model"
+    )
+    study.add_argument("--template", help="how a question is put, with {question} in it")
+    study.add_argument("--chat", action="store_true", help="put it as a user's message that the assistant answers")
+    study.add_argument("--layers", metavar="SPEC", help="0,4,8: or -1 or ::4; all by default")
+    study.add_argument("--site", default="resid_post")
+    study.add_argument("--method", default="mean_difference", help="mean_difference (default), logistic, pca")
+    study.add_argument("--position", default="label", help="label (default), last, mean")
+    study.add_argument("--train", type=float, default=0.4, metavar="SHARE")
+    study.add_argument("--validation", type=float, default=0.1, metavar="SHARE")
+    study.add_argument("--seed", type=int, default=0)
+    study.add_argument("--out", metavar="FILE", help="write the curves of the test part")
+    study.set_defaults(run=_steer_eval)
     doctor = commands.add_parser("doctor", help="what works here, and what to do about what does not")
     doctor.set_defaults(run=_doctor)
     return parser
@@ -73,6 +91,12 @@ def _demo(given: argparse.Namespace) -> None:
     from .show import show
 
     show(given.text, given.out)
+
+
+def _steer_eval(given: argparse.Namespace) -> None:
+    from .steer_eval import Protocol, evaluate
+
+    evaluate(Protocol(**{name: value for name, value in vars(given).items() if name != "run"}))
 
 
 def _serve(given: argparse.Namespace) -> None:

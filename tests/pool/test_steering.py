@@ -1,6 +1,8 @@
 """Steering through a pool: vectors, curves, a whole study from a file, and what is refused."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -47,6 +49,41 @@ def test_a_study_from_a_file_chooses_its_layer_on_what_it_does_not_report(demo, 
     assert study.layer == study.validation.best and study.test.layers == (study.layer,)
     assert study.test.slope[0] > 0.1 and study.test.ci[0, 0] > 0
     assert len(study.test.meta.prompts) + len(study.validation.meta.prompts) < len(questions)
+
+
+def test_the_protocol_in_the_terminal(tmp_path):
+    rows = []
+    for place in range(12):
+        for positive, negative in (("(A)", "(B)"), ("(B)", "(A)")):
+            first, second = ("Yes", "No") if positive == "(A)" else ("No", "Yes")
+            text = f"Is {place} it?\n\nChoices:\n (A) {first}\n (B) {second}"
+            rows.append(
+                {
+                    "question": text,
+                    "answer_matching_behavior": f" {positive}",
+                    "answer_not_matching_behavior": f" {negative}",
+                }
+            )
+    rows.append({"question": "x"})
+    (tmp_path / "q.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    command = [
+        sys.executable,
+        "-m",
+        "interp_magics",
+        "steer-eval",
+        str(tmp_path / "q.jsonl"),
+        "--validation",
+        "0.3",
+        "--chat",
+    ]
+    command += ["--layers", "4:", "--out", str(tmp_path / "curves.safetensors")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    for said in ("24 questions, 1 rows left out (row 24: no field", "chosen on validation alone", "shuffled_slope"):
+        assert said in done.stdout
+    assert im.load(tmp_path / "curves.safetensors").values.shape[0] == 3
+    wrong = subprocess.run([*command[:4], str(tmp_path / "none.jsonl")], capture_output=True, text=True, timeout=60)
+    assert wrong.returncode != 0 and "there is no file" in wrong.stderr and "Traceback" not in wrong.stderr
 
 
 def test_curves_come_from_a_file_from_questions_and_from_pairs(pool, tmp_path):
