@@ -20,6 +20,7 @@ _WHERE = {
     "ActivationStore": "data.activation_store",
     "Completion": "data.completions",
     "SteeringVector": "data.vectors",
+    "ablate_subspace": "data.vectors",
     "SteerabilityRun": "data.steerability",
     "SteeredText": "data.steered_text",
     "Questions": "data.questions",
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
     from .data.results import load
     from .data.steerability import SteerabilityRun
     from .data.steered_text import SteeredText
-    from .data.vectors import SteeringVector
+    from .data.vectors import SteeringVector, ablate_subspace
     from .errors import Cancelled, InterpError, PoolUnavailable, RemoteError, RequestError, TimedOut
     from .magics import load_ipython_extension, unload_ipython_extension
     from .program import language as program

@@ -142,8 +142,8 @@ def steering(given: object) -> Steering:
     for one in flat(given):
         for item in one.edit() if isinstance(one, SteeringVector) else (one,):
             if isinstance(item, VectorEdit):
-                objects[item.vector.digest] = item.vector.data
-                used[item.vector.digest] = item.vector
+                objects |= {vector.digest: vector.data for vector in item.vectors}
+                used |= {vector.digest: vector for vector in item.vectors}
                 edits.append(item.edit)
             elif isinstance(item, Edit):
                 edits.append(item)

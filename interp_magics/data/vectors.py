@@ -5,19 +5,31 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import RequestError, nearest
-from ..program.language import Ablate, Add, Edit, Positions, Stored
+from ..program.language import (
+    Ablate,
+    AblateSubspace,
+    Add,
+    AddKeepingNorm,
+    Edit,
+    Op,
+    Positions,
+    Stored,
+    When,
+)
 from ..program.positions import parse_positions
 from ..program.sites import parse_site
 from . import files
 from .view import Viewed
 
-_OPS, _UNITS = ("add", "ablate"), ("raw", "stream")
+OpName = Literal["add", "add_keeping_norm", "ablate", "ablate_then_add"]
+
+_OPS, _UNITS = get_args(OpName), ("raw", "stream")
 
 Direction = npt.NDArray[np.float32]
 
@@ -132,23 +144,52 @@ class SteeringVector(Viewed):
     def edit(
         self,
         scale: float = 1.0,
-        op: Literal["add", "ablate"] = "add",
+        op: OpName = "add",
         positions: str | int | Sequence[int] | Positions = "all",
         unit: Literal["raw", "stream"] = "raw",
         rows: tuple[int, ...] | None = None,
+        when: "Condition | None" = None,
     ) -> tuple["VectorEdit", ...]:
-        """Edits of all its layers, for `steer=`; `op` "add" (`scale` in `unit`) or "ablate", `positions` as in a lens."""
+        """Edits of all its layers, for `steer=`; `positions` as in a lens.
+
+        `op`: "add" (`scale` in `unit`), "add_keeping_norm" (the sum has the length of what was there), "ablate" (the part
+        along the vector is taken away), or "ablate_then_add" (so that what was there along it does not count).
+        `when` (see `above`) restricts them to rows or positions that meet a condition.
+        """
         if op not in _OPS:
             raise RequestError(f"unknown op {op!r}{nearest(op, _OPS)}")
         if unit not in _UNITS:
             raise RequestError(f"unknown unit {unit!r}{nearest(unit, _UNITS)}")
         places = parse_positions(positions)
-        made = []
-        for layer in sorted(self.directions):
-            stored = Stored(self.digest, str(layer))
-            operation = Add(stored, float(scale), unit) if op == "add" else Ablate(stored)
-            made.append(VectorEdit(Edit(self.site, layer, operation, places, rows), self))
-        return tuple(made)
+        named = (self,) if when is None else (self, when.vector)
+        condition = None if when is None else when.when
+        return tuple(
+            VectorEdit(Edit(self.site, layer, operation, places, rows, when=condition), named)
+            for layer in sorted(self.directions)
+            for operation in _operations(op, Stored(self.digest, str(layer)), float(scale), unit)
+        )
+
+    def above(
+        self,
+        threshold: float,
+        layer: int | None = None,
+        check: Literal["token", "prefill"] = "token",
+        measure: Literal["coordinate", "cosine"] = "coordinate",
+    ) -> "Condition":
+        """A condition for `edit(when=…)`: the stream at `layer` lies further along this vector than `threshold`.
+
+        `check` "token" asks it at every position, of that position; "prefill" once, of the last position of the prompt, for
+        that one and all that are generated. `measure` "coordinate" is x . v / |v|, "cosine" that over |x|. For "below" take
+        (-vector).above(-threshold). The layer must come before the one that is edited. Raises RequestError.
+        """
+        chosen = self if layer is None else self.at(layer)
+        if len(chosen.directions) != 1:
+            raise RequestError(
+                f"a condition looks at one layer, the vector has {len(chosen.directions)}; name it with layer="
+            )
+        (only,) = chosen.directions
+        when = When(self.site, only, Stored(chosen.digest, str(only)), float(threshold), check, measure)
+        return Condition(when, chosen)
 
     def save(self, path: str | Path) -> Path:
         """Write a safetensors file that `interp_magics.load` reads."""
@@ -161,10 +202,44 @@ class SteeringVector(Viewed):
 
 @dataclass(frozen=True)
 class VectorEdit:
-    """An edit together with the vector that it names, so that the vector can be stored before it is used."""
+    """An edit together with the vectors that it names, so that they can be stored before they are used."""
 
     edit: Edit
+    vectors: tuple[SteeringVector, ...]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What must hold for an edit, and the vector that it looks along."""
+
+    when: When
     vector: SteeringVector
+
+
+def ablate_subspace(
+    vectors: Sequence[SteeringVector], positions: str | int | Sequence[int] | Positions = "all"
+) -> tuple[VectorEdit, ...]:
+    """Edits that take away all that several vectors span, at every layer that they have. Raises RequestError unless they are
+    of one site, model and the same layers."""
+    if not vectors:
+        raise RequestError("ablate_subspace needs one vector at least")
+    first, places = vectors[0], parse_positions(positions)
+    for other in vectors[1:]:
+        _check_alike(first, other)
+    made = []
+    for layer in sorted(first.directions):
+        named = tuple(Stored(vector.digest, str(layer)) for vector in vectors)
+        made.append(VectorEdit(Edit(first.site, layer, AblateSubspace(named), places), tuple(vectors)))
+    return tuple(made)
+
+
+def _operations(op: OpName, vector: Stored, scale: float, unit: Literal["raw", "stream"]) -> tuple[Op, ...]:
+    if op == "ablate":
+        return (Ablate(vector),)
+    if op == "add_keeping_norm":
+        return (AddKeepingNorm(vector, scale, unit),)
+    added = Add(vector, scale, unit)
+    return (Ablate(vector), added) if op == "ablate_then_add" else (added,)
 
 
 KIND = "vector"

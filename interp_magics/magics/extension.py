@@ -93,7 +93,8 @@ class InterpMagics(Magics):
         %steer -v NAME --slope FILE          m = logit(favoured) - logit(other) by scale, layer and question
 
         -l SPEC layers   -s SITE   --at last|mean|label   --method mean_difference|logistic|pca
-        -v VECTOR --scale X   --op add|ablate   --unit raw|stream   -p POSITIONS   -n TOKENS
+        -v VECTOR --scale X   --unit raw|stream   -p POSITIONS   -n TOKENS
+        --op add|add_keeping_norm|ablate|ablate_then_add
         --scales NUMBERS   --template TEXT   -o NAME bind   -a Job   -q quiet   --dry-run   --show-code
 
         Examples

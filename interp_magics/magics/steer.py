@@ -1,13 +1,15 @@
 """`%steer` and `%%steer`: a vector from a cell, its effect on a text, its effect on answers."""
 
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 from IPython.core.error import UsageError
 
+from ..data.vectors import OpName
 from .arguments import Parser, code, common, filled, positions, variable
 from .session import Session, per_vector, user_faults
 
+OPS = get_args(OpName)
 _SIDES = {"+": 0, "-": 1}
 
 
@@ -24,7 +26,7 @@ def parser() -> Parser:
     made.add_argument(
         "--scale", type=float, action="append", metavar="X", help="multiplier; one for all, or one for each"
     )
-    made.add_argument("--op", choices=("add", "ablate"), help="what is done with the vector (add)")
+    made.add_argument("--op", choices=OPS, help="what is done with the vector (add)")
     made.add_argument("--unit", choices=("raw", "stream"), help="the unit of the scale (raw)")
     made.add_argument("-p", "--positions", metavar="WHICH", help="all, last, prompt, generated, or numbers")
     made.add_argument("-n", "--max-new-tokens", type=int, metavar="TOKENS", help="how far the text goes on (40)")

@@ -114,6 +114,17 @@ class Add(Struct, frozen=True, tag="add", forbid_unknown_fields=True):
         _finite("scale", self.scale)
 
 
+class AddKeepingNorm(Struct, frozen=True, tag="add_keeping_norm", forbid_unknown_fields=True):
+    """x + scale v, scaled back to the norm of x: the direction changes and the length does not. Units as in `Add`."""
+
+    vector: Vector
+    scale: float = 1.0
+    unit: Literal["raw", "stream"] = "raw"
+
+    def __post_init__(self) -> None:
+        _finite("scale", self.scale)
+
+
 class Set(Struct, frozen=True, tag="set", forbid_unknown_fields=True):
     """v in place of x."""
 
@@ -128,6 +139,16 @@ class Ablate(Struct, frozen=True, tag="ablate", forbid_unknown_fields=True):
     """x minus its projection on v: x - (x . v) v / |v|^2."""
 
     vector: Vector
+
+
+class AblateSubspace(Struct, frozen=True, tag="ablate_subspace", forbid_unknown_fields=True):
+    """x minus its projection on the span of several vectors."""
+
+    vectors: tuple[Vector, ...]
+
+    def __post_init__(self) -> None:
+        if not self.vectors:
+            raise RequestError("ablate_subspace: give at least one vector")
 
 
 class Clamp(Struct, frozen=True, tag="clamp", forbid_unknown_fields=True):
@@ -168,17 +189,25 @@ class Interpolate(Struct, frozen=True, tag="interpolate", forbid_unknown_fields=
         _finite("share", self.share)
 
 
-Op = Add | Set | Zero | Ablate | Clamp | Interpolate | Copy
+Op = Add | AddKeepingNorm | Set | Zero | Ablate | AblateSubspace | Clamp | Interpolate | Copy
 
 
 class When(Struct, frozen=True, forbid_unknown_fields=True):
-    """A condition on an edit: a coordinate along `vector` at a site and layer compared with a threshold."""
+    """A condition on an edit: the value at an earlier site lies further along `vector` than `threshold`.
+
+    The measure is its coordinate x . v / |v|, or that over |x|. "token" asks it of every position for that position;
+    "prefill" asks it of the last position of the prompt, for that one and all generated ones.
+    """
 
     site: str
     layer: int
     vector: Vector
     threshold: float
     check: Literal["prefill", "token"] = "token"
+    measure: Literal["coordinate", "cosine"] = "coordinate"
+
+    def __post_init__(self) -> None:
+        _finite("threshold", self.threshold)
 
 
 class Raw(Struct, frozen=True, tag="raw", forbid_unknown_fields=True):

@@ -3,6 +3,7 @@
 from ..errors import RequestError, nearest
 from .cards import ModelCard
 from .language import (
+    AblateSubspace,
     At,
     Copy,
     Divergence,
@@ -22,6 +23,7 @@ from .language import (
     Stage,
     Tap,
     Vector,
+    When,
 )
 from .sites import SITES, STREAM_SITES
 
@@ -203,13 +205,36 @@ def _check_edit(edit: Edit, card: ModelCard, rows: int, kept: set[str]) -> None:
     kind = edit.op.__struct_config__.tag
     if kind not in card.ops:
         raise RequestError(f"engine {card.engine} has no operation {kind!r}{nearest(kind, card.ops)}")
-    if edit.when is not None and not card.conditions:
-        raise RequestError(f"engine {card.engine} has no conditional edits yet; remove `when`")
+    if edit.when is not None:
+        _check_condition(edit, edit.when, card)
     if isinstance(edit.op, Copy):
         _check_copy(edit, edit.op, rows)
     for vector in vectors(edit.op):
         if isinstance(vector, Ref) and vector.name not in kept:
             raise RequestError(f"nothing was kept as {vector.name!r} by an earlier stage{nearest(vector.name, kept)}")
+
+
+def _check_condition(edit: Edit, when: When, card: ModelCard) -> None:
+    if not card.conditions:
+        raise RequestError(f"engine {card.engine} has no conditional edits yet; remove `when`")
+    check_site(when.site, card)
+    _check_layers(when.site, (when.layer,), card)
+    if when.site not in STREAM_SITES:
+        raise RequestError(f"a condition looks at a site as wide as the stream, which {when.site!r} is not")
+    if isinstance(edit.op, Copy):
+        raise RequestError("a copy has no condition; remove `when`")
+    if _reached(when.site, when.layer, card) >= _reached(edit.site, edit.layer, card):
+        raise RequestError(
+            f"the condition looks at {when.site!r} of layer {when.layer}, which is not computed before {edit.site!r} of layer "
+            f"{edit.layer} is edited; look at an earlier site"
+        )
+
+
+def _reached(site: str, layer: int, card: ModelCard) -> tuple[int, int]:
+    """When a pass reaches a site of a layer."""
+    if site == "embed":
+        return 0, SITES.index("resid_pre")
+    return (card.layers, SITES.index(site)) if site in ("ln_final", "logits") else (layer, SITES.index(site))
 
 
 def _check_copy(edit: Edit, op: Copy, rows: int) -> None:
@@ -226,5 +251,7 @@ def _check_copy(edit: Edit, op: Copy, rows: int) -> None:
 
 def vectors(op: Op) -> tuple[Vector, ...]:
     """The vectors that an operation uses."""
+    if isinstance(op, AblateSubspace):
+        return op.vectors
     vector = getattr(op, "vector", None)
     return () if vector is None else (vector,)

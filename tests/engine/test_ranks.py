@@ -6,7 +6,9 @@ import torch
 from interp_magics.engine.lens import LensArrays
 from interp_magics.program.language import (
     Ablate,
+    AblateSubspace,
     Add,
+    AddKeepingNorm,
     At,
     Clamp,
     Copy,
@@ -27,8 +29,11 @@ from interp_magics.program.language import (
     Sampling,
     Set,
     Stage,
+    Stored,
     Tap,
+    When,
     Zero,
+    replace,
 )
 from tests.engine import ranked
 from tests.engine.running import program, run, stored, vector
@@ -91,6 +96,7 @@ def _programs(card):
             Program(rows, (Stage((Tap("resid_post"), *lens), copy if "resid_mid" in card.sites else copy[:1]),))
         )
     made.append(_sweep())
+    made.append(_conditional())
     made.append(_gradients(card))
     made.append(program([ROWS[0]], [Tap("resid_post", layers=(99,))]))
     return made
@@ -104,6 +110,16 @@ def _joining():
         program([ROWS[1]], edits=[Edit("resid_post", 1, Add(vector("none")))], sampling=Sampling(2)),
         _sweep(),
     ]
+
+
+def _conditional():
+    """Edits under a condition, and of a subspace."""
+    when = When("resid_post", 0, Stored("d", "d"), 0.0)
+    edits = (
+        Edit("resid_post", 1, AddKeepingNorm(vector("d"), 2.0), when=when),
+        Edit("mlp_out", 2, AblateSubspace((vector("d"),)), when=replace(when, check="prefill", measure="cosine")),
+    )
+    return program([ROWS[0], ROWS[2]], [Tap("resid_post"), Tap("logits", index=(7, 388))], edits, Sampling(3))
 
 
 def _sweep():

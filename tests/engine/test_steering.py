@@ -7,12 +7,33 @@ import torch
 from interp_magics.data import results
 from interp_magics.data.vectors import SteeringVector
 from interp_magics.engine.protocol import Task, collect
+from interp_magics.engine.transformers_engine import reading
 from interp_magics.errors import RequestError
 from interp_magics.methods import plans, runs
 from interp_magics.methods.steerability import plan as steerability
 from interp_magics.methods.steerability.request import Curve, SteerabilityRequest
 from interp_magics.methods.vector.request import VectorRequest
-from interp_magics.program.language import Add, All, Edit, Ids, Last, Program, Row, Span, Stage, Stored, Tap, replace
+from interp_magics.program.language import (
+    AblateSubspace,
+    Add,
+    AddKeepingNorm,
+    All,
+    At,
+    Copy,
+    Edit,
+    Ids,
+    Last,
+    Program,
+    Row,
+    Sampling,
+    Span,
+    Stage,
+    Stored,
+    Tap,
+    When,
+    Zero,
+    replace,
+)
 from tests import checkpoints
 from tests.engine.running import program, raw, run, stored
 
@@ -161,3 +182,134 @@ def test_a_model_is_what_it_was_after_a_curve_and_after_one_that_failed(engine):
     with pytest.raises(RequestError, match="width"):
         _answer(served, request, stored(**{f"{n}{x}": torch.ones(7) for n in "xy" for x in (0, 2)}))
     assert torch.equal(raw(run(served, plain)[0]), before)
+
+
+def _edited(served, op, objects, before=False):
+    """The value at a site under an operation, and what it was."""
+    tap = Tap("mlp_out", (1,))
+    plain = raw(run(served, program([PROMPTS[0]], [tap]), objects=objects)[0])[0]
+    moved = raw(run(served, program([PROMPTS[0]], [tap], [Edit("mlp_out", 1, op)]), objects=objects)[0])[0]
+    return plain, moved
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
+@pytest.mark.parametrize("unit", ["raw", "stream"])
+def test_an_add_that_keeps_the_norm_turns_and_does_not_stretch(name, unit, engine):
+    served = engine(name)
+    objects = _objects(served.card)
+    plain, moved = _edited(served, AddKeepingNorm(Stored("d", "x0"), 0.7, unit), objects)
+    vector = objects.tensor("d", "x0")
+    size = plain.norm(dim=-1, keepdim=True)
+    wanted = plain + 0.7 * (vector if unit == "raw" else size * vector / vector.norm())
+    assert torch.allclose(moved, wanted * size / wanted.norm(dim=-1, keepdim=True), atol=1e-4)
+    same, unmoved = _edited(served, AddKeepingNorm(Stored("d", "x0"), 0.0, unit), objects)
+    assert torch.allclose(same, unmoved, atol=1e-6)
+
+
+def test_a_subspace_is_gone_however_it_is_spanned(engine):
+    served = engine("qwen3")
+    torch.manual_seed(2)
+    x, y = torch.randn(2, served.card.d_model)
+    objects = stored(x=x, y=y, both=2 * x - 3 * y, again=x * 1e-3)
+    named = {name: Stored("d", name) for name in ("x", "y", "both", "again")}
+    plain, moved = _edited(served, AblateSubspace((named["x"], named["y"])), objects)
+    basis = torch.linalg.qr(torch.stack([x, y], 1))[0]
+    assert torch.allclose(moved, plain - plain @ basis @ basis.T, atol=1e-5)
+    for others in (("x", "both"), ("x", "y", "both", "again"), ("y", "again")):
+        assert torch.allclose(
+            _edited(served, AblateSubspace(tuple(named[o] for o in others)), objects)[1], moved, atol=1e-4
+        )
+    once = Edit("mlp_out", 1, AblateSubspace((named["x"], named["y"])))
+    twice = raw(run(served, program([PROMPTS[0]], [Tap("mlp_out", (1,))], [once, once]), objects=objects)[0])[0]
+    assert torch.allclose(twice, moved, atol=1e-5)
+    with pytest.raises(RequestError, match="at least one vector"):
+        AblateSubspace(())
+
+
+def _when(threshold, check="token", measure="coordinate", layer=0):
+    return When("resid_post", layer, Stored("d", "y0"), threshold, check, measure)
+
+
+def _conditioned(served, prompts, when, objects, sampling=None):
+    edit = Edit("resid_post", 1, Add(Stored("d", "x0"), 4.0), when=when)
+    return run(served, program(prompts, [Tap("resid_post")], [edit], sampling), objects=objects)[0]
+
+
+def _measured(values, vector, measure):
+    found = values @ vector / vector.norm()
+    return found if measure == "coordinate" else found / values.norm(dim=-1)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2", "gpt_neox"])
+@pytest.mark.parametrize("measure", ["coordinate", "cosine"])
+def test_a_condition_of_every_token_edits_where_it_holds_and_nowhere_else(name, measure, engine):
+    served = engine(name)
+    objects = _objects(served.card)
+    plain = [raw(run(served, program([ids], [Tap("resid_post")]))[0])[0] for ids in PROMPTS]
+    found = [_measured(values, objects.tensor("d", "y0"), measure) for values in plain]
+    ordered = torch.cat(found).sort().values
+    gap = int((ordered[4:-3] - ordered[3:-4]).argmax()) + 3
+    threshold = float(ordered[gap] + ordered[gap + 1]) / 2
+    together = _conditioned(served, PROMPTS, _when(threshold, "token", measure), objects)
+    for row, ids in enumerate(PROMPTS):
+        places = tuple(int(i) for i in (found[row] > threshold).nonzero()[:, 0])
+        edits = [Edit("resid_post", 1, Add(Stored("d", "x0"), 4.0), At(places))] if places else []
+        wanted = run(served, program([ids], [Tap("resid_post")], edits), objects=objects)[0]
+        assert (raw(together, row=row) - raw(wanted)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("check", ["token", "prefill"])
+def test_a_condition_holds_while_a_row_grows_as_it_does_in_one_pass(check, engine):
+    served = engine("qwen3")
+    objects = _objects(served.card)
+    plain = [raw(run(served, program([ids], [Tap("resid_post")]))[0])[0] for ids in PROMPTS]
+    ends = sorted(float(_measured(values[-1], objects.tensor("d", "y0"), "coordinate")) for values in plain)
+    when = _when((ends[0] + ends[1]) / 2, check)
+    grown = _conditioned(served, PROMPTS, when, objects, Sampling(6))
+    changed = []
+    for row, ids in enumerate(PROMPTS):
+        alone = _conditioned(served, [ids], when, objects, Sampling(6))
+        assert alone.rows[0].completion_ids == grown.rows[row].completion_ids
+        assert (raw(grown, row=row) - raw(alone)).abs().max() < 1e-4
+        tokens = grown.rows[row].token_ids
+        if check == "token":
+            whole = _conditioned(served, [tokens], when, objects)
+        else:
+            held = ends[0] < float(_measured(plain[row][-1], objects.tensor("d", "y0"), "coordinate"))
+            edits = [Edit("resid_post", 1, Add(Stored("d", "x0"), 4.0), At(tuple(range(len(ids) - 1, len(tokens)))))]
+            whole = run(served, program([tokens], [Tap("resid_post")], edits if held else []), objects=objects)[0]
+            changed.append(held)
+        assert (raw(whole) - raw(grown, row=row)).abs().max() < 1e-4
+    assert check == "token" or sorted(changed) == [False, True, True]
+
+
+def test_a_prompt_in_pieces_meets_its_condition_as_in_one(engine, monkeypatch):
+    served = engine("llama")
+    objects = _objects(served.card)
+    for check in ("token", "prefill"):
+        when = _when(0.0, check)
+        once = _conditioned(served, PROMPTS, when, objects, Sampling(3))
+        with monkeypatch.context() as patched:
+            patched.setattr(reading, "PASS_TOKENS", 6)
+            pieces = _conditioned(served, PROMPTS, when, objects, Sampling(3))
+        for row in range(3):
+            assert (raw(once, row=row) - raw(pieces, row=row)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    "edit, why",
+    [
+        (lambda w: Edit("resid_post", 0, Add(Stored("d", "x0")), when=w), "not computed before"),
+        (lambda w: Edit("mlp_out", 0, Add(Stored("d", "x0")), when=w), "not computed before"),
+        (lambda w: Edit("resid_post", 1, Copy(0), when=w), "a copy has no condition"),
+        (lambda w: Edit("resid_post", 1, Zero(), when=replace(w, site="mlp_act")), "as wide as the stream"),
+        (lambda w: Edit("resid_post", 1, Zero(), when=replace(w, layer=9)), "layer 9"),
+        (lambda w: Edit("resid_post", 1, Zero(), when=replace(w, vector=Stored("d", "none"))), "must not be 0"),
+        (lambda w: Edit("resid_post", 1, Zero(), when=replace(w, vector=Stored("d", "short"))), "width 5"),
+    ],
+)
+def test_a_condition_that_cannot_be_asked_is_refused(edit, why, engine):
+    served = engine("llama")
+    objects = stored(x0=torch.ones(48), y0=torch.ones(48), none=torch.zeros(48), short=torch.ones(5))
+    with pytest.raises(RequestError, match=why):
+        run(served, program([PROMPTS[0]], edits=[edit(_when(0.0))]), objects=objects)

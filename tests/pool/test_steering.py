@@ -131,6 +131,45 @@ def test_vectors_are_computed_with_kept_and_read_again(pool, tmp_path):
         one + pool.steering_vector(POSITIVE, NEGATIVE, site="resid_pre")
 
 
+def test_operators_go_through_the_pool(pool):
+    one, other = pool.steering_vector(POSITIVE, NEGATIVE), pool.steering_vector(POSITIVE, NEGATIVE, method="pca")
+    found = {
+        op: pool.lens([0, 5, 6], steer=one.edit(3.0, op)).top_logprobs
+        for op in ("add", "add_keeping_norm", "ablate", "ablate_then_add")
+    }
+    plain = pool.lens([0, 5, 6]).top_logprobs
+    assert all(not np.allclose(values, plain) for values in found.values())
+    assert not np.allclose(found["add"], found["ablate_then_add"])
+    alone = pool.lens([0, 5, 6], steer=im.ablate_subspace([one])).top_logprobs
+    assert np.allclose(alone, found["ablate"], atol=1e-4)
+    both = pool.capture([[0, 5, 6]], sites="resid_post", layers=[1], steer=im.ablate_subspace([one.at(1), other.at(1)]))
+    values = both.array("resid_post", 1, row=0)
+    for vector in (one, other):
+        assert np.abs(values @ vector.unit().directions[1]).max() < 1e-4
+    with pytest.raises(im.RequestError, match="different layers"):
+        im.ablate_subspace([one, other.at(1)])
+
+
+def test_steering_under_a_condition_goes_through_the_pool(pool):
+    one, guard = (
+        pool.steering_vector(POSITIVE, NEGATIVE),
+        pool.steering_vector(POSITIVE, NEGATIVE, method="pca", layer=[0]),
+    )
+    values = pool.capture([[0, 5, 6, 7]], sites="resid_post", layers=[0]).array("resid_post", 0, row=0)
+    found = values @ guard.unit().directions[0]
+    order = np.sort(found)
+    plain = pool.lens([0, 5, 6, 7]).top_logprobs
+    for threshold, kept in ((order[-1] + 1, 4), ((order[1] + order[2]) / 2, None), (order[0] - 1, 0)):
+        edit = one.at(2).edit(5.0, when=guard.above(threshold))
+        steered = pool.lens([0, 5, 6, 7], steer=edit).top_logprobs
+        same = np.isclose(steered[0, 2], plain[0, 2], atol=1e-5).all(-1)
+        assert same.tolist() == (found <= threshold).tolist() and (kept is None or same.sum() == kept)
+    with pytest.raises(im.RequestError, match="one layer"):
+        one.above(0.0)
+    with pytest.raises(im.RequestError, match="not computed before"):
+        pool.generate([0, 5], 2, steer=one.at(0).edit(when=one.above(0.0, layer=2)))
+
+
 def test_a_vector_of_another_checkpoint_is_refused_unless_forced(pool, demo):
     vector = pool.steering_vector(POSITIVE, NEGATIVE, name="theirs")
     other = im.SteeringVector(vector.directions, made_from={"checkpoint": "0" * 64, "model": "llama"})

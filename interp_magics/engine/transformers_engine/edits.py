@@ -6,23 +6,38 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...program.language import Ablate, Add, Clamp, Interpolate, Op, Set, Zero
+from ...program.language import (
+    Ablate,
+    AblateSubspace,
+    Add,
+    AddKeepingNorm,
+    Clamp,
+    Interpolate,
+    Op,
+    Set,
+    Zero,
+)
 
-Operation = Callable[[Tensor, Tensor | None], Tensor]
+_TINY = torch.finfo(torch.float32).tiny
 
 
 def _unit(vector: Tensor) -> Tensor:
-    return vector / vector.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+    return vector / vector.norm(dim=-1, keepdim=True).clamp_min(_TINY)
 
 
 def _coordinate(value: Tensor, unit: Tensor) -> Tensor:
     return (value * unit).sum(-1, keepdim=True)
 
 
-def add(op: Add, value: Tensor, vector: Tensor) -> Tensor:
+def add(op: Add | AddKeepingNorm, value: Tensor, vector: Tensor) -> Tensor:
     if op.unit == "stream":
         return value + op.scale * value.norm(dim=-1, keepdim=True) * _unit(vector)
     return value + op.scale * vector
+
+
+def add_keeping_norm(op: AddKeepingNorm, value: Tensor, vector: Tensor) -> Tensor:
+    moved = add(op, value, vector)
+    return moved * (value.norm(dim=-1, keepdim=True) / moved.norm(dim=-1, keepdim=True).clamp_min(_TINY))
 
 
 def set_to(op: Set, value: Tensor, vector: Tensor) -> Tensor:
@@ -38,6 +53,13 @@ def ablate(op: Ablate, value: Tensor, vector: Tensor) -> Tensor:
     return value - _coordinate(value, unit) * unit
 
 
+def ablate_subspace(op: AblateSubspace, value: Tensor, vectors: Tensor) -> Tensor:
+    """`vectors` [n, width] may depend on each other: only what they span is taken away."""
+    _, sizes, basis = torch.linalg.svd(vectors, full_matrices=False)
+    basis = basis[sizes > sizes.amax() * vectors.shape[-1] * torch.finfo(torch.float32).eps]
+    return value - value @ basis.T @ basis
+
+
 def clamp(op: Clamp, value: Tensor, vector: Tensor) -> Tensor:
     unit = _unit(vector)
     here = _coordinate(value, unit)
@@ -51,9 +73,11 @@ def interpolate(op: Interpolate, value: Tensor, vector: Tensor) -> Tensor:
 #: Operation by the tag of its struct. `copy` is not among them: it reads other rows, so the tape does it.
 OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "add": add,
+    "add_keeping_norm": add_keeping_norm,
     "set": set_to,
     "zero": zero,
     "ablate": ablate,
+    "ablate_subspace": ablate_subspace,
     "clamp": clamp,
     "interpolate": interpolate,
 }
@@ -61,7 +85,7 @@ OP_NAMES = (*OPERATIONS, "copy")
 
 
 def bind(op: Op, vector: Tensor | None) -> Callable[[Tensor], Tensor]:
-    """`op` as a function of the values alone; the result has their dtype."""
+    """`op` as a function of the values alone; the result has their dtype. An op of several vectors has them stacked."""
     operation: Any = OPERATIONS[str(op.__struct_config__.tag)]
     exact = None if vector is None else vector.float()
 

@@ -130,6 +130,7 @@ def _card(checkpoint: ModelSpec, model: Any, arch: Arch, tokens: Tokens, digest:
         missing=arch.missing,
         engine="transformers",
         ops=OP_NAMES,
+        conditions=True,
         reductions=REDUCTION_NAMES,
         lens_kinds=tuple(LENS_KINDS),
         special_tokens=tokens.special,

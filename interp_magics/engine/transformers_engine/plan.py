@@ -12,6 +12,7 @@ from torch import Tensor
 from ...errors import RequestError
 from ...program.cards import ModelCard
 from ...program.language import (
+    AblateSubspace,
     At,
     Copy,
     Dot,
@@ -26,12 +27,14 @@ from ...program.language import (
     Stage,
     Tap,
     Vector,
+    When,
 )
 from ...program.positions import Selection, resolve
 from ...program.supports import over_context, vectors
 from ..protocol import Objects
 from ..tokens import Encoded, Tokens
 from .batch import BatchRow
+from .conditions import BoundWhen
 from .edits import bind
 from .tape import Address, BoundEdit, Tape
 
@@ -149,12 +152,26 @@ def _bind_edit(
 ) -> BoundEdit:
     if isinstance(edit.op, Copy):
         return _bind_copy(edit, edit.op, chosen, encoded)
-    vector = None
-    for named in vectors(edit.op):
-        vector = fetch(named)
+    found = [fetch(named) for named in vectors(edit.op)]
+    for vector in found:
         _check_width(vector, edit.site, card, edit.index)
         _check_size(vector.float() * getattr(edit.op, "scale", 1.0), edit.site)
-    return BoundEdit(chosen, edit.index, bind(edit.op, vector))
+    several = isinstance(edit.op, AblateSubspace)
+    if several and any(vector.ndim != 1 for vector in found):
+        raise RequestError(f"ablate_subspace at {edit.site!r} takes directions of one dimension each")
+    operation = bind(edit.op, torch.stack(found) if several else next(iter(found), None))
+    return BoundEdit(
+        chosen, edit.index, operation, when=None if edit.when is None else _bind_when(edit.when, card, fetch)
+    )
+
+
+def _bind_when(when: When, card: ModelCard, fetch: Fetch) -> BoundWhen:
+    vector = fetch(when.vector).float()
+    _check_width(vector, when.site, card, None)
+    if vector.ndim != 1 or not bool(vector.any()):
+        raise RequestError(f"a condition at {when.site!r} looks along one direction, which must not be 0")
+    address = canonical(when.site, when.layer)
+    return BoundWhen(address, vector / vector.norm(), when.threshold, when.check, when.measure)
 
 
 def _bind_copy(edit: Edit, op: Copy, chosen: dict[int, Selection], encoded: Sequence[Encoded]) -> BoundEdit:
@@ -226,7 +243,7 @@ def place_edits(tape: Tape, stage: BoundStage, batch: Mapping[int, int]) -> None
         if key not in moved:
             moved[key] = {batch[row]: chosen for row, chosen in edit.selections.items()}
         source = None if edit.source is None else batch[edit.source]
-        tape.edit(address, BoundEdit(moved[key], edit.index, edit.operation, source, edit.mapping))
+        tape.edit(address, BoundEdit(moved[key], edit.index, edit.operation, source, edit.mapping, edit.when))
 
 
 def chosen_positions(selection: Selection, row: BatchRow, span: tuple[int, int] | None = None) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from ...program.sites import SITES
 from ..arch import Arch, Port, site_shape
 from ..ranks import ALONE, Ranks
 from .batch import BatchRow, Pass
+from .conditions import BoundWhen
 
 Address = tuple[str, int]
 
@@ -39,6 +40,7 @@ class BoundEdit:
     operation: Callable[[Tensor], Tensor] | None
     source: int | None = None
     mapping: dict[int, int] | None = None
+    when: BoundWhen | None = None
 
 
 @dataclass
@@ -117,6 +119,7 @@ class Tape:
     def __init__(self, arch: Arch, rows: Sequence[BatchRow], ranks: Ranks = ALONE) -> None:
         self._arch, self._rows, self._ranks = arch, rows, ranks
         self._edits: dict[Address, list[BoundEdit]] = {}
+        self._conditions: dict[Address, list[BoundWhen]] = {}
         self._records: dict[Address, Record] = {}
         self._readers: dict[Address, frozenset[int]] = {}
         self._parts: dict[frozenset[int], tuple[Pass, Tensor]] = {}
@@ -129,6 +132,8 @@ class Tape:
 
     def edit(self, address: Address, bound: BoundEdit) -> None:
         self._edits.setdefault(address, []).append(bound)
+        if bound.when is not None:
+            self._conditions.setdefault(bound.when.address, []).append(bound.when)
 
     def want(self, address: Address, members: Iterable[int]) -> None:
         """Record a site at a layer for some batch rows."""
@@ -147,6 +152,9 @@ class Tape:
                 self._records[address].keep_only(readers - gone)
         left = {a: [edit for edit in edits if not gone.issuperset(edit.selections)] for a, edits in self._edits.items()}
         self._edits = {address: edits for address, edits in left.items() if edits}
+        used = {id(edit.when) for edits in self._edits.values() for edit in edits}
+        for conditions in self._conditions.values():
+            conditions[:] = [one for one in conditions if id(one) in used]
 
     def record(self, address: Address) -> Record:
         return self._records[address]
@@ -167,7 +175,8 @@ class Tape:
         """Hooks in place; removed on the way out, whatever happens."""
         with ExitStack() as stack:
             addresses = sorted(
-                {*self._edits, *self._records, *self._wanted_nodes}, key=lambda a: (a[1], SITES.index(a[0]))
+                {*self._edits, *self._conditions, *self._records, *self._wanted_nodes},
+                key=lambda a: (a[1], SITES.index(a[0])),
             )
             for address in addresses:
                 stack.callback(self._hook(address, self._port(address)).remove)
@@ -221,14 +230,14 @@ class Tape:
         edits = [(e, p) for e in self._edits.get(address, ()) if (p := self._targets(e)) is not None]
         base = None if port.base is None else self._bases[id(port.base.module)]
         if not edits:
-            self._keep(address, port, raw if base is None else raw + base)
+            self._seen(address, port, raw if base is None else raw + base)
             return self._node(address, raw)
         value = raw.clone() if base is None else raw + base
         before = value.clone() if base is not None else value
         view = port.view(value)
         for edit, places in edits:
             self._apply(edit, places, view, self.width(address))
-        self._keep(address, port, value)
+        self._seen(address, port, value)
         return self._node(address, value if base is None else raw + (value - before))
 
     def _node(self, address: Address, value: Tensor) -> Tensor:
@@ -242,6 +251,13 @@ class Tape:
         if not self._again:
             self._nodes[address] = node
         return node
+
+    def _seen(self, address: Address, port: Port, value: Tensor) -> None:
+        """The value as all that comes later finds it."""
+        for condition in self._conditions.get(address, ()):
+            assert self._stack is not None
+            condition.look(port.view(value), self._stack, self._rows)
+        self._keep(address, port, value)
 
     def _keep(self, address: Address, port: Port, value: Tensor) -> None:
         record = self._records.get(address)
@@ -286,6 +302,8 @@ class Tape:
         if edit.source is not None:
             self._copy(edit, places, view, width)
             return
+        if edit.when is not None:
+            places = edit.when.among(places)
         assert edit.operation is not None
         values = self._whole(view[places], width)
         if edit.index is None:
