@@ -10,6 +10,7 @@ for name in (
     "gradients",
     "batch",
     "sweep",
+    "steering",
     "growth",
     "ablations",
     "regime",

@@ -30,7 +30,8 @@ def connect(
 
     `url` is a pool's address (tcp://host:port#key=…) or its connection file; without it $INTERP_POOL_URL counts, and without
     that an embedded pool starts for `model` (a directory or hub id; by default the demo model) and ends with this process;
-    calls that ask for the same one share it. It has `groups` replicas of the model, each on `tp` ranks of `threads` threads;
+    calls that ask for the same one share it. It has `groups` replicas of the model, each on `tp` ranks of `threads` threads
+    (by default they share the cores, and leave one);
     `max_memory` ("0=20GB,cpu=60GB") lays one that no device holds over several of them, the host and the disk, which is slow.
     Raises PoolUnavailable, RequestError.
     """

@@ -100,8 +100,14 @@ class Pool:
             model=spec,
             spool=str(self.server.settings.spool),
             limits=WorkLimits(limits.inline_bytes, limits.result_bytes),
-            threads=self.threads,
+            threads=self.threads or self._share_of_threads(),
         )
+
+    def _share_of_threads(self) -> int:
+        """The processor's cores among all ranks, one left to the kernel, the broker and whoever else is there: where a
+        thread must wait for a core, every small product waits with it, and a pass takes many times as long."""
+        ranks = self.groups_each * sum(spec.tp for spec in self.models)
+        return max(1, (len(os.sched_getaffinity(0)) - 1) // ranks)
 
 
 def _ended(stream: BinaryIO) -> bool:

@@ -31,7 +31,8 @@ def main(stdin: BinaryIO) -> None:
     """Serve the model that the first line of `stdin` names, until the parent ends: rank 0 its jobs, the others rank 0."""
     die_with_parent()
     config = decode(stdin.readline())
-    torch.set_num_threads(config.threads or max(1, torch.get_num_threads() // config.model.tp))
+    if config.threads:
+        torch.set_num_threads(config.threads)
     ranks = join(config.rank, config.model.tp, config.rendezvous)
     try:
         engine = load(config.model, ranks)

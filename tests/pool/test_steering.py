@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import interp_magics as im
+from interp_magics.demo.contrasts import contrasts
 from interp_magics.program.language import Span
-from tests import styled
 
 POSITIVE = [[0, 5, 6, 7, 9], [0, 8, 2, 30, 9, 9], [0, 5, 60, 2]]
 NEGATIVE = [[0, 5, 6, 70, 3], [0, 8, 2, 31, 9, 4], [0, 5, 61, 2]]
@@ -26,7 +26,7 @@ def demo():
 @pytest.mark.parametrize("of, layer", [("mood", 5), ("register", 7)])
 def test_a_vector_of_style_moves_answers_it_has_not_seen(of, layer, demo):
     """Mean slope above 0 with an interval clear of it and of both controls, straight and rising."""
-    train, test = styled.pairs(of, 30), styled.pairs(of, 20, seed=1)
+    train, test = contrasts(of, 30), contrasts(of, 20, seed=1)
     vector = demo.steering_vector([a for a, _ in train], [b for _, b in train], position="mean", name=of)
     run = demo.steerability(vector, test, layers=[layer])
     assert run.meta.curves == (of, "random", "shuffled")
@@ -38,7 +38,7 @@ def test_a_vector_of_style_moves_answers_it_has_not_seen(of, layer, demo):
 
 def test_a_study_from_a_file_chooses_its_layer_on_what_it_does_not_report(demo, tmp_path):
     rows = []
-    for a, b in styled.pairs("mood", 30):
+    for a, b in contrasts("mood", 30):
         place = next(i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
         rows.append(
             {"question": a[:place], "answer_matching_behavior": a[place:], "answer_not_matching_behavior": b[place:]}
