@@ -75,10 +75,14 @@ def _(run: LensRun, path: str | Path) -> Path:
 
 @view.mimebundle.register
 def _(run: LensRun) -> Any:
-    made = run.widget()
-    bundle = made._repr_mimebundle_()
+    return _bundle(run, f"{run!r}\n{view.text(run)}")
+
+
+def _bundle(run: Any, plain: str) -> Any:
+    """A widget, with a static view for readers without scripts and text for a terminal."""
+    bundle = run.widget()._repr_mimebundle_()
     data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-    return {**data, "text/html": view.html(run), "text/plain": f"{run!r}\n{view.text(run)}"}, metadata
+    return {**data, "text/html": view.html(run), "text/plain": plain}, metadata
 
 
 _SHOWN = 8
@@ -165,10 +169,7 @@ def _(run: SteerabilityRun, path: str | Path) -> Path:
 
 @view.mimebundle.register
 def _(run: SteerabilityRun) -> Any:
-    made = run.widget()
-    bundle = made._repr_mimebundle_()
-    data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-    return {**data, "text/html": view.html(run), "text/plain": view.text(run)}, metadata
+    return _bundle(run, view.text(run))
 
 
 @view.text.register

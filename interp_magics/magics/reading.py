@@ -1,7 +1,6 @@
 """What `%lens` and `%%capture_layers` have in common: texts and options to a call, a result to the user."""
 
 import argparse
-from collections.abc import Callable
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -76,21 +75,5 @@ def call(session: Session, method: str, given: argparse.Namespace, text: str, ou
             return session.pool.estimate(request, given.model)
         if method == "lens" and given.generate and in_notebook() and not (given.no_wait or given.quiet):
             chosen["stream"] = True
-        return _run(session, getattr(session.pool, method), written, {**chosen, **extra}, given, bound)
-
-
-def _run(
-    session: Session,
-    function: Callable[..., Any],
-    written: Any,
-    chosen: dict[str, Any],
-    given: argparse.Namespace,
-    bound: str | None,
-) -> Any:
-    job = function(written, **chosen, wait=False)
-    if given.no_wait:
-        session.bind(bound, job)
-        return None if given.quiet else job
-    result = session.wait(job, given.timeout)
-    session.bind(bound, result)
-    return None if given.quiet else result
+        job = getattr(session.pool, method)(written, **chosen, **extra, wait=False)
+        return session.outcome(job, given, bound)

@@ -79,6 +79,12 @@ class Session:
             # Without the frames of the wait, which tell a user nothing.
             raise KeyboardInterrupt from None
 
+    def outcome(self, job: Any, given: Any, bound: str | None) -> Any:
+        """What a cell returns of a job: with -a the job, else its result, bound if it has a name; nothing with -q."""
+        result = job if given.no_wait else self.wait(job, given.timeout)
+        self.bind(bound, result)
+        return None if given.quiet else result
+
     def watched(self, call: Callable[["Pool"], Any]) -> Any:
         """What a call of several steps returns, with progress meanwhile."""
         pool = self.pool

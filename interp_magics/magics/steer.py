@@ -161,9 +161,4 @@ def _called(
         if given.dry_run:
             return session.pool.estimate(session.pool.request(method, *arguments, **chosen), given.model)
         job = getattr(session.pool, method)(*arguments, **chosen, **extra, wait=False)
-        if given.no_wait:
-            session.bind(bound, job)
-            return None if given.quiet else job
-        result = session.wait(job, given.timeout)
-    session.bind(bound, result)
-    return None if given.quiet else result
+        return session.outcome(job, given, bound)
