@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     study.add_argument("--template", help="how a question is put, with {question} in it")
     study.add_argument("--chat", action="store_true", help="put it as a user's message that the assistant answers")
-    study.add_argument("--layers", metavar="SPEC", help="0,4,8: or -1 or ::4; all by default")
+    study.add_argument("--layers", metavar="SPEC", help="0,4,8: or ::4, or --layers=-2:; all by default")
     study.add_argument("--site", default="resid_post")
     study.add_argument("--method", default="mean_difference", help="mean_difference (default), logistic, pca")
     study.add_argument("--position", default="label", help="label (default), last, mean")

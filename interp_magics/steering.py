@@ -1,7 +1,9 @@
 """Calls about steering: a vector from contrasting texts, what it does to answers, and both from a file of questions."""
 
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
 
@@ -42,7 +44,7 @@ class SteeringStudy:
     questions: Questions
 
     def __repr__(self) -> str:
-        return f"SteeringStudy(layer {self.layer} chosen on validation; test: {self.test!r})"
+        return f"SteeringStudy({self.questions!r}; layer {self.layer} chosen on validation; test: {self.test!r})"
 
 
 class SteeringCalls(Asking):
@@ -66,7 +68,7 @@ class SteeringCalls(Asking):
         or a Span. `method`: "mean_difference", "logistic" or "pca" (uncentred). As many texts on both sides are pairs in
         order unless `paired` is False. `vector.diagnostics()` says how well each layer separates them. Raises RequestError.
         """
-        sides = [building.texts(side).texts for side in (positive, negative)]
+        sides = [building.texts(side).texts if side else () for side in (positive, negative)]
         known = get_args(FitMethod)
         if method not in known:
             raise RequestError(f"unknown method {method!r}{nearest(method, known)}")
@@ -114,9 +116,8 @@ class SteeringCalls(Asking):
             curves["random"] = chosen.random()
             if set(chosen.shuffled) >= set(asked):
                 curves["shuffled"] = SteeringVector(chosen.shuffled, chosen.site, "shuffled")
-        pairs = _pairs(items)
         request = SteerabilityRequest(
-            texts=tuple(text for pair in pairs for text in building.texts(list(pair)).texts),
+            texts=tuple(building.each(chain.from_iterable(_pairs(items)))),
             site=chosen.site,
             layers=asked,
             scales=_scales(scales),
@@ -140,7 +141,8 @@ class SteeringCalls(Asking):
         **call: Any,
     ) -> SteeredText:
         """A prompt gone on with twice, without `steer` and with it, and the log-probability of every token of both texts
-        under both: what steering changes, and what it costs. Two calls that wait. Raises RequestError."""
+        under both: what steering changes, and what it costs. It waits for several jobs. Raises RequestError."""
+        timeout = _several(call)
         chosen, sampled = building.texts(prompt), building.sampling(max_new_tokens, temperature, top_p, stop, seed)
         if chosen.many:
             raise RequestError(f"one prompt is steered at a time, not {len(chosen.texts)}")
@@ -148,12 +150,13 @@ class SteeringCalls(Asking):
         if not made.edits:
             raise RequestError("steer= names nothing, so there is nothing to compare; give a vector or an edit")
         ways = (Steering((), {}), made)
-        call = {**call, "wait": False}
+        call["wait"] = False
         asked = [self._run(building.generate(chosen, way, sampled), False, way.objects, **call) for way in ways]
-        texts = [self._wait(job) for job in asked]
+        texts = [self._wait(job, timeout) for job in asked]
         judged = [[self._judge(text, way, **call) for way in ways] for text in texts]
         plain, steered = (
-            _continuation(text, *(self._wait(job) for job in jobs)) for text, jobs in zip(texts, judged, strict=True)
+            _continuation(text, *(self._wait(job, timeout) for job in jobs))
+            for text, jobs in zip(texts, judged, strict=True)
         )
         return SteeredText(texts[0].prompt, _described(steer), texts[0].provenance.model, plain, steered)
 
@@ -174,7 +177,7 @@ class SteeringCalls(Asking):
 
     def steer_eval(
         self,
-        items: str | Path | Questions,
+        items: str | Path | Questions | Sequence[Mapping[str, str]],
         layers: LayerSpec = None,
         site: str = "resid_post",
         method: str = "mean_difference",
@@ -186,8 +189,10 @@ class SteeringCalls(Asking):
         **call: Any,
     ) -> SteeringStudy:
         """The whole protocol on one file: fit on a training part, choose the layer whose mean slope is steepest on a
-        validation part, measure it on the rest. The same question is never in two parts. Raises RequestError."""
-        asked = items if isinstance(items, Questions) else read_questions(items)
+        validation part, measure it on the rest. The same question is never in two parts. It waits for several jobs. Raises
+        RequestError."""
+        _several(call, "timeout")
+        asked = _questions(items)
         parts = asked.split(train, validation, seed)
         pairs = parts.train.pairs()
         vector = self.steering_vector(
@@ -210,10 +215,9 @@ def _continuation(text: Completion, plain: LensRun, steered: LensRun) -> Continu
 
 
 def _described(steer: object) -> str:
-    names = [
-        one.name or "unnamed" if isinstance(one, SteeringVector) else type(one).__name__ for one in building.flat(steer)
-    ]
-    return ", ".join(dict.fromkeys(names))
+    vectors = [getattr(one, "vectors", (one,))[0] for one in building.flat(steer)]
+    named = [one.name or "a vector" if isinstance(one, SteeringVector) else "an edit" for one in vectors]
+    return ", ".join(dict.fromkeys(named))
 
 
 def _read_at(given: Any) -> ReadAt | At | Span:
@@ -229,21 +233,41 @@ def _read_at(given: Any) -> ReadAt | At | Span:
 
 
 def _scales(given: Sequence[float]) -> tuple[float, ...]:
-    made = np.asarray(given, np.float64)
+    try:
+        made = np.asarray(given, np.float64)
+    except ValueError:
+        raise RequestError(f"scales are finite numbers in a list, not {given!r}") from None
     if made.ndim != 1 or not np.isfinite(made).all():
         raise RequestError(f"scales are finite numbers in a list, not {given!r}")
     return tuple(float(scale) for scale in made)
 
 
 def _pairs(items: Any) -> list[tuple[Any, Any]]:
-    if isinstance(items, str | Path):
-        return read_questions(items).pairs()
-    if isinstance(items, Questions):
-        return items.pairs()
-    given = list(items)
-    if given and all(isinstance(one, dict) for one in given):
-        return questions(given).pairs()
+    given = items if isinstance(items, str | Path | Questions) else list(items) if isinstance(items, Iterable) else None
+    if given is None:
+        raise RequestError(f"items are a question file, Questions, or pairs of texts, not {type(items).__name__}")
+    if isinstance(given, str | Path | Questions) or (given and all(isinstance(one, Mapping) for one in given)):
+        return _questions(given).pairs()
     for number, one in enumerate(given):
         if not isinstance(one, tuple | list) or len(one) != 2:
             raise RequestError(f"item {number} is no pair of texts, one for each answer")
     return [(one[0], one[1]) for one in given]
+
+
+def _questions(items: Any) -> Questions:
+    """Questions from wherever they are; rows that are left out are told of."""
+    if isinstance(items, Questions):
+        return items
+    found = read_questions(items) if isinstance(items, str | Path) else questions(list(items))
+    if found.unusable:
+        warnings.warn(repr(found), stacklevel=4)
+    return found
+
+
+def _several(call: dict[str, Any], *refused: str) -> float | None:
+    """The timeout of a call that waits for several jobs. Raises RequestError for what such a call cannot take."""
+    for name in ("wait", "send", *refused):
+        if name in call:
+            raise RequestError(f"{name}=: this call makes several jobs and waits for them; leave it out")
+    timeout: float | None = call.pop("timeout", None)
+    return timeout

@@ -14,7 +14,9 @@ from ..errors import RequestError
 _QUESTION = ("question", "prompt")
 _POSITIVE = ("answer_matching_behavior", "positive")
 _NEGATIVE = ("answer_not_matching_behavior", "negative")
-_CHOICE = re.compile(r"^\s*\(([A-Z])\)", re.MULTILINE)
+_CHOICE = re.compile(r"\(([A-Z])\)")
+#: The letter of a choice: (A), A), A., A: or [A] at the beginning of a line, (A) anywhere.
+_MARK = re.compile(r"^\s*[(\[]?[A-Za-z][)\].:]\s|\([A-Z]\)\s", re.MULTILINE)
 _LETTER = re.compile(r"^\s*\(?([A-Z])\)?\s*$")
 _SHOWN = 3
 
@@ -124,20 +126,24 @@ def read_questions(path: str | Path, template: str | None = None, chat: bool = F
     file = Path(path).expanduser()
     if not file.is_file():
         raise RequestError(f"there is no file {file}")
-    text = file.read_text(encoding="utf-8")
-    return questions(_rows(text, file), template, chat, file.name)
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{file.name} is not UTF-8: {error}") from None
+    return _made(_rows(text, file), template, chat, file.name)
 
 
-def _rows(text: str, file: Path) -> list[Any]:
+def _rows(text: str, file: Path) -> list[tuple[int, Any]]:
+    """The rows of a file with their numbers: those of its lines, where each is a row."""
     if file.suffix == ".jsonl":
-        return [_parsed(line) for line in text.splitlines() if line.strip()]
+        return [(number, _parsed(line)) for number, line in enumerate(text.split("\n")) if line.strip()]
     try:
         rows = json.loads(text)
     except ValueError as error:
         raise RequestError(f"{file.name} is not JSON: {error}") from None
     if not isinstance(rows, list):
         raise RequestError(f"{file.name} holds no list of questions but a {type(rows).__name__}")
-    return rows
+    return list(enumerate(rows))
 
 
 def _parsed(line: str) -> Any:
@@ -147,13 +153,15 @@ def _parsed(line: str) -> Any:
         return None
 
 
-def questions(
-    rows: Sequence[Any], template: str | None = None, chat: bool = False, source: str = "the list"
-) -> Questions:
+def questions(rows: Sequence[Any], template: str | None = None, chat: bool = False) -> Questions:
     """Questions from rows as `read_questions` finds them in a file."""
+    return _made(list(enumerate(rows)), template, chat, "the list")
+
+
+def _made(rows: Sequence[tuple[int, Any]], template: str | None, chat: bool, source: str) -> Questions:
     if template is not None and "{question}" not in template:
         raise RequestError(f"the template {template!r} has no {{question}} in it")
-    read = [_question(row, number) for number, row in enumerate(rows)]
+    read = [_question(row, number) for number, row in rows]
     made = tuple(one for one in read if isinstance(one, Question))
     found = Questions(made, tuple(one for one in read if isinstance(one, Unusable)), chat=chat)
     if not made:
@@ -173,8 +181,11 @@ def _question(row: Any, number: int) -> Question | Unusable:
             return Unusable(number, f"{name!r} is not a text")
         values.append(row[name])
     text, positive, negative = values
-    if positive.strip() == negative.strip():
-        return Unusable(number, f"both answers are {positive.strip()!r}")
+    short, long = sorted((positive.strip(), negative.strip()), key=len)
+    if short == long:
+        return Unusable(number, f"both answers are {short!r}")
+    if long.startswith(short):
+        return Unusable(number, f"the answer {short!r} is the beginning of the other, so no token tells them apart")
     choices = _CHOICE.findall(text)
     for answer in (positive, negative):
         letter = _LETTER.match(answer)
@@ -185,5 +196,6 @@ def _question(row: Any, number: int) -> Question | Unusable:
 
 def _asked(text: str) -> str:
     """A question without the letters and the order of its choices."""
-    lines = [re.sub(r"^\s*\([A-Z]\)", "", line).strip().lower() for line in text.splitlines()]
-    return "\n".join(sorted(" ".join(line.split()) for line in lines if line))
+    parts = [" ".join(part.split()).lower() for part in _MARK.split(text)]
+    stem, *choices = [part.rstrip(".,;") for part in parts]
+    return "\n".join([stem, *sorted(choices)])

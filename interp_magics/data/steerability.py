@@ -99,19 +99,20 @@ class SteerabilityRun(Viewed):
 
     def interval(self, curve: int) -> Floats:
         """95 % bootstrap interval of a curve's mean slope [layers, 2]; the same items are drawn for every curve."""
+        return np.asarray(np.percentile(self.slopes[curve] @ self._drawn, [2.5, 97.5], axis=1).T)
+
+    @cached_property
+    def _drawn(self) -> Floats:
+        """[items, resamples]: the weight of each item in each resample."""
         items = self.slopes.shape[2]
         drawn = np.random.default_rng(0).integers(0, items, (_RESAMPLES, items))
-        means = self.slopes[curve][:, drawn].mean(2)
-        return np.asarray(np.percentile(means, [2.5, 97.5], axis=1).T)
+        return np.asarray(np.stack([np.bincount(each, minlength=items) for each in drawn], 1) / items)
 
     @property
     def band(self) -> Floats:
         """95 % bootstrap interval of the vector's mean curve [layers, scales, 2], over items."""
-        items = self.slopes.shape[2]
-        drawn = np.random.default_rng(0).integers(0, items, (_RESAMPLES, items))
-        counts = np.stack([np.bincount(each, minlength=items) for each in drawn]) / items
-        means = np.einsum("ri,xis->rxs", counts, self.propensity.astype(np.float64), optimize=True)
-        return np.asarray(np.moveaxis(np.percentile(means, [2.5, 97.5], axis=0), 0, -1))
+        means = np.moveaxis(self.propensity.astype(np.float64), 1, 2) @ self._drawn
+        return np.asarray(np.moveaxis(np.percentile(means, [2.5, 97.5], axis=2), 0, -1))
 
     @property
     def mean_curve(self) -> Floats:

@@ -65,7 +65,9 @@ class SteeringVector(Viewed):
         object.__setattr__(self, "site", parse_site(self.site)[0])
 
     def __mul__(self, factor: float) -> "SteeringVector":
-        return replace(self, directions=_scaled(self.directions, factor), shuffled=_scaled(self.shuffled, factor))
+        """The same directions, longer or shorter; the diagnostics are those of the fitted vector, and do not go along."""
+        directions, shuffled = _scaled(self.directions, factor), _scaled(self.shuffled, factor)
+        return replace(self, directions=directions, shuffled=shuffled, made_from=self._computed)
 
     __rmul__ = __mul__
 
@@ -83,7 +85,11 @@ class SteeringVector(Viewed):
         """The same directions with length 1."""
         made = {layer: value / np.linalg.norm(value) for layer, value in self.directions.items() if value.any()}
         shuffled = {layer: value / np.linalg.norm(value) for layer, value in self.shuffled.items() if value.any()}
-        return replace(self, directions=made, shuffled=shuffled)
+        return replace(self, directions=made, shuffled=shuffled, made_from=self._computed)
+
+    @property
+    def _computed(self) -> dict[str, Any]:
+        return {key: value for key, value in self.made_from.items() if key != "diagnostics"}
 
     def cosine(self, other: "SteeringVector") -> dict[int, float]:
         """The cosine of two vectors at each layer: how far one is the other under a second name."""

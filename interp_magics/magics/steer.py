@@ -6,6 +6,7 @@ from typing import Any, get_args
 from IPython.core.error import UsageError
 
 from ..data.vectors import OpName
+from ..program.layers import parse_layers
 from .arguments import Parser, code, common, filled, positions, variable
 from .session import Session, per_vector, user_faults
 
@@ -39,9 +40,37 @@ def parser() -> Parser:
     return made
 
 
+#: Options that only some of the magic's uses have, by those uses.
+_ONLY = {
+    "layers": ("fit", "slope", "text"),
+    "site": ("fit",),
+    "at": ("fit",),
+    "method": ("fit",),
+    "vector": ("slope", "text"),
+    "scale": ("slope", "text"),
+    "op": ("text",),
+    "unit": ("slope", "text"),
+    "positions": ("slope", "text"),
+    "max_new_tokens": ("text",),
+    "temperature": ("text",),
+    "top_p": ("text",),
+    "seed": ("text",),
+    "slope": ("slope",),
+    "template": ("slope",),
+    "scales": ("slope",),
+}
+_USES = {"fit": "when a cell is fitted", "slope": "with --slope", "text": "when a text is steered"}
+
+
 def run(session: Session, line: str, cell: str | None) -> Any:
     """A cell is fitted; a line is steered, or measured with --slope."""
     given, text = parser().split(line)
+    use = "fit" if cell is not None else "slope" if given.slope else "text"
+    for name, uses in _ONLY.items():
+        if use not in uses and getattr(given, name) is not None:
+            raise UsageError(
+                f"--{name.replace('_', '-')} means nothing {_USES[use]}; it is for use {' or '.join(_USES[u] for u in uses)}"
+            )
     if cell is not None:
         name = text.strip()
         if name and given.out:
@@ -115,8 +144,10 @@ def _text(session: Session, given: Any, text: str) -> Any:
     how = _options(given, op="op", unit="unit")
     if given.positions:
         how["positions"] = positions(given.positions)
-    chosen = _options(given, "max_new_tokens", "temperature", "top_p", "seed", "model", "priority")
+    chosen = _options(given, "max_new_tokens", "temperature", "top_p", "seed", "model", "priority", "timeout")
+    layers = _layers(session, given)
     if given.show_code:
+        names = [f"{name}.at({', '.join(map(str, layers))})" for name in names] if layers else names
         factors = per_vector(names, scales) if scales else [None] * len(names)
         shown = [_edited(name, factor, how) for name, factor in zip(names, factors, strict=True)]
         print(code("pool", "steered", [repr(written), f"[{', '.join(shown)}]"], chosen, given.out))
@@ -124,6 +155,7 @@ def _text(session: Session, given: Any, text: str) -> Any:
     bound = variable(given.out) if given.out else None
     vectors = session.vectors(names, scales)
     with user_faults():
+        vectors = [vector.at(*layers) for vector in vectors] if layers else vectors
         steer = [vector.edit(**how) for vector in vectors] if how else vectors
         if given.dry_run:
             request = session.pool.request("generate", written, given.max_new_tokens or 40, steer=steer)
@@ -131,6 +163,11 @@ def _text(session: Session, given: Any, text: str) -> Any:
         result = session.watched(lambda pool: pool.steered(written, steer, **chosen))
     session.bind(bound, result)
     return None if given.quiet else result
+
+
+def _layers(session: Session, given: Any) -> tuple[int, ...]:
+    with user_faults():
+        return parse_layers(given.layers, session.pool.card(given.model).layers) if given.layers else ()
 
 
 def _edited(name: str, factor: float | None, how: dict[str, Any]) -> str:

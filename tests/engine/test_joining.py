@@ -1,13 +1,30 @@
 """Rows that join a batch between two of its steps are what they are alone, and so are those that they join."""
 
+import weakref
+
 import pytest
 import torch
 
-from interp_magics.engine.protocol import NoObjects, Task, collect
-from interp_magics.engine.transformers_engine import loop, together
-from interp_magics.engine.transformers_engine.tape import Record
+from interp_magics.engine.protocol import NoObjects, Task, Wish, collect
+from interp_magics.engine.transformers_engine import loop, reading, together
+from interp_magics.engine.transformers_engine.tape import Record, Tape
 from interp_magics.errors import Cancelled, RequestError
-from interp_magics.program.language import Add, Edit, Generated, Ids, Lens, Program, Row, Sampling, Stage, Tap
+from interp_magics.program.language import (
+    Add,
+    At,
+    Copy,
+    Edit,
+    Generated,
+    Gradient,
+    Ids,
+    Lens,
+    LogProbability,
+    Program,
+    Row,
+    Sampling,
+    Stage,
+    Tap,
+)
 from tests import checkpoints
 from tests.engine.running import Arriving, program, raw, run, stored, vector
 
@@ -31,11 +48,10 @@ def _sweep(new):
 
 def _same(one, other):
     assert one.rows == other.rows
-    for tap, reading in enumerate(one.readings[0]):
-        theirs = other.readings[0][tap]
-        assert (reading.rows, reading.layers, reading.positions) == (theirs.rows, theirs.layers, theirs.positions)
-        for row in range(len(reading.rows)):
-            mine, alone = reading.values[row], theirs.values[row]
+    for ours, theirs in zip(one.readings[0], other.readings[0], strict=True):
+        assert (ours.rows, ours.layers, ours.positions) == (theirs.rows, theirs.layers, theirs.positions)
+        for row in range(len(ours.rows)):
+            mine, alone = ours.values[row], theirs.values[row]
             if isinstance(mine, dict):
                 assert (mine["values"] - alone["values"]).abs().max() < 1e-4
             else:
@@ -153,6 +169,79 @@ def test_a_fault_after_some_have_ended_fails_one_alone(engine, monkeypatch):
     found = collect(served, [Task(first, NoObjects())], host)
     assert host.order == [1, 0, 2] and isinstance(found[2], RuntimeError)
     _same(found[0], run(served, first)[0])
+
+
+class Steady(Arriving):
+    """A host to which tasks come one after another, as fast as they may."""
+
+    def __init__(self, more):
+        super().__init__(NoObjects(), {})
+        self.more = list(more)
+
+    def wish(self, joins):
+        return Wish.JOIN if joins and self.more else Wish.GO_ON
+
+    def joining(self, room):
+        return [Task(self.more.pop(0), self.objects)]
+
+
+def test_steady_newcomers_keep_nobody_waiting(engine):
+    """Neither rows that run already, nor tasks of the run that another batch or a later stage is for."""
+    served = engine("llama")
+    first = program([BEGIN], TAPS, sampling=Sampling(12))
+    gradient = Program((Row(Ids(tuple(BEGIN))),), (Stage((), (), (Gradient(LogProbability(7), (Tap("mlp_out"),)),)),))
+    twice = Program(
+        program([BEGIN[:5]]).rows, (Stage((Tap("ln_final", reduce=None, keep="x"),)), Stage((Tap("resid_post"),)))
+    )
+    host = Steady([program([_ids(4, i)], sampling=Sampling(1)) for i in range(60)])
+    found = collect(served, [Task(one, NoObjects()) for one in (first, gradient, twice)], host)
+    assert set(host.order[:3]) <= {0, 1, 2} or host.order.index(0) < 20
+    assert max(host.order.index(1), host.order.index(2)) < 5
+    _same(found[0], run(served, first)[0])
+
+
+def test_what_has_ended_is_let_go_though_nobody_was_left_beside_it(engine, monkeypatch):
+    served, held = engine("llama"), []
+    add = Record.add
+    monkeypatch.setattr(
+        Record,
+        "add",
+        lambda record, call, value: (
+            add(record, call, value),
+            held.append(sum(part.shape[0] * part.shape[1] for _, part in record.chunks)),
+        ),
+    )
+    long = program([_ids(60, 1)], [Tap("resid_post")], sampling=Sampling(3))
+    host = Arriving(NoObjects(), {2: [program([_ids(4, 2)], [Tap("resid_post")], sampling=Sampling(6))]})
+    collect(served, [Task(long, NoObjects())], host)
+    assert max(held) >= 60 and held[-1] == 4 + 5
+
+
+def test_a_batch_that_failed_holds_nothing_while_its_tasks_run_alone(engine, monkeypatch):
+    served, alive = engine("llama"), []
+    tapes = weakref.WeakSet()
+    begin, passed = Tape.__init__, together.Together.passed
+
+    def short(self, call):
+        passed(self, call)
+        alive.append(len(tapes))
+        if len(self.rows) > 1:
+            raise torch.OutOfMemoryError("no more")
+
+    monkeypatch.setattr(Tape, "__init__", lambda self, *given: (begin(self, *given), tapes.add(self))[0])
+    monkeypatch.setattr(together.Together, "passed", short)
+    tasks = [Task(program([_ids(5, i)], TAPS), NoObjects()) for i in range(3)]
+    assert all(not isinstance(one, Exception) for one in collect(served, tasks))
+    assert alive == [1, 1, 1, 1]
+
+
+def test_a_copy_holds_however_short_a_pass_is(engine, monkeypatch):
+    served = engine("llama")
+    copy = Edit("resid_post", 0, Copy(1, ((1, 10),)), At((1,)), rows=(0,))
+    both = Program(program([BEGIN[:12], _ids(12, 3)]).rows, (Stage((Tap("resid_post"),), (copy,)),))
+    whole = run(served, both)[0]
+    monkeypatch.setattr(reading, "PASS_TOKENS", 8)
+    assert (raw(run(served, both)[0]) - raw(whole)).abs().max() < 1e-4
 
 
 def test_there_is_an_end_to_joining(engine, monkeypatch):

@@ -163,7 +163,7 @@ def test_rows_that_end_early_have_their_lens_and_disturb_nobody(engine, monkeypa
     served = engine("llama")
     monkeypatch.setattr(reading, "WAITING", 4)
     tried, attempt = [], Course._try
-    monkeypatch.setattr(Course, "_try", lambda *given, **named: tried.append(attempt(*given, **named)) or tried[-1])
+    monkeypatch.setattr(Course, "_try", lambda *given: tried.append(attempt(*given)) or tried[-1])
     lens = (Tap("resid_post", reduce=Lens(stream=True)),)
     rows = tuple(Row(Ids(tuple(BEGIN[:6])), Sampling(new)) for new in (2, 30))
     both = run(served, Program(rows, (Stage(lens),)), *(Program((row,), (Stage(lens),)) for row in rows))

@@ -40,6 +40,10 @@ def test_a_text_goes_on_twice(cell):
     assert "steered by push" in html and "<script" not in html
     ablated = cell("%steer -v push --op ablate -p generated -n 4 --seed 3 Hello")
     assert len(ablated.steered.tokens) == 4
+    cell(f"%%steer -q wide\n{CELL}")
+    some = cell("%steer -v wide -l 1 --scale 30 -n 6 Is it a question?")
+    assert some.steered.tokens == both.steered.tokens and some.steering == "wide"
+    assert ablated.steering == "push"
     none = cell("%steer -v push --scale 0 -n 4 Hello")
     assert none.effect == pytest.approx(0, abs=1e-5) and none.plain.tokens == none.steered.tokens
 
@@ -71,6 +75,7 @@ def test_the_code_is_the_call(cell, capsys, questions):
             "name = pool.steering_vector(['The food is good', 'Paris is good'], ",
         ),
         ("%steer --show-code -v push --scale 2 -n 3 x y", "pool.steered('x y', [push * 2.0], max_new_tokens=3)"),
+        ("%steer --show-code -v push -l 1: --scale 2 x", "pool.steered('x', [push.at(1, 2) * 2.0])"),
         ("%steer --show-code -v push --op ablate x", "pool.steered('x', [(push).edit(op='ablate')])"),
         ("%steer --show-code -v push --slope f.json -o c", "c = pool.steerability(push, im.read_questions('f.json'))"),
     ):
@@ -82,6 +87,14 @@ def test_the_code_is_the_call(cell, capsys, questions):
     ("source", "says"),
     [
         ("%steer x", "name the vector"),
+        (
+            "%steer -v push --method pca x",
+            "--method means nothing when a text is steered; it is for use when a cell is fitted",
+        ),
+        ("%steer -v push --slope q.json --op ablate", "--op means nothing with --slope"),
+        ("%%steer -v push\n+ x", "--vector means nothing when a cell is fitted"),
+        ("%steer -v push -l 0 x", "the vector has no layer 0"),
+        ("%steer -v push --timeout 0.0001 -n 100 x", "0.0001"),
         ("%steer -v", "needs a value"),
         ("%steer -v nobody x", "no steering vector 'nobody'"),
         ("%steer -v push", "there is no text"),
@@ -100,7 +113,7 @@ def test_the_code_is_the_call(cell, capsys, questions):
     ],
 )
 def test_faults_are_one_line(cell, source, says):
-    cell(f"%%steer -q push\n{CELL}")
+    cell(f"%%steer -q -l 1: push\n{CELL}")
     error = cell(source)
     assert isinstance(error, Exception) and says in str(error), error
     assert "\n" not in str(error).strip()

@@ -90,6 +90,8 @@ def test_curves_come_from_a_file_from_questions_and_from_pairs(pool, tmp_path):
     vector = pool.steering_vector(POSITIVE, NEGATIVE)
     rows = [{"prompt": "The capital of", "positive": "France", "negative": "Japan"}] * 2
     (tmp_path / "q.json").write_text(json.dumps(rows))
+    with pytest.warns(UserWarning, match="1 rows left out"):
+        assert pool.steerability(vector, [*rows, {"prompt": "x"}]).values.shape[2] == 2
     found = [
         pool.steerability(vector, given, layers="-1", scales=(-1, 1))
         for given in (tmp_path / "q.json", str(tmp_path / "q.json"), rows, im.read_questions(tmp_path / "q.json"))
@@ -123,6 +125,8 @@ def test_vectors_are_computed_with_kept_and_read_again(pool, tmp_path):
     again = im.load(one.save(tmp_path / "v"))
     assert again.digest == one.digest and again.checkpoint == pool.card().digest and set(again.shuffled) == {0, 1, 2}
     assert again.diagnostics().equals(one.diagnostics())
+    with pytest.raises(im.RequestError, match="no diagnostics"):
+        (one * 2.0).diagnostics()
     twice = pool.steering_vector(POSITIVE, NEGATIVE, layer=[2], name="a")
     assert np.array_equal(twice.directions[2], one.directions[2]) and list(twice.directions) == [2]
     with pytest.raises(im.RequestError, match="different layers"):
@@ -190,7 +194,7 @@ def test_a_vector_of_another_checkpoint_is_refused_unless_forced(pool, demo):
 @pytest.mark.parametrize(
     "call, why",
     [
-        (lambda p, v: p.steering_vector([], NEGATIVE), "no text"),
+        (lambda p, v: p.steering_vector([], NEGATIVE), "no positive texts"),
         (lambda p, v: p.steering_vector(POSITIVE[0], NEGATIVE[0]), "1 positive text: a vector needs at least 2"),
         (lambda p, v: p.steering_vector(POSITIVE, NEGATIVE, method="pac"), "'pca'"),
         (lambda p, v: p.steering_vector(POSITIVE, NEGATIVE, position="lable"), "'label'"),
@@ -204,6 +208,14 @@ def test_a_vector_of_another_checkpoint_is_refused_unless_forced(pool, demo):
         (lambda p, v: p.steerability(v, ITEMS, scales=[1]), "two scales"),
         (lambda p, v: p.steerability(v, ITEMS, scales=[1, float("nan")]), "finite"),
         (lambda p, v: p.steerability(v, ITEMS, unit="rwa"), "'raw'"),
+        (lambda p, v: p.steerability(v, ITEMS, positions="generated"), "never written"),
+        (lambda p, v: p.steerability(v, ITEMS, scales=["a", 1]), "finite numbers"),
+        (lambda p, v: p.steerability(v, None), "not NoneType"),
+        (lambda p, v: p.steerability(v, [("a b", "a c"), ("", "x")]), "text 2 of the list"),
+        (lambda p, v: p.steered([0, 1], v, wait=False), "wait=: this call makes several jobs"),
+        (lambda p, v: p.steered([0, 1], ()), "nothing to compare"),
+        (lambda p, v: p.steer_eval([{"x": 1}] * 3), "no question that can be used"),
+        (lambda p, v: p.steer_eval(ITEMS, wait=False), "wait="),
         (lambda p, v: p.steerability({}, ITEMS), "a SteeringVector, not a dict"),
         (lambda p, v: p.steerability(v, "nowhere.jsonl"), "there is no file"),
         (lambda p, v: im.SteeringVector({0: np.full(48, np.nan)}), "not finite"),

@@ -39,6 +39,7 @@ def test_any_letter_is_an_answer_and_a_letter_in_a_word_is_none(letter):
         (_row(positive="  "), "is not a text"),
         (_row(positive=" (B)"), "both answers are '\\(B\\)'"),
         (_row(positive=" (C)"), "'\\(C\\)' is not among the choices"),
+        (_row("Q", "Yes", "Yes, but"), "the beginning of the other"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_named(row, why):
@@ -55,6 +56,39 @@ def test_a_broken_line_is_a_row_that_cannot_be_used(tmp_path):
     for name, why in (("b.json", "no list"), ("c.json", "no file")):
         with pytest.raises(RequestError, match=why):
             read_questions(tmp_path / name)
+
+
+def test_lines_are_lines_whatever_is_in_them(tmp_path):
+    """A byte order mark, a separator of lines within a text, blank lines, another encoding."""
+    rows = [_row("One\u2028line?"), {"question": "x"}, _row("Two?")]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    (tmp_path / "a.jsonl").write_text("\n\n".join(lines) + "\n", encoding="utf-8-sig")
+    found = read_questions(tmp_path / "a.jsonl")
+    assert [one.text for one in found] == ["One\u2028line?", "Two?"] and [bad.row for bad in found.unusable] == [2]
+    (tmp_path / "b.jsonl").write_bytes('{"question": "é"}'.encode("latin-1"))
+    with pytest.raises(RequestError, match="not UTF-8"):
+        read_questions(tmp_path / "b.jsonl")
+
+
+@pytest.mark.parametrize(
+    "style",
+    [
+        "\n(A) {}\n(B) {}",
+        "\nA) {}\nB) {}",
+        "\nA. {}\nB. {}",
+        "\n[A] {}\n[B] {}",
+        "\n (a) {}\n (b) {}",
+        " (A) {} (B) {}",
+    ],
+)
+def test_twins_are_known_however_their_choices_are_written(style):
+    rows = []
+    for i in range(30):
+        for one, other in (("yes", "no"), ("no", "yes")):
+            rows.append(_row(f"Is {i} it?" + style.format(one, other), "A", "B"))
+    parts = questions(rows).split(0.4, 0.2)
+    asked = [{one.text.split()[1] for one in part} for part in (parts.train, parts.validation, parts.test)]
+    assert not (asked[0] & asked[1] or asked[0] & asked[2] or asked[1] & asked[2])
 
 
 def test_templates_and_chats():

@@ -107,5 +107,5 @@ def _with_room(part: Tensor, rows: Tensor | None, total: int) -> Tensor:
     if rows is None:
         buffer[:, :, :length] = part
     else:
-        torch.index_select(part, 0, rows, out=buffer[:, :, :length])
+        torch.index_select(part, 0, rows.to(part.device), out=buffer[:, :, :length])
     return buffer

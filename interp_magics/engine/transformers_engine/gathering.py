@@ -79,9 +79,10 @@ class Room:
 
 
 def batches(bound: list[tuple[Running, BoundStage]]) -> Iterator[list[tuple[Running, BoundStage]]]:
-    """Tasks that fit one batch together; apart are those that a batch treats differently."""
+    """Tasks that fit one batch together; apart are those that a batch treats differently. Plain ones, which others may
+    join, come last."""
     kinds = [kind_of(*pair) for pair in bound]
-    for kind in Kind:
+    for kind in reversed(Kind):
         batch: list[tuple[Running, BoundStage]] = []
         rows = tokens = 0
         alike = [pair for pair, its in zip(bound, kinds, strict=True) if its is kind]

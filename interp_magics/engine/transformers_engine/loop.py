@@ -80,10 +80,11 @@ class _Flow:
     def keep(self, kept: Sequence[int]) -> None:
         """Go on with some of the members alone."""
         if len(kept) < len(self.members):
-            chosen = torch.tensor(kept, dtype=torch.long, device=self.mask.device)
+            # On the host, since layers may lie on several devices.
+            chosen = torch.tensor(kept, dtype=torch.long)
             if kept:
                 self.cache.batch_select_indices(chosen)
-            self.mask = self.mask[chosen]
+            self.mask = self.mask[chosen.to(self.mask.device)]
             self.members = [self.members[i] for i in kept]
 
     def join(self, other: "_Flow") -> "_Flow":
@@ -124,8 +125,11 @@ class Runner:
                     group = self._interrupt(work, wish, host)
                     hooks.enter_context(work.tape.installed())
                     if group:
+                        waiting = bool(flow.members)
                         fresh, wish = self._start(work, group, host)
                         flow = flow.join(fresh)
+                        # Those that were there take a step before more may join.
+                        wish = Wish.GO_ON if waiting and wish is Wish.JOIN else wish
                         continue
                 if not flow.members:
                     return
@@ -164,7 +168,7 @@ class Runner:
         cache: Any = new_cache(self.model.config) if going else None
         for piece in called:
             if piece.spread is not None:
-                cache.batch_select_indices(torch.tensor(piece.spread, device=self.device))
+                cache.batch_select_indices(torch.tensor(piece.spread))
             hidden = self._call(piece, work.tape, cache)[:, -1]
             work.passed(piece.call)
         flow = _Flow(list(group.members), cache, torch.from_numpy(piece.mask).to(self.device))
@@ -212,7 +216,7 @@ class Runner:
         samplings = [row.sampling for row in taking if row.sampling]
         chosen = next_tokens(logits, samplings, [len(r.completion) for r in taking]) if self.ranks.first else cancelled
         next_ones = [_CANCELLED if c else t for c, t in zip(cancelled, chosen, strict=True)]
-        wish = host.wish(work.joins and joinable(flow.cache)) if work.lends else Wish.GO_ON
+        wish = host.wish(work.joins and self._joins(flow.cache)) if work.lends else Wish.GO_ON
         wished, *told = self.ranks.tell([int(wish), *next_ones])
         for row, token, sound in zip(taking, told, finite, strict=True):
             if token == _CANCELLED or not sound:
@@ -223,6 +227,11 @@ class Runner:
             host.generated(row.task, row.row, row.completion)
         flow.keep([i for i in live if not work.rows[flow.members[i]].finish])
         return Wish(wished)
+
+    def _joins(self, cache: Any) -> bool:
+        """Whether rows may join. Not where the angles of a row depend on the longest one beside it."""
+        rope = getattr(self.model.config.get_text_config(), "rope_parameters", None) or {}
+        return joinable(cache) and rope.get("rope_type") not in ("longrope", "dynamic")
 
     def _finish(self, row: BatchRow) -> str:
         """Why a row ends after its newest token, or "" when it goes on."""

@@ -1,10 +1,12 @@
 """Tasks whose rows share passes, until each of them has ended."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 
 from ...errors import Cancelled, RequestError
+from ...program.language import Copy
 from ..protocol import GradientReading, Host, Reading
 from .batch import BatchRow, Pass, prefill_pass
 from .gathering import Kind, Room, beginnings, kind_of, width
@@ -17,9 +19,11 @@ from .running import Running
 from .tape import Tape
 
 Bound = tuple[Running, BoundStage]
+Newcomers = Callable[[Room], Sequence[Bound]]
 
 #: Rows of a batch, those that have ended included, after which nothing joins: what is known of each is held to the end.
 _MOST_ROWS = 4096
+_WHOLE = 1 << 40
 
 
 class Together:
@@ -34,14 +38,15 @@ class Together:
         runner: Runner,
         host: Host,
         first: Sequence[Bound],
-        newcomers: Callable[[Room], Sequence[Bound]] | None,
+        newcomers: Newcomers | None,
     ) -> None:
         self._runner, self._host, self._newcomers = runner, host, newcomers
         self._kind = kind_of(*first[0])
         self.rows: list[BatchRow] = []
         self.tape = Tape(runner.arch, self.rows, runner.ranks)
-        self._reader = Reader(self.tape, runner.readout, self._tell)
         self._going: dict[int, tuple[Running, Part]] = {}
+        # Not a method of this object, which would then live, and its tape with it, until cycles are looked for.
+        self._reader = Reader(self.tape, runner.readout, partial(_tell, host, self._going))
         self._first = self._add(first)
 
     @property
@@ -55,7 +60,9 @@ class Together:
 
     @property
     def most(self) -> int:
-        return self._reader.most_tokens
+        copies = any(isinstance(edit.op, Copy) for one, _ in self._going.values() for edit in one.asked.edits)
+        # A copy's source and target must be in one pass.
+        return _WHOLE if copies else self._reader.most_tokens
 
     @property
     def left(self) -> list[Bound]:
@@ -106,9 +113,11 @@ class Together:
                 one.rows[number] = BatchRow(one.number, number, one.encoded[number], sampling, [])
                 self.rows.append(one.rows[number])
             part = Part(one.number, plan, {number: one.rows[number] for number in plan.rows}, place)
-            place_on(self.tape, plan, place)
-            self._reader.add(part)
             self._going[one.number] = one, part
+        for one, plan in bound:
+            part = self._going[one.number][1]
+            place_on(self.tape, plan, part.place)
+            self._reader.add(part)
         shares = all(kind_of(*pair) is Kind.SHARING for pair in bound)
         return Group(tuple(range(begin, len(self.rows))), best_cut(*beginnings(bound)) if shares else None)
 
@@ -118,7 +127,7 @@ class Together:
         result = self._result(one, part)
         del self._going[number]
         self._reader.forget(part)
-        if self._going:
+        if self._going or self.joins:
             self.tape.forget(part.place.values())
         if result is None and not one.last:
             one.stage += 1
@@ -140,9 +149,6 @@ class Together:
             one.gradients.append(())
         return None
 
-    def _tell(self, task: int, readings: tuple[Reading, ...]) -> None:
-        self._host.decoded(task, self._going[task][0].row_outcomes(), readings)
-
     def _differentiate(self, tasks: Sequence[tuple[Running, Part]], sparing: bool) -> None:
         """Take the gradients of a stage: a pass with a graph for all that freeze the same."""
         found: list[list[GradientReading | None]] = [[None] * len(part.stage.gradients) for _, part in tasks]
@@ -158,3 +164,7 @@ class Together:
                 found[t][g] = reading
         for (one, _), readings in zip(tasks, found, strict=True):
             one.gradients.append(tuple(reading for reading in readings if reading is not None))
+
+
+def _tell(host: Host, going: Mapping[int, tuple[Running, Part]], task: int, readings: tuple[Reading, ...]) -> None:
+    host.decoded(task, going[task][0].row_outcomes(), readings)

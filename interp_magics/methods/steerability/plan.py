@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from ...errors import RequestError
 from ...program.cards import ModelCard
-from ...program.language import Add, Edit, Ids, Last, Program, Row, Stage, Stored, Tap
+from ...program.language import Add, Edit, Generated, Ids, Last, Program, Row, Stage, Stored, Tap
 from ...program.supports import check
 from ..cost import Cost, pass_flops
 from .request import SteerabilityRequest
@@ -21,6 +21,10 @@ def validate(request: SteerabilityRequest, card: ModelCard) -> None:
         raise RequestError("a slope needs two scales at least, such as -1 and 1")
     if not request.layers:
         raise RequestError("no layer was chosen; leave layers out for all that the vector has")
+    if isinstance(request.positions, Generated):
+        raise RequestError(
+            "positions 'generated' are never written here: an item is its prompt, and nothing is generated"
+        )
     for curve in request.curves:
         if len(curve.vectors) != len(request.layers):
             raise RequestError(

@@ -52,10 +52,16 @@ FITS: Mapping[FitMethod, Callable[[Values, Values], Values]] = {
 
 
 def shuffled(positive: Values, negative: Values, method: FitMethod, length: float, seed: int = 0) -> Values:
-    """A direction of that length fitted after half of the texts have changed sides: what the same recipe finds in noise."""
+    """A direction of that length fitted after half of the texts have changed sides: what the same recipe finds in noise.
+
+    Exactly half, or a part of the truth would be left in it. For pca the pairs are broken as well: turning a pair round
+    changes only the sign of its difference, and no principal component.
+    """
     draw = np.random.default_rng(seed)
-    if len(positive) == len(negative):
-        swap = draw.permutation(np.arange(len(positive)) % 2 == 0)[:, None]
+    if len(positive) == len(negative) and method != "pca":
+        kept = draw.permutation(len(positive))[: len(positive) // 2 * 2]
+        swap = (np.arange(len(kept)) % 2 == 0)[:, None]
+        positive, negative = positive[kept], negative[kept]
         one, other = np.where(swap, negative, positive), np.where(swap, positive, negative)
     else:
         both = draw.permutation(np.concatenate([positive, negative]))
