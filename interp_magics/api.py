@@ -34,7 +34,7 @@ class Pool(SteeringCalls):
 
     def request(self, method: str, *arguments: Any, **options: Any) -> Request:
         """The request that the call of that name would send, for `estimate`."""
-        known = ("lens", "capture", "generate", "steering_vector", "steerability")
+        known = ("lens", "capture", "generate", "steering_vector", "steerability", "side_effects")
         if method not in known:
             raise RequestError(f"unknown method {method!r}{nearest(method, known)}")
         made: Request = getattr(self, method)(*arguments, **options, send=False)

@@ -20,6 +20,7 @@ from .data.steered_text import Continuation, SteeredText
 from .data.vectors import SteeringVector
 from .errors import RequestError, nearest
 from .methods.lens.request import LensRequest
+from .methods.side_effects.request import SideEffectsRequest
 from .methods.steerability.request import Curve, SteerabilityRequest
 from .methods.vector.request import FitMethod, ReadAt, VectorRequest
 from .program.language import At, Ids, Positions, Sampling, Span, Stored
@@ -102,13 +103,7 @@ class SteeringCalls(Asking):
         the vector and each scale, alone. Beside it run a random direction of the same length, and if the vector was fitted
         here the one that the same recipe finds with shuffled sides. Raises RequestError.
         """
-        if not isinstance(vector, SteeringVector):
-            raise RequestError(f"steerability is of a SteeringVector, not a {type(vector).__name__}")
-        if unit not in _UNITS:
-            raise RequestError(f"unknown unit {unit!r}{nearest(unit, _UNITS)}")
-        self._check_vectors([vector], call.get("model"))
-        card = self._card_for(layers, call.get("model"))
-        chosen = vector if layers is None else vector.at(*(building.layers(layers, card) or ()))
+        chosen = self._measured(vector, unit, layers, call.get("model"))
         asked = tuple(sorted(chosen.directions))
         name = vector.name if vector.name not in ("", *_CONTROLS) else "vector"
         curves = {name: chosen}
@@ -128,6 +123,44 @@ class SteeringCalls(Asking):
             unit=unit,  # type: ignore[arg-type]
         )
         return self._run(request, True, {each.digest: each.data for each in curves.values()}, **call)
+
+    def side_effects(
+        self,
+        vector: SteeringVector,
+        texts: UserText | Sequence[UserText],
+        scales: Sequence[float] = SCALES,
+        layers: LayerSpec = None,
+        positions: str | int | Sequence[int] | Positions = "all",
+        unit: str = "raw",
+        **call: Any,
+    ) -> Any:
+        """What adding the vector does to texts that have nothing to do with it: SideEffects, or a Job with `wait=False`.
+
+        At each layer of the vector and each scale, alone: how much more surprising the texts become (perplexity), and how
+        far the predictions move (KL). Raises RequestError.
+        """
+        chosen = self._measured(vector, unit, layers, call.get("model"))
+        asked = tuple(sorted(chosen.directions))
+        request = SideEffectsRequest(
+            texts=building.texts(texts).texts,
+            site=chosen.site,
+            layers=asked,
+            vectors=tuple(Stored(chosen.digest, str(layer)) for layer in asked),
+            scales=_scales(scales),
+            positions=parse_positions(positions),
+            unit=unit,  # type: ignore[arg-type]
+        )
+        return self._run(request, True, {chosen.digest: chosen.data}, **call)
+
+    def _measured(self, vector: SteeringVector, unit: str, layers: LayerSpec, model: str | None) -> SteeringVector:
+        """The layers of a vector that are to be measured. Raises RequestError when it cannot be."""
+        if not isinstance(vector, SteeringVector):
+            raise RequestError(f"what is measured is a SteeringVector, not a {type(vector).__name__}")
+        if unit not in _UNITS:
+            raise RequestError(f"unknown unit {unit!r}{nearest(unit, _UNITS)}")
+        self._check_vectors([vector], model)
+        card = self._card_for(layers, model)
+        return vector if layers is None else vector.at(*(building.layers(layers, card) or ()))
 
     def steered(
         self,

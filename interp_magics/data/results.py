@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RequestError
-from . import activations, completions, files, lens_run, readings, steerability, tokenized, vectors
+from . import activations, completions, files, lens_run, readings, side_effects, steerability, tokenized, vectors
 from .activation_store import read_store
 
 _KINDS: dict[str, Callable[[dict[str, files.Array], Any], Any]] = {
@@ -16,6 +16,7 @@ _KINDS: dict[str, Callable[[dict[str, files.Array], Any], Any]] = {
     readings.KIND: readings.decode,
     vectors.KIND: vectors.decode,
     steerability.KIND: steerability.decode,
+    side_effects.KIND: side_effects.decode,
 }
 
 
@@ -32,6 +33,8 @@ def join(parts: Sequence[Any]) -> Any:
         return activations.merge(parts)
     if isinstance(parts[0], steerability.SteerabilityRun):
         return steerability.merge(parts)
+    if isinstance(parts[0], side_effects.SideEffects):
+        return side_effects.merge(parts)
     return type(parts[0])(one for part in parts for one in part)
 
 

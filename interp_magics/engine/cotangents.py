@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .readout import Readout
+from .surprisal import split_logits
 
 _POSITIONS_AT_ONCE = 256
 
@@ -28,7 +29,7 @@ class Cotangent:
 
 def logit_difference(normed: Tensor, target: int, foil: int, readout: Readout) -> Cotangent:
     """logit(target) - logit(foil) at the last position of `normed` [T, d]."""
-    logits, _ = _logits(normed[-1:], readout)
+    logits, _ = split_logits(normed[-1:], readout)
     slope = _mark(torch.zeros_like(logits), [target], 1.0, readout)
     slope = _mark(slope, [foil], -1.0, readout)
     return _at_last(normed, _total((slope * logits).sum(), readout), slope, logits, readout)
@@ -36,7 +37,7 @@ def logit_difference(normed: Tensor, target: int, foil: int, readout: Readout) -
 
 def log_probability(normed: Tensor, target: int, readout: Readout) -> Cotangent:
     """log p(target) at the last position."""
-    logits, log_total = _logits(normed[-1:], readout)
+    logits, log_total = split_logits(normed[-1:], readout)
     one = _mark(torch.zeros_like(logits), [target], 1.0, readout)
     value = _total((one * logits).sum(), readout) - float(log_total)
     return _at_last(normed, value, one - torch.exp(logits - log_total), logits, readout)
@@ -49,7 +50,7 @@ def loss(normed: Tensor, ids: Sequence[int], readout: Readout) -> Cotangent:
     value = 0.0
     for start in range(0, count, _POSITIONS_AT_ONCE):
         stop = min(start + _POSITIONS_AT_ONCE, count)
-        logits, log_total = _logits(normed[start:stop], readout)
+        logits, log_total = split_logits(normed[start:stop], readout)
         one = _mark(torch.zeros_like(logits), ids[start + 1 : stop + 1], 1.0, readout)
         value += (float(log_total.sum()) - _total((one * logits).sum(), readout)) / count
         gradient[start:stop] = _back((torch.exp(logits - log_total) - one) / count, logits, readout)
@@ -63,19 +64,12 @@ def divergence(normed: Tensor, kept: Tensor, readout: Readout) -> Cotangent:
     value = 0.0
     for start in range(0, count, _POSITIONS_AT_ONCE):
         chosen = slice(start, min(start + _POSITIONS_AT_ONCE, count))
-        logits, log_total = _logits(normed[chosen], readout)
-        other, other_total = _logits(kept[chosen], readout)
+        logits, log_total = split_logits(normed[chosen], readout)
+        other, other_total = split_logits(kept[chosen], readout)
         p, q = torch.exp(other - other_total), torch.exp(logits - log_total)
         value += _total((p * ((other - other_total) - (logits - log_total))).sum(), readout) / count
         gradient[chosen] = _back((q - p) / count, logits, readout)
     return Cotangent(value, gradient)
-
-
-def _logits(normed: Tensor, readout: Readout) -> tuple[Tensor, Tensor]:
-    """(this rank's logits [n, share], log of the sum of all exponentials [n, 1])."""
-    logits = readout.product(normed, 0, readout.width)
-    parts = readout.ranks.stacked(logits.logsumexp(1, keepdim=True))
-    return logits, parts.logsumexp(0)
 
 
 def _mark(slope: Tensor, ids: Sequence[int], value: float, readout: Readout) -> Tensor:

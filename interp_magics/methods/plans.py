@@ -17,6 +17,8 @@ from .lens.request import LensRequest
 from .program import plan as program
 from .program.request import ProgramRequest
 from .requests import Request
+from .side_effects import plan as side_effects
+from .side_effects.request import SideEffectsRequest
 from .steerability import plan as steerability
 from .steerability.request import SteerabilityRequest
 from .tokenize import plan as tokenize
@@ -32,6 +34,7 @@ _PLANS: dict[type, ModuleType] = {
     ProgramRequest: program,
     VectorRequest: vector,
     SteerabilityRequest: steerability,
+    SideEffectsRequest: side_effects,
 }
 
 

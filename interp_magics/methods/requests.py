@@ -4,6 +4,7 @@ from .capture.request import CaptureRequest
 from .generate.request import GenerateRequest
 from .lens.request import LensRequest
 from .program.request import ProgramRequest
+from .side_effects.request import SideEffectsRequest
 from .steerability.request import SteerabilityRequest
 from .tokenize.request import TokenizeRequest
 from .vector.request import VectorRequest
@@ -16,4 +17,5 @@ Request = (
     | ProgramRequest
     | VectorRequest
     | SteerabilityRequest
+    | SideEffectsRequest
 )

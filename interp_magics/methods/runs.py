@@ -15,6 +15,8 @@ from .lens.request import LensRequest
 from .program import run as program
 from .program.request import ProgramRequest
 from .requests import Request
+from .side_effects import run as side_effects
+from .side_effects.request import SideEffectsRequest
 from .steerability import run as steerability
 from .steerability.request import SteerabilityRequest
 from .tokenize import run as tokenize
@@ -30,6 +32,7 @@ _RUNS: dict[type, ModuleType] = {
     ProgramRequest: program,
     VectorRequest: vector,
     SteerabilityRequest: steerability,
+    SideEffectsRequest: side_effects,
 }
 
 

@@ -10,12 +10,13 @@ from .capture.request import CaptureRequest
 from .generate.request import GenerateRequest
 from .lens.request import LensRequest
 from .requests import Request
+from .side_effects.request import SideEffectsRequest
 from .steerability.request import SteerabilityRequest
 
 #: A job has no more slices than this.
 MOST = 512
 
-Sliced = LensRequest | CaptureRequest | GenerateRequest | SteerabilityRequest
+Sliced = LensRequest | CaptureRequest | GenerateRequest | SteerabilityRequest | SideEffectsRequest
 
 
 def split(request: Request, card: ModelCard, most: float, result_bytes: int) -> tuple[Request, ...]:

@@ -241,7 +241,16 @@ class Moments(Struct, frozen=True, tag="moments", forbid_unknown_fields=True):
     """Mean, variance (population) and mean norm over the selected positions of each row, in float32."""
 
 
-Reduction = Raw | Lens | Project | Moments
+class Surprisal(Struct, frozen=True, tag="surprisal", forbid_unknown_fields=True):
+    """-log p of the row's own next token at each position, in nats (nan after the last known token), read at `ln_final`.
+
+    With `against`, a row of the same tokens, also KL(that row || this one) at each position.
+    """
+
+    against: int | None = None
+
+
+Reduction = Raw | Lens | Project | Moments | Surprisal
 
 
 class Tap(Struct, frozen=True, forbid_unknown_fields=True):

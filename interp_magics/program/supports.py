@@ -21,6 +21,7 @@ from .language import (
     Ref,
     Row,
     Stage,
+    Surprisal,
     Tap,
     Vector,
     When,
@@ -147,6 +148,12 @@ def _check_tap(tap: Tap, card: ModelCard, rows: int) -> None:
     _check_rows(tap.rows, rows)
     _check_index(tap, card)
     _check_reduction(tap, card)
+    if isinstance(tap.reduce, Surprisal) and tap.reduce.against is not None:
+        _check_rows((tap.reduce.against,), rows)
+        if tap.rows is not None and tap.reduce.against not in tap.rows:
+            raise RequestError(
+                f"surprisal against row {tap.reduce.against}, which the tap does not read; add it to its rows"
+            )
 
 
 def _check_gradient(gradient: Gradient, card: ModelCard, rows: int, kept: set[str]) -> None:
@@ -193,6 +200,10 @@ def _check_reduction(tap: Tap, card: ModelCard) -> None:
         raise RequestError("a lens decodes the whole stream; remove `index` from its tap")
     if isinstance(tap.reduce, Lens):
         check_lens(tap.site, tap.reduce, card)
+    if isinstance(tap.reduce, Surprisal) and (tap.site != "ln_final" or tap.index is not None):
+        raise RequestError(
+            "surprisal is read at 'ln_final', of which the model's predictions are made, without an index"
+        )
 
 
 def _check_edit(edit: Edit, card: ModelCard, rows: int, kept: set[str]) -> None:

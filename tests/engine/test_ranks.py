@@ -30,6 +30,7 @@ from interp_magics.program.language import (
     Set,
     Stage,
     Stored,
+    Surprisal,
     Tap,
     When,
     Zero,
@@ -119,7 +120,8 @@ def _conditional():
         Edit("resid_post", 1, AddKeepingNorm(vector("d"), 2.0), when=when),
         Edit("mlp_out", 2, AblateSubspace((vector("d"),)), when=replace(when, check="prefill", measure="cosine")),
     )
-    return program([ROWS[0], ROWS[2]], [Tap("resid_post"), Tap("logits", index=(7, 388))], edits, Sampling(3))
+    taps = [Tap("resid_post"), Tap("logits", index=(7, 388)), Tap("ln_final", reduce=Surprisal())]
+    return program([ROWS[0], ROWS[2]], taps, edits, Sampling(3))
 
 
 def _sweep():

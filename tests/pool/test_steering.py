@@ -135,6 +135,25 @@ def test_vectors_are_computed_with_kept_and_read_again(pool, tmp_path):
         one + pool.steering_vector(POSITIVE, NEGATIVE, site="resid_pre")
 
 
+def test_side_effects_are_perplexity_and_divergence(pool, tmp_path):
+    vector = pool.steering_vector(POSITIVE, NEGATIVE)
+    texts = [[0, 5, 6, 7, 9, 100], [0, 17, 44, 9]]
+    run = pool.side_effects(vector, texts, scales=(0, 2.0, 8.0), layers=[0, 2])
+    assert run.surprisal.shape == (2, 2, 3) and run.tokens.tolist() == [5, 3]
+    assert np.allclose(run.surprisal[:, :, 0], run.plain, atol=1e-3) and np.abs(run.kl[:, 0]).max() < 1e-5
+    assert (run.kl[:, 2] > run.kl[:, 1]).all()
+    total = 0.0
+    for ids in texts:
+        lens = pool.lens(ids, layers=[-1], track=ids, steer=vector.at(2) * 8.0)
+        column = {int(token): i for i, token in enumerate(lens.tracked_ids)}
+        total -= sum(float(lens.tracked_logprobs[0, 0, place, column[token]]) for place, token in enumerate(ids[1:]))
+    assert run.perplexity[1, 2] == pytest.approx(np.exp(total / 8), rel=1e-4)
+    assert im.load(run.save(tmp_path / "s")).table().equals(run.table()) and "8 tokens" in repr(run)
+    many = pool.side_effects(vector, [[0, i, 9, 4] for i in range(5, 65)], scales=(1.0,))
+    assert np.allclose(many.plain[3], pool.side_effects(vector, [[0, 8, 9, 4]], scales=(1.0,)).plain, atol=1e-3)
+    assert len(many.tokens) == 60
+
+
 def test_operators_go_through_the_pool(pool):
     one, other = pool.steering_vector(POSITIVE, NEGATIVE), pool.steering_vector(POSITIVE, NEGATIVE, method="pca")
     found = {
@@ -216,7 +235,7 @@ def test_a_vector_of_another_checkpoint_is_refused_unless_forced(pool, demo):
         (lambda p, v: p.steered([0, 1], ()), "nothing to compare"),
         (lambda p, v: p.steer_eval([{"x": 1}] * 3), "no question that can be used"),
         (lambda p, v: p.steer_eval(ITEMS, wait=False), "wait="),
-        (lambda p, v: p.steerability({}, ITEMS), "a SteeringVector, not a dict"),
+        (lambda p, v: p.steerability({}, ITEMS), "is a SteeringVector, not a dict"),
         (lambda p, v: p.steerability(v, "nowhere.jsonl"), "there is no file"),
         (lambda p, v: im.SteeringVector({0: np.full(48, np.nan)}), "not finite"),
     ],

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...program.cards import ModelCard
-from ...program.language import Copy, Lens, Program, Stage, replace
+from ...program.language import Copy, Lens, Program, Stage, Surprisal, replace
 from ..protocol import HeldRow, HeldSite, Outcome, RowOutcome, Task
 from ..readout import Readout
 from ..tokens import Encoded
@@ -34,7 +34,8 @@ def held_rows(stage: Stage, rows: Sequence[RowOutcome], kept: Mapping[str, Kept]
 
 def covered(task: Task, held: HeldRow, encoded: Encoded, card: ModelCard, readout: Readout) -> "list[Covered] | None":
     """The taps of a program whose row is the held one, with their values, if all that they read was kept."""
-    if not _same_row(task.program, held, encoded):
+    taps = task.program.stages[0].taps
+    if not _same_row(task.program, held, encoded) or any(isinstance(tap.reduce, Surprisal) for tap in taps):
         return None
     row = BatchRow(0, 0, encoded, task.program.rows[0].sampling, list(held.outcome.completion_ids))
     stage = replace(task.program.stages[0], edits=())

@@ -7,11 +7,13 @@ import torch
 from msgspec import Struct
 from torch import Tensor
 
-from ...program.language import Lens, Moments, Project, Raw, Tap
+from ...errors import RequestError
+from ...program.language import Lens, Moments, Project, Raw, Surprisal, Tap
 from .. import lens
 from ..lens_kinds import LENS_KINDS
 from ..protocol import Reading, RowValues
 from ..readout import Readout
+from ..surprisal import divergence, surprisal
 from .batch import BatchRow
 from .plan import BoundTap, Kept, canonical, chosen_positions
 from .tape import Tape
@@ -41,6 +43,15 @@ class Decodable(Values, Protocol):
         ...
 
 
+@runtime_checkable
+class Known(Values, Protocol):
+    """Values of rows whose tokens are known."""
+
+    def following(self, row: int) -> list[int | None]:
+        """The token after each position, None where there is none."""
+        ...
+
+
 class Recorded:
     """Values as the tape of a batch recorded them, of the positions in `stretch` ((start, stop) of each row) or of all."""
 
@@ -54,6 +65,7 @@ class Recorded:
         stretch: Mapping[int, tuple[int, int]] | None = None,
     ) -> None:
         self._tap, self._tape, self._batch, self._readout = tap, tape, batch, readout
+        self._rows = rows
         self.positions = {
             row: chosen_positions(tap.selections[row], rows[row], None if stretch is None else stretch[row])
             for row in tap.rows
@@ -67,6 +79,10 @@ class Recorded:
 
     def final(self, row: int) -> Tensor:
         return self._share(("ln_final", 0), row)
+
+    def following(self, row: int) -> list[int | None]:
+        tokens = (*self._rows[row].encoded.ids, *self._rows[row].completion)
+        return [tokens[p + 1] if p + 1 < len(tokens) else None for p in self.positions[row]]
 
     def _share(self, address: tuple[str, int], row: int) -> Tensor:
         record, member = self._tape.record(address), self._batch[row]
@@ -166,6 +182,22 @@ def _lens(tap: BoundTap, recorded: Values, readout: Readout) -> Sequence[RowValu
     return _split(arrays, [len(recorded.positions[row]) for row in tap.rows])
 
 
+def _surprisal(tap: BoundTap, recorded: Values, readout: Readout) -> Sequence[RowValues]:
+    spec = tap.tap.reduce
+    assert isinstance(spec, Surprisal) and isinstance(recorded, Known)
+    against = None if spec.against is None else recorded.at(0, spec.against)
+    made: list[RowValues] = []
+    for row in tap.rows:
+        normed = recorded.at(0, row)
+        values = {"surprisal": surprisal(normed, recorded.following(row), readout)[None].cpu()}
+        if against is not None:
+            if len(against) != len(normed):
+                raise RequestError(f"row {row} has other positions than row {spec.against}, which it is compared with")
+            values["divergence"] = divergence(normed, against, readout)[None].cpu()
+        made.append(values)
+    return made
+
+
 def _together(parts: list[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
@@ -182,5 +214,6 @@ _REDUCERS: dict[type[Struct], Callable[[BoundTap, Values, Readout], Sequence[Any
     Lens: _lens,
     Project: _project,
     Moments: _moments,
+    Surprisal: _surprisal,
 }
 REDUCTION_NAMES = tuple(str(kind.__struct_config__.tag) for kind in _REDUCERS)
