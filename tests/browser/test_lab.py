@@ -153,8 +153,9 @@ def test_stop_cancels_the_job_and_says_so(notebook, cells):
     assert "cancelled" in page.locator(".jp-Notebook").inner_text()
 
 
-def test_the_map_fills_while_the_model_goes_on(notebook, cells, tmp_path):
-    page = notebook("stream", [cells[0], "%config InterpMagics.progress_after = 0.1"])
+def test_the_map_fills_while_the_model_goes_on(notebook):
+    """The demo model, which counts on for as long as it is asked to."""
+    page = notebook("stream", ["%load_ext interp_magics", "%config InterpMagics.progress_after = 0.1"])
     page.wait_for_function("[...document.querySelectorAll('.jp-InputPrompt')].some(p => p.innerText.includes('[2]'))")
     page.evaluate(
         """async () => {
@@ -162,7 +163,7 @@ def test_the_map_fills_while_the_model_goes_on(notebook, cells, tmp_path):
             const notebook = app.shell.currentWidget.content;
             notebook.activeCellIndex = notebook.widgets.length - 1;
             await app.commands.execute('notebook:insert-cell-below');
-            notebook.activeCell.model.sharedModel.setSource('%lens -n 110 --seed 1 --temperature 1 The capital');
+            notebook.activeCell.model.sharedModel.setSource('%lens -n 440 ' + 'one two three '.repeat(8));
             window.seen = [];
             const look = () => {
                 const busy = document.body.innerText.includes('[*]');
