@@ -16,6 +16,7 @@ from ..program.language import (
     AblateSubspace,
     Add,
     AddKeepingNorm,
+    Clamp,
     Edit,
     Op,
     Positions,
@@ -174,6 +175,22 @@ class SteeringVector(Viewed):
             for layer in sorted(self.directions)
             for operation in _operations(op, Stored(self.digest, str(layer)), float(scale), unit)
         )
+
+    def clamp(
+        self,
+        low: float | None = None,
+        high: float | None = None,
+        positions: str | int | Sequence[int] | Positions = "all",
+        when: "Condition | None" = None,
+    ) -> tuple["VectorEdit", ...]:
+        """Edits that keep the stream's coordinate along the vector, x . v / |v|, within [low, high]; an absent bound is open."""
+        named = (self,) if when is None else (self, when.vector)
+        condition, places = None if when is None else when.when, parse_positions(positions)
+        made = []
+        for layer in sorted(self.directions):
+            operation = Clamp(Stored(self.digest, str(layer)), low, high)
+            made.append(VectorEdit(Edit(self.site, layer, operation, places, when=condition), named))
+        return tuple(made)
 
     def above(
         self,

@@ -169,6 +169,11 @@ def test_operators_go_through_the_pool(pool):
     values = both.array("resid_post", 1, row=0)
     for vector in (one, other):
         assert np.abs(values @ vector.unit().directions[1]).max() < 1e-4
+    held = pool.capture([[0, 5, 6]], sites="resid_post", layers=[1], steer=one.at(1).clamp(-0.5, 0.25))
+    found = held.array("resid_post", 1, row=0) @ one.unit().directions[1]
+    assert found.min() > -0.5 - 1e-4 and found.max() < 0.25 + 1e-4
+    with pytest.raises(im.RequestError, match="low, high or both"):
+        one.clamp()
     with pytest.raises(im.RequestError, match="different layers"):
         im.ablate_subspace([one, other.at(1)])
 
