@@ -26,7 +26,7 @@ from tests.engine.running import Arriving
 
 @dataclass
 class Case:
-    """Programs to run together on the model in `path`, and what joins when program `watched` has two tokens."""
+    """Programs to run together on the model in `path`, and what joins program `watched` when it has two tokens."""
 
     path: Path
     programs: list[Program]
@@ -91,8 +91,10 @@ def main(rank: str, size: int, directory: Path) -> None:
             engine.follow()
             continue
         tasks = [Task(program, case.objects) for program in case.programs]
-        host = Arriving(case.objects, {2: case.joining} if case.joining else {}, case.watched)
-        made.append(collect(engine, tasks, host))
+        found = collect(engine, tasks)
+        if case.joining:
+            found += collect(engine, [tasks[case.watched]], Arriving(case.objects, {2: case.joining}))[1:]
+        made.append(found)
         engine.end()
     if ranks.first:
         torch.save(made, directory / "written")
