@@ -3,18 +3,8 @@
 import torch
 
 from interp_magics.engine.protocol import NoObjects, Task, collect
-from interp_magics.program.language import (
-    Edit,
-    Gradient,
-    Ids,
-    Interpolate,
-    LogitDifference,
-    Program,
-    Row,
-    Stage,
-    Stored,
-    Tap,
-)
+from interp_magics.program.language import Edit, Gradient, Ids, LogitDifference, Program, Row, Stage, Tap
+from interp_magics.program.operations import Interpolate, Stored
 from interp_magics.program.sites import SITES
 
 from .checkpoint import reference_engine

@@ -10,7 +10,8 @@ from interp_magics.data.vectors import SteeringVector
 from interp_magics.engine.protocol import NoObjects, Task, collect
 from interp_magics.methods import runs
 from interp_magics.methods.steerability.request import Curve, SteerabilityRequest
-from interp_magics.program.language import All, Edit, Ids, Last, Positions, Program, Row, Sampling, Stage, Stored, Text
+from interp_magics.program.language import All, Edit, Ids, Last, Positions, Program, Row, Sampling, Stage, Text
+from interp_magics.program.operations import Stored
 from interp_magics.steering import SCALES
 
 from .checkpoint import reference_engine

@@ -4,7 +4,8 @@ rows as programs of their own, which are batched but share nothing."""
 import torch
 
 from interp_magics.engine.protocol import NoObjects, Task, collect
-from interp_magics.program.language import Add, Edit, Ids, Last, Program, Raw, Row, Stage, Stored, Tap
+from interp_magics.program.language import Edit, Ids, Last, Program, Raw, Row, Stage, Tap
+from interp_magics.program.operations import Add, Stored
 
 from .checkpoint import reference_engine
 from .pairs import interleaved, write

@@ -15,16 +15,7 @@ from .methods.generate.request import GenerateRequest
 from .methods.lens.request import LensRequest
 from .program.cards import ModelCard
 from .program.handles import KEEP_SECONDS, Handle
-from .program.language import (
-    Chat,
-    Edit,
-    Ids,
-    Message,
-    Plain,
-    Positions,
-    Sampling,
-    Text,
-)
+from .program.language import Chat, Edit, Ids, Message, Plain, Positions, Sampling, Text
 from .program.layers import LayerSpec, parse_layers
 from .program.positions import parse_positions
 from .program.sites import parse_site

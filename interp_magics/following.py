@@ -12,7 +12,8 @@ from .methods.capture.request import CaptureRequest
 from .methods.generate.request import GenerateRequest
 from .methods.lens.request import LensRequest
 from .program.handles import Handle
-from .program.language import All, Copy, Edit, Positions, Sampling, Text, replace
+from .program.language import All, Edit, Positions, Sampling, Text, replace
+from .program.operations import Copy
 
 Readable = LensRun | Activations | Completion
 

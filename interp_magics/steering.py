@@ -23,8 +23,9 @@ from .methods.lens.request import LensRequest
 from .methods.side_effects.request import SideEffectsRequest
 from .methods.steerability.request import Curve, SteerabilityRequest
 from .methods.vector.request import FitMethod, ReadAt, VectorRequest
-from .program.language import At, Ids, Positions, Sampling, Span, Stored
+from .program.language import At, Ids, Positions, Sampling, Span
 from .program.layers import LayerSpec
+from .program.operations import Stored
 from .program.positions import parse_positions
 from .program.sites import parse_site
 

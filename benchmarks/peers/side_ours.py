@@ -3,7 +3,8 @@
 from interp_magics.engine.protocol import NoObjects, Task, collect
 from interp_magics.engine.transformers_engine.load import load
 from interp_magics.launch.config import ModelSpec
-from interp_magics.program.language import Add, Edit, Ids, Lens, Program, Raw, Row, Sampling, Stage, Stored, Tap
+from interp_magics.program.language import Edit, Ids, Lens, Program, Raw, Row, Sampling, Stage, Tap
+from interp_magics.program.operations import Add, Stored
 
 
 class _Side:

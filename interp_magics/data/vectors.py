@@ -11,18 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import RequestError, nearest
-from ..program.language import (
-    Ablate,
-    AblateSubspace,
-    Add,
-    AddKeepingNorm,
-    Clamp,
-    Edit,
-    Op,
-    Positions,
-    Stored,
-    When,
-)
+from ..program.language import Edit, Positions
+from ..program.operations import Ablate, AblateSubspace, Add, AddKeepingNorm, Clamp, Op, Stored, When
 from ..program.positions import parse_positions
 from ..program.sites import parse_site
 from . import files

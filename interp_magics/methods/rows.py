@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from ..program.language import Copy, Edit, Program, Row, Sampling, Stage, Tap, Text, replace
+from ..program.language import Edit, Program, Row, Sampling, Stage, Tap, Text, replace
+from ..program.operations import Copy
 from .generate.request import GenerateRequest
 from .lens.request import LensRequest
 

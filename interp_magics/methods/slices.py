@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from ..program.cards import ModelCard
-from ..program.language import Copy, replace
+from ..program.language import replace
+from ..program.operations import Copy
 from ..program.texts import guessed_tokens
 from . import plans
 from .capture.request import CaptureRequest

@@ -5,7 +5,6 @@ token, a closed set of operations, vectors named by the digest of a stored objec
 field or a kind that is not declared is refused when a message is read.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Literal, TypeVar
 
@@ -13,6 +12,21 @@ import msgspec
 from msgspec import Struct
 
 from ..errors import RequestError
+from .operations import Ablate as Ablate
+from .operations import AblateSubspace as AblateSubspace
+from .operations import Add as Add
+from .operations import AddKeepingNorm as AddKeepingNorm
+from .operations import Clamp as Clamp
+from .operations import Copy as Copy
+from .operations import Interpolate as Interpolate
+from .operations import Op as Op
+from .operations import Ref as Ref
+from .operations import Set as Set
+from .operations import Stored as Stored
+from .operations import Vector as Vector
+from .operations import When as When
+from .operations import Zero as Zero
+from .operations import finite
 
 
 class Plain(Struct, frozen=True, tag="text", forbid_unknown_fields=True):
@@ -82,132 +96,6 @@ class After(Struct, frozen=True, tag="after", forbid_unknown_fields=True):
 
 
 Positions = All | First | Last | Prompt | Generated | At | Span | After
-
-
-class Stored(Struct, frozen=True, tag="stored", forbid_unknown_fields=True):
-    """A tensor of an object in the store: sha256 of its bytes, and the tensor's name in it."""
-
-    digest: str
-    name: str
-
-
-class Ref(Struct, frozen=True, tag="ref", forbid_unknown_fields=True):
-    """What an earlier stage kept under `name`: the value at its tap's `layer`, of `row` at the kept position `position`."""
-
-    name: str
-    layer: int
-    row: int = 0
-    position: int = -1
-
-
-Vector = Stored | Ref
-
-
-class Add(Struct, frozen=True, tag="add", forbid_unknown_fields=True):
-    """x + scale v. With unit "stream", scale is in multiples of the norm of x: x + scale |x| v / |v|."""
-
-    vector: Vector
-    scale: float = 1.0
-    unit: Literal["raw", "stream"] = "raw"
-
-    def __post_init__(self) -> None:
-        _finite("scale", self.scale)
-
-
-class AddKeepingNorm(Struct, frozen=True, tag="add_keeping_norm", forbid_unknown_fields=True):
-    """x + scale v, scaled back to the norm of x: the direction changes and the length does not. Units as in `Add`."""
-
-    vector: Vector
-    scale: float = 1.0
-    unit: Literal["raw", "stream"] = "raw"
-
-    def __post_init__(self) -> None:
-        _finite("scale", self.scale)
-
-
-class Set(Struct, frozen=True, tag="set", forbid_unknown_fields=True):
-    """v in place of x."""
-
-    vector: Vector
-
-
-class Zero(Struct, frozen=True, tag="zero", forbid_unknown_fields=True):
-    """0 in place of x."""
-
-
-class Ablate(Struct, frozen=True, tag="ablate", forbid_unknown_fields=True):
-    """x minus its projection on v: x - (x . v) v / |v|^2."""
-
-    vector: Vector
-
-
-class AblateSubspace(Struct, frozen=True, tag="ablate_subspace", forbid_unknown_fields=True):
-    """x minus its projection on the span of several vectors."""
-
-    vectors: tuple[Vector, ...]
-
-    def __post_init__(self) -> None:
-        if not self.vectors:
-            raise RequestError("ablate_subspace: give at least one vector")
-
-
-class Clamp(Struct, frozen=True, tag="clamp", forbid_unknown_fields=True):
-    """Move x along v until its coordinate x . v / |v| lies in [low, high]; an absent bound is open."""
-
-    vector: Vector
-    low: float | None = None
-    high: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, bound in (("low", self.low), ("high", self.high)):
-            if bound is not None:
-                _finite(name, bound)
-        if self.low is None and self.high is None:
-            raise RequestError("clamp: give low, high or both")
-        if self.low is not None and self.high is not None and self.low > self.high:
-            raise RequestError(f"clamp: low {self.low} is above high {self.high}")
-
-
-class Copy(Struct, frozen=True, tag="copy", forbid_unknown_fields=True):
-    """The value of another row at the same site and layer: x[p] becomes source[map[p]].
-
-    `row` counts within the program. `positions` maps target to source positions (pairs); without it, each position copies
-    itself. The source row must not be longer to reach in this pass: every mapped source position is in the prompt.
-    """
-
-    row: int
-    positions: tuple[tuple[int, int], ...] | None = None
-
-
-class Interpolate(Struct, frozen=True, tag="interpolate", forbid_unknown_fields=True):
-    """v + share (x - v): a point on the line from v to x, as integrated gradients need it at every step."""
-
-    vector: Vector
-    share: float
-
-    def __post_init__(self) -> None:
-        _finite("share", self.share)
-
-
-Op = Add | AddKeepingNorm | Set | Zero | Ablate | AblateSubspace | Clamp | Interpolate | Copy
-
-
-class When(Struct, frozen=True, forbid_unknown_fields=True):
-    """A condition on an edit: the value at an earlier site lies further along `vector` than `threshold`.
-
-    The measure is its coordinate x . v / |v|, or that over |x|. "token" asks it of every position for that position;
-    "prefill" asks it of the last position of the prompt, for that one and all generated ones.
-    """
-
-    site: str
-    layer: int
-    vector: Vector
-    threshold: float
-    check: Literal["prefill", "token"] = "token"
-    measure: Literal["coordinate", "cosine"] = "coordinate"
-
-    def __post_init__(self) -> None:
-        _finite("threshold", self.threshold)
 
 
 class Raw(Struct, frozen=True, tag="raw", forbid_unknown_fields=True):
@@ -340,7 +228,7 @@ class Sampling(Struct, frozen=True, forbid_unknown_fields=True):
     forced: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        _finite("temperature", self.temperature)
+        finite("temperature", self.temperature)
         if not (0 <= self.row < 2**63 and 0 <= self.seed < 2**63):
             raise RequestError("seed and row must be 0 or more, and below 2^63")
         if self.max_new_tokens < 1:
@@ -400,8 +288,3 @@ _S = TypeVar("_S", bound=Struct)
 def replace(struct: _S, **changes: object) -> _S:
     """The struct with some fields changed."""
     return msgspec.structs.replace(struct, **changes)
-
-
-def _finite(name: str, value: float) -> None:
-    if not math.isfinite(value):
-        raise RequestError(f"{name} must be a finite number, not {value}")

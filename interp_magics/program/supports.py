@@ -3,9 +3,7 @@
 from ..errors import RequestError, nearest
 from .cards import ModelCard
 from .language import (
-    AblateSubspace,
     At,
-    Copy,
     Divergence,
     Dot,
     Edit,
@@ -14,18 +12,15 @@ from .language import (
     Ids,
     Lens,
     Moments,
-    Op,
     Program,
     Project,
     Raw,
-    Ref,
     Row,
     Stage,
     Surprisal,
     Tap,
-    Vector,
-    When,
 )
+from .operations import AblateSubspace, Copy, Op, Ref, Vector, When
 from .sites import SITES, STREAM_SITES
 
 

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from interp_magics.engine.protocol import Collecting, NoObjects, Outcome, Room, Task, Wish, collect
 from interp_magics.engine.transformers_engine.engine import TransformersEngine
-from interp_magics.program.language import Edit, Ids, Program, Row, Sampling, Stage, Stored, Tap
+from interp_magics.program.language import Edit, Ids, Program, Row, Sampling, Stage, Tap
+from interp_magics.program.operations import Stored
 
 
 def stored(**tensors: Tensor) -> NoObjects:

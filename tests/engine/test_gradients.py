@@ -6,14 +6,12 @@ import torch
 from interp_magics.engine.transformers_engine.gradients import Differentiated
 from interp_magics.errors import RequestError
 from interp_magics.program.language import (
-    Add,
     At,
     Divergence,
     Dot,
     Edit,
     Gradient,
     Ids,
-    Interpolate,
     LogitDifference,
     LogProbability,
     Loss,
@@ -24,6 +22,7 @@ from interp_magics.program.language import (
     Stage,
     Tap,
 )
+from interp_magics.program.operations import Add, Interpolate
 from interp_magics.program.sites import SITES
 from tests.engine import reference
 from tests.engine.running import run, stored, vector

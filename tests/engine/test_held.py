@@ -5,7 +5,6 @@ import torch
 
 from interp_magics.engine.protocol import NoObjects, Task
 from interp_magics.program.language import (
-    Add,
     At,
     Edit,
     Generated,
@@ -21,6 +20,7 @@ from interp_magics.program.language import (
     Tap,
     replace,
 )
+from interp_magics.program.operations import Add
 from tests.engine.running import program, run, stored, vector
 
 IDS = (0, 17, 44, 9, 120)

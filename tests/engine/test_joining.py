@@ -10,9 +10,7 @@ from interp_magics.engine.transformers_engine import loop, reading, together
 from interp_magics.engine.transformers_engine.tape import Record, Tape
 from interp_magics.errors import Cancelled, RequestError
 from interp_magics.program.language import (
-    Add,
     At,
-    Copy,
     Edit,
     Generated,
     Gradient,
@@ -25,6 +23,7 @@ from interp_magics.program.language import (
     Stage,
     Tap,
 )
+from interp_magics.program.operations import Add, Copy
 from tests import checkpoints
 from tests.engine.running import Arriving, program, raw, run, stored, vector
 

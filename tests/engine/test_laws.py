@@ -5,12 +5,8 @@ import torch
 
 from interp_magics.engine.protocol import Collecting, NoObjects, Task, Wish, collect
 from interp_magics.program.language import (
-    Ablate,
-    Add,
     After,
     At,
-    Clamp,
-    Copy,
     Edit,
     Generated,
     Gradient,
@@ -21,11 +17,10 @@ from interp_magics.program.language import (
     Program,
     Row,
     Sampling,
-    Set,
     Stage,
     Tap,
-    Zero,
 )
+from interp_magics.program.operations import Ablate, Add, Clamp, Copy, Set, Zero
 from tests.engine.running import program, raw, run, stored, vector
 
 ROWS = [[0, 17, 44, 9, 120, 301, 77, 3], [0, 5, 6], [0, 200, 201, 202, 203, 204, 205, 206, 207, 208, 209, 210, 211]]
@@ -205,7 +200,7 @@ def test_a_copy_takes_the_value_of_another_row_at_the_mapped_position(engine):
 
 
 def test_a_later_stage_uses_what_an_earlier_one_kept(engine):
-    from interp_magics.program.language import Ref
+    from interp_magics.program.operations import Ref
 
     served = engine("llama")
     keep = Stage((Tap("resid_post", (1,), Last(), reduce=None, keep="end"),), rows=(1,))

@@ -11,7 +11,6 @@ from interp_magics.engine.transformers_engine.course import Course
 from interp_magics.engine.transformers_engine.prefill import Cut, best_cut, pieces
 from interp_magics.engine.transformers_engine.tape import Record
 from interp_magics.program.language import (
-    Add,
     After,
     At,
     Edit,
@@ -27,6 +26,7 @@ from interp_magics.program.language import (
     Tap,
     replace,
 )
+from interp_magics.program.operations import Add
 from tests.engine.running import program, raw, run, stored, vector
 
 NAMES = ["llama", "qwen3", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "mistral", "olmo2"]

@@ -5,13 +5,7 @@ import torch
 
 from interp_magics.engine.lens import LensArrays
 from interp_magics.program.language import (
-    Ablate,
-    AblateSubspace,
-    Add,
-    AddKeepingNorm,
     At,
-    Clamp,
-    Copy,
     Divergence,
     Dot,
     Edit,
@@ -27,14 +21,22 @@ from interp_magics.program.language import (
     Project,
     Row,
     Sampling,
-    Set,
     Stage,
-    Stored,
     Surprisal,
     Tap,
+    replace,
+)
+from interp_magics.program.operations import (
+    Ablate,
+    AblateSubspace,
+    Add,
+    AddKeepingNorm,
+    Clamp,
+    Copy,
+    Set,
+    Stored,
     When,
     Zero,
-    replace,
 )
 from tests.engine import ranked
 from tests.engine.running import program, run, stored, vector

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from interp_magics.program.language import Edit, Program, Set, Stage, Tap, Zero
+from interp_magics.program.language import Edit, Program, Stage, Tap
+from interp_magics.program.operations import Set, Zero
 from tests import checkpoints
 from tests.engine import reference
 from tests.engine.running import program, raw, run, stored, vector

@@ -8,7 +8,6 @@ from interp_magics.engine.transformers_engine.load import load
 from interp_magics.errors import RequestError
 from interp_magics.launch.config import ModelSpec
 from interp_magics.program.language import (
-    Add,
     Edit,
     Gradient,
     Ids,
@@ -20,6 +19,7 @@ from interp_magics.program.language import (
     Stage,
     Tap,
 )
+from interp_magics.program.operations import Add
 from tests import checkpoints
 from tests.engine.running import program, raw, run, stored, vector
 

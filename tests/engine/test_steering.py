@@ -13,27 +13,8 @@ from interp_magics.methods import plans, runs
 from interp_magics.methods.steerability import plan as steerability
 from interp_magics.methods.steerability.request import Curve, SteerabilityRequest
 from interp_magics.methods.vector.request import VectorRequest
-from interp_magics.program.language import (
-    AblateSubspace,
-    Add,
-    AddKeepingNorm,
-    All,
-    At,
-    Copy,
-    Edit,
-    Ids,
-    Last,
-    Program,
-    Row,
-    Sampling,
-    Span,
-    Stage,
-    Stored,
-    Tap,
-    When,
-    Zero,
-    replace,
-)
+from interp_magics.program.language import All, At, Edit, Ids, Last, Program, Row, Sampling, Span, Stage, Tap, replace
+from interp_magics.program.operations import AblateSubspace, Add, AddKeepingNorm, Copy, Stored, When, Zero
 from tests import checkpoints
 from tests.engine.running import program, raw, run, stored
 

@@ -5,7 +5,8 @@ import torch
 
 from interp_magics.engine import surprisal as kernel
 from interp_magics.errors import RequestError
-from interp_magics.program.language import Add, At, Edit, Generated, Ids, Program, Row, Sampling, Stage, Surprisal, Tap
+from interp_magics.program.language import At, Edit, Generated, Ids, Program, Row, Sampling, Stage, Surprisal, Tap
+from interp_magics.program.operations import Add
 from tests import checkpoints
 from tests.engine import reference
 from tests.engine.running import program, run, stored, vector

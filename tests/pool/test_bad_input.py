@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import interp_magics as im
-from interp_magics.program.language import Edit, Set, Span, Stored
+from interp_magics.program.language import Edit, Span
+from interp_magics.program.operations import Set, Stored
 
 LONG = list(range(100)) * 2
 

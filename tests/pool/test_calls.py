@@ -11,7 +11,8 @@ import interp_magics as im
 from interp_magics.data import results
 from interp_magics.engine.transformers_engine.load import load
 from interp_magics.launch.config import ModelSpec
-from interp_magics.program.language import Edit, Gradient, Ids, Lens, LogitDifference, Program, Row, Stage, Tap, Zero
+from interp_magics.program.language import Edit, Gradient, Ids, Lens, LogitDifference, Program, Row, Stage, Tap
+from interp_magics.program.operations import Zero
 from tests.engine.running import program, raw, run
 
 IDS = [0, 17, 44, 9, 120, 301]

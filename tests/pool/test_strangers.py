@@ -149,7 +149,8 @@ def test_anothers_object_is_missing_and_a_false_digest_refused(broker):
     from hashlib import sha256
 
     from interp_magics.methods.generate.request import GenerateRequest
-    from interp_magics.program.language import Add, Edit, Plain, Sampling, Stored
+    from interp_magics.program.language import Edit, Plain, Sampling
+    from interp_magics.program.operations import Add, Stored
 
     data = b"secret"
     digest = sha256(data).hexdigest()

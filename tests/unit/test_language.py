@@ -5,25 +5,21 @@ import pytest
 
 from interp_magics.errors import RequestError
 from interp_magics.program.language import (
-    Add,
     After,
     At,
-    Clamp,
-    Copy,
     Edit,
     Ids,
     Lens,
     Plain,
     Program,
-    Ref,
     Row,
     Sampling,
     Span,
     Stage,
-    Stored,
     Tap,
     digests,
 )
+from interp_magics.program.operations import Add, Clamp, Copy, Ref, Stored
 
 PROGRAM = Program(
     (Row(Plain("a"), Sampling(3, 0.5, seed=2**53 - 1)), Row(Ids((1, 2)))),

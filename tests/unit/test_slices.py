@@ -9,7 +9,8 @@ from interp_magics.broker.book import STRIKES, Book
 from interp_magics.methods import plans, slices
 from interp_magics.methods.generate.request import GenerateRequest
 from interp_magics.methods.lens.request import LensRequest
-from interp_magics.program.language import Add, At, Copy, Edit, Ids, Sampling, Stored
+from interp_magics.program.language import At, Edit, Ids, Sampling
+from interp_magics.program.operations import Add, Copy, Stored
 from tests.unit.test_book import card
 
 RESULT = 10**9

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interp_magics.methods.lens.request import LensRequest
-from interp_magics.program.language import Add, Edit, Plain, Sampling, Stored
+from interp_magics.program.language import Edit, Plain, Sampling
+from interp_magics.program.operations import Add, Stored
 from interp_magics.wire.frames import MAGIC, Reader, WireError, write, write_bytes
 from interp_magics.wire.messages import (
     Beat,

@@ -4,7 +4,8 @@ import msgspec
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ...program.language import Program, Stored, stored
+from ...program.language import Program, stored
+from ...program.operations import Stored
 from ..protocol import HeldRow, HeldSite, NoObjects, Objects, RowOutcome, Task
 from ..ranks import Ranks
 

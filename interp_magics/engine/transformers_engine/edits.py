@@ -6,17 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...program.language import (
-    Ablate,
-    AblateSubspace,
-    Add,
-    AddKeepingNorm,
-    Clamp,
-    Interpolate,
-    Op,
-    Set,
-    Zero,
-)
+from ...program.operations import Ablate, AblateSubspace, Add, AddKeepingNorm, Clamp, Interpolate, Op, Set, Zero
 
 _TINY = torch.finfo(torch.float32).tiny
 

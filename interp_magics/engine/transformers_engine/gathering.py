@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from enum import Enum, auto
 
-from ...program.language import Copy, Program
+from ...program.language import Program
+from ...program.operations import Copy
 from ..tokens import Encoded, Tokens
 from .plan import BoundStage, clean_length, generated
 from .prefill import best_cut

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from ...program.cards import ModelCard
-from ...program.language import Copy, Lens, Program, Stage, Surprisal, replace
+from ...program.language import Lens, Program, Stage, Surprisal, replace
+from ...program.operations import Copy
 from ..protocol import HeldRow, HeldSite, Outcome, RowOutcome, Task
 from ..readout import Readout
 from ..tokens import Encoded

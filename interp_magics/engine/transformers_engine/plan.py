@@ -11,24 +11,8 @@ from torch import Tensor
 
 from ...errors import RequestError
 from ...program.cards import ModelCard
-from ...program.language import (
-    AblateSubspace,
-    At,
-    Copy,
-    Dot,
-    Edit,
-    Gradient,
-    Lens,
-    Positions,
-    Program,
-    Project,
-    Ref,
-    Row,
-    Stage,
-    Tap,
-    Vector,
-    When,
-)
+from ...program.language import At, Dot, Edit, Gradient, Lens, Positions, Program, Project, Row, Stage, Tap
+from ...program.operations import AblateSubspace, Copy, Ref, Vector, When
 from ...program.positions import Selection, resolve
 from ...program.supports import over_context, vectors
 from ..protocol import Objects

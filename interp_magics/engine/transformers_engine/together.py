@@ -6,7 +6,7 @@ from functools import partial
 import torch
 
 from ...errors import Cancelled, RequestError
-from ...program.language import Copy
+from ...program.operations import Copy
 from ..protocol import GradientReading, Host, Reading
 from .batch import BatchRow, Pass, prefill_pass
 from .gathering import Kind, Room, beginnings, kind_of, width

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from ...errors import RequestError
 from ...program.cards import ModelCard
-from ...program.language import Add, Edit, Program, Row, Stage, Surprisal, Tap, Text
+from ...program.language import Edit, Program, Row, Stage, Surprisal, Tap, Text
+from ...program.operations import Add
 from ...program.supports import check
 from ..cost import Cost, pass_flops
 from .request import SideEffectsRequest

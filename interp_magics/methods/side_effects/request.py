@@ -4,7 +4,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from ...program.language import Positions, Stored, Text
+from ...program.language import Positions, Text
+from ...program.operations import Stored
 
 
 class SideEffectsRequest(Struct, frozen=True, tag="side_effects", forbid_unknown_fields=True):

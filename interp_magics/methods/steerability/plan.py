@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from ...errors import RequestError
 from ...program.cards import ModelCard
-from ...program.language import Add, Edit, Generated, Ids, Last, Program, Row, Stage, Stored, Tap
+from ...program.language import Edit, Generated, Ids, Last, Program, Row, Stage, Tap
+from ...program.operations import Add, Stored
 from ...program.supports import check
 from ..cost import Cost, pass_flops
 from .request import SteerabilityRequest

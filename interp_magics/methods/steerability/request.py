@@ -4,7 +4,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from ...program.language import Positions, Stored, Text
+from ...program.language import Positions, Text
+from ...program.operations import Stored
 
 
 class Curve(Struct, frozen=True, forbid_unknown_fields=True):
