@@ -9,7 +9,7 @@ from . import building, corpus, following
 from .building import Steering, Texts, UserText
 from .client.job import Job
 from .data.activation_store import ActivationStore
-from .errors import RequestError, nearest
+from .errors import RequestError, one_of
 from .estimate import Estimate
 from .following import Origin, Readable
 from .methods import plans
@@ -19,10 +19,10 @@ from .program.cards import ModelCard
 from .program.language import Positions, Program, digests
 from .program.layers import LayerSpec
 from .progress import Progress
-from .steering import SteeringCalls
+from .studies import StudyCalls
 
 
-class Pool(SteeringCalls):
+class Pool(StudyCalls):
     """A connection to a pool of models, and what can be asked of it.
 
     Every call takes `model=`, `priority=` ("interactive" or "batch"), `timeout=` in seconds, and `wait=False` for a Job.
@@ -35,9 +35,7 @@ class Pool(SteeringCalls):
     def request(self, method: str, *arguments: Any, **options: Any) -> Request:
         """The request that the call of that name would send, for `estimate`."""
         known = ("lens", "capture", "generate", "steering_vector", "steerability", "side_effects")
-        if method not in known:
-            raise RequestError(f"unknown method {method!r}{nearest(method, known)}")
-        made: Request = getattr(self, method)(*arguments, **options, send=False)
+        made: Request = getattr(self, one_of("method", method, known))(*arguments, **options, send=False)
         return made
 
     def estimate(self, request: Request, model: str | None = None) -> Estimate:

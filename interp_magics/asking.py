@@ -12,7 +12,7 @@ from .client.job import Job
 from .client.waiting import wait as wait_for
 from .data.tokenized import Tokenized
 from .data.vectors import SteeringVector
-from .errors import RequestError, nearest
+from .errors import RequestError, nearest, one_of
 from .methods import plans
 from .methods.requests import Request
 from .methods.tokenize.request import TokenizeRequest
@@ -78,8 +78,7 @@ class Asking(Attached):
         if unknown:
             name = next(iter(unknown))
             raise TypeError(f"unknown argument {name!r}{nearest(name, self._arguments(plans.method(request)))}")
-        if priority not in PRIORITIES:
-            raise RequestError(f"unknown priority {priority!r}{nearest(priority, PRIORITIES)}")
+        one_of("priority", priority, PRIORITIES)
         if not send:
             return request
         if timeout is not None and not wait:

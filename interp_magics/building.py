@@ -3,14 +3,14 @@
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .data.vectors import SteeringVector, VectorEdit
-from .errors import RequestError, nearest
-from .methods.capture.request import CaptureRequest, DType
+from .errors import RequestError, one_of
+from .methods.capture.request import DTYPES, CaptureRequest
 from .methods.generate.request import GenerateRequest
 from .methods.lens.request import LensRequest
 from .program.cards import ModelCard
@@ -227,9 +227,6 @@ def capture(
     kept: Handle | None = None,
 ) -> CaptureRequest:
     """A capture request from a call's arguments."""
-    known = get_args(DType)
-    if dtype is not None and dtype not in known:
-        raise RequestError(f"unknown dtype {dtype!r}{nearest(dtype, known)}")
     if reduce not in (None, "moments"):
         raise RequestError(f"unknown reduction {reduce!r}; a capture knows 'moments'")
     return CaptureRequest(
@@ -238,7 +235,7 @@ def capture(
         sites=sites(sites_),
         positions=parse_positions(positions_),
         sampling=sampled,
-        dtype=cast(DType | None, dtype),
+        dtype=None if dtype is None else one_of("dtype", dtype, DTYPES),
         reduce="moments" if reduce else None,
         steer=steer.edits,
         keep=seconds(keep),

@@ -7,7 +7,7 @@ from .api import Pool
 from .client import embedded
 from .client.connection import Connection
 from .demo import MODEL_DIR, MODEL_NAME
-from .errors import RequestError, nearest
+from .errors import RequestError, one_of
 from .launch.checks import check_ranks
 from .launch.config import ModelSpec
 from .wire.keys import Address
@@ -62,8 +62,8 @@ def _address(target: str | Path) -> Address:
 def _embedded(
     model: str | None, tp: int, dtype: str | None, threads: int | None, groups: int, max_memory: str | None
 ) -> Pool:
-    if dtype not in (None, *_DTYPES):
-        raise RequestError(f"unknown dtype {dtype!r}{nearest(dtype, _DTYPES)}")
+    if dtype is not None:
+        one_of("dtype", dtype, _DTYPES)
     if threads is not None and threads < 1:
         raise RequestError(f"threads must be 1 or more, not {threads}")
     if groups < 1:

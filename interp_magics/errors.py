@@ -1,7 +1,10 @@
 """Every error a user meets: what happened, where, and what to do next."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from typing import TypeVar
+
+_T = TypeVar("_T")
 
 
 class InterpError(Exception):
@@ -55,3 +58,10 @@ def nearest(name: object, known: Iterable[object]) -> str:
         return ""
     shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
     return f"; there is {shown}"
+
+
+def one_of(what: str, given: object, known: Sequence[_T]) -> _T:
+    """The one of `known` that was given. Raises RequestError, naming what it is a choice of and the nearest ones."""
+    if not isinstance(given, str) or given not in known:
+        raise RequestError(f"unknown {what} {given!r}{nearest(given, known)}")
+    return known[known.index(given)]

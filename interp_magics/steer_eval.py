@@ -6,7 +6,7 @@ from pathlib import Path
 from .connecting import connect
 from .data.questions import read_questions
 from .data.steerability import SteerabilityRun
-from .steering import SteeringStudy
+from .studies import SteeringStudy
 
 _COLUMNS = ["slope", "ci_low", "ci_high", "r2", "spearman", "anti_steerable"]
 

@@ -10,9 +10,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import RequestError, nearest
+from ..errors import RequestError, nearest, one_of
 from ..program.language import Edit, Positions
-from ..program.operations import Ablate, AblateSubspace, Add, AddKeepingNorm, Clamp, Op, Stored, When
+from ..program.operations import UNITS, Ablate, AblateSubspace, Add, AddKeepingNorm, Clamp, Op, Stored, Unit, When
 from ..program.positions import parse_positions
 from ..program.sites import parse_site
 from . import files
@@ -20,7 +20,7 @@ from .view import Viewed
 
 OpName = Literal["add", "add_keeping_norm", "ablate", "ablate_then_add"]
 
-_OPS, _UNITS = get_args(OpName), ("raw", "stream")
+_OPS: tuple[OpName, ...] = get_args(OpName)
 
 Direction = npt.NDArray[np.float32]
 
@@ -143,7 +143,7 @@ class SteeringVector(Viewed):
         scale: float = 1.0,
         op: OpName = "add",
         positions: str | int | Sequence[int] | Positions = "all",
-        unit: Literal["raw", "stream"] = "raw",
+        unit: Unit = "raw",
         rows: tuple[int, ...] | None = None,
         when: "Condition | None" = None,
     ) -> tuple["VectorEdit", ...]:
@@ -153,10 +153,7 @@ class SteeringVector(Viewed):
         along the vector is taken away), or "ablate_then_add" (so that what was there along it does not count).
         `when` (see `above`) restricts them to rows or positions that meet a condition.
         """
-        if op not in _OPS:
-            raise RequestError(f"unknown op {op!r}{nearest(op, _OPS)}")
-        if unit not in _UNITS:
-            raise RequestError(f"unknown unit {unit!r}{nearest(unit, _UNITS)}")
+        op, unit = one_of("op", op, _OPS), one_of("unit", unit, UNITS)
         places = parse_positions(positions)
         named = (self,) if when is None else (self, when.vector)
         condition = None if when is None else when.when
@@ -246,7 +243,7 @@ def ablate_subspace(
     return tuple(made)
 
 
-def _operations(op: OpName, vector: Stored, scale: float, unit: Literal["raw", "stream"]) -> tuple[Op, ...]:
+def _operations(op: OpName, vector: Stored, scale: float, unit: Unit) -> tuple[Op, ...]:
     if op == "ablate":
         return (Ablate(vector),)
     if op == "add_keeping_norm":

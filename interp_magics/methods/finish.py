@@ -1,6 +1,6 @@
 """What the runs of all methods share: rows out of outcomes, token texts, provenance."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import ml_dtypes
@@ -49,6 +49,12 @@ def finished_rows(outcomes: Sequence[Outcome]) -> list[FinishedRow]:
                 )
             )
     return made
+
+
+def numbers(values: RowValues, name: str) -> npt.NDArray[np.float64]:
+    """What a tap that decodes nothing read of a row, under one of its names."""
+    assert isinstance(values, Mapping)
+    return np.asarray(values[name].double().numpy())
 
 
 def to_numpy(tensor: Tensor) -> Array:

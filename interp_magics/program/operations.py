@@ -1,7 +1,7 @@
 """What an edit does to the value it meets, with which vector, and when."""
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import Struct
 
@@ -33,6 +33,7 @@ class Ref(Struct, frozen=True, tag="ref", forbid_unknown_fields=True):
 Vector = Stored | Ref
 
 Unit = Literal["raw", "stream"]
+UNITS: tuple[Unit, ...] = get_args(Unit)
 
 
 class Addition(Struct, frozen=True, forbid_unknown_fields=True):

@@ -40,7 +40,8 @@ def run(engine: TransformersEngine, *programs: Program, objects: NoObjects | Non
 
 def raw(outcome: Outcome, tap: int = 0, row: int = 0, stage: int = 0) -> Tensor:
     values = outcome.readings[stage][tap].values[row]
-    return values["values"]  # type: ignore[index]
+    assert isinstance(values, Mapping)
+    return values["values"]
 
 
 class Arriving(Collecting):

@@ -1,7 +1,9 @@
 """Real pools: broker, nanny and worker as processes, over a checkpoint that the tests make."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -9,6 +11,7 @@ import pytest
 import interp_magics as im
 from interp_magics.api import Pool
 from interp_magics.client import embedded
+from interp_magics.client.job import Job
 from tests import checkpoints
 
 
@@ -65,3 +68,16 @@ def named(process: psutil.Process, *words: str) -> bool:
     except psutil.Error:
         return False
     return "interp_magics" in line and all(word in line for word in words)
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Look again and again until it holds; fail when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
+
+
+def until_begun(job: Job[Any]) -> None:
+    """Wait until some of a job is done."""
+    wait_for(lambda: job.progress.done, 30)

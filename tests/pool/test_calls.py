@@ -1,7 +1,6 @@
 """The calls of a notebook, through real processes and sockets, against the engine run here."""
 
 import asyncio
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,6 +13,7 @@ from interp_magics.launch.config import ModelSpec
 from interp_magics.program.language import Edit, Gradient, Ids, Lens, LogitDifference, Program, Row, Stage, Tap
 from interp_magics.program.operations import Zero
 from tests.engine.running import program, raw, run
+from tests.pool.conftest import until_begun
 
 IDS = [0, 17, 44, 9, 120, 301]
 
@@ -228,10 +228,7 @@ def test_a_gradient_through_the_pool_is_the_engines(pool, engine):
 
 def test_a_short_job_does_not_wait_for_a_long_batch(pool):
     long = pool.generate([[0, i] for i in range(60)], 120, temperature=1.0, seed=1, wait=False)
-    deadline = time.monotonic() + 20
-    while not long.progress.done:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    until_begun(long)
     short = pool.lens(IDS)
     assert not long.done
     assert np.array_equal(short.top_ids, pool.lens(IDS).top_ids)
@@ -243,10 +240,7 @@ def test_a_short_job_does_not_wait_for_a_long_batch(pool):
 def test_a_long_job_joins_a_longer_one_that_runs_already(pool):
     """The second has more steps than a pause lends; it ends while the first still runs, and each is what it is alone."""
     first = pool.generate([[0, i] for i in range(20)], 120, temperature=1.0, seed=1, wait=False)
-    deadline = time.monotonic() + 20
-    while not first.progress.done:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    until_begun(first)
     second = pool.lens(IDS, generate=70, temperature=1.0, seed=2)
     assert not first.done
     alone = pool.lens(IDS, generate=70, temperature=1.0, seed=2)

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +13,9 @@ import psutil
 import pytest
 
 import interp_magics as im
-from tests.pool.conftest import descendants, named
+from tests.pool.conftest import descendants, named, wait_for
 
 IDS = [0, 17, 44, 9]
-
-
-def wait_for(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def part(own, word):

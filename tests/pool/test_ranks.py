@@ -11,7 +11,7 @@ import pytest
 import interp_magics as im
 from interp_magics.errors import RequestError
 from interp_magics.program.language import Gradient, Ids, LogitDifference, Program, Row, Stage, Tap
-from tests.pool.conftest import named
+from tests.pool.conftest import named, until_begun
 
 IDS = [0, 17, 44, 9, 120, 301]
 
@@ -42,10 +42,7 @@ def test_two_ranks_in_a_pool(own, two_ranks, shared_pool):
 
 def test_a_short_job_runs_between_the_steps_of_a_long_one(two_ranks):
     long = two_ranks.generate([[0, i] for i in range(40)], 120, temperature=1.0, seed=1, wait=False)
-    deadline = time.monotonic() + 30
-    while not long.progress.done:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    until_begun(long)
     short = [two_ranks.lens(IDS, keep=60), two_ranks.lens(IDS)]
     assert two_ranks.decode(short[0]).provenance.kept and not long.done
     assert np.array_equal(short[0].top_ids, short[1].top_ids)
@@ -57,10 +54,7 @@ def test_a_short_job_runs_between_the_steps_of_a_long_one(two_ranks):
 def test_a_rank_that_is_killed_brings_the_group_back_and_the_job_is_answered(rank, own, two_ranks):
     options = {"max_new_tokens": 100, "temperature": 1.0, "seed": 5}
     job = two_ranks.generate([IDS] * 4, **options, wait=False)
-    deadline = time.monotonic() + 30
-    while not job.progress.done:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until_begun(job)
     before = {p.pid for p in _ranks(own)}
     os.kill(sorted(before)[rank], signal.SIGKILL)
     made = job.result(60)

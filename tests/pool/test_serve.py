@@ -11,8 +11,7 @@ import psutil
 import pytest
 
 import interp_magics as im
-from tests.pool.conftest import descendants
-from tests.pool.test_deaths import wait_for
+from tests.pool.conftest import descendants, wait_for
 
 
 @pytest.fixture(scope="module")

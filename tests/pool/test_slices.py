@@ -14,7 +14,7 @@ from interp_magics.client.connection import Connection
 from interp_magics.errors import Cancelled, RequestError
 from interp_magics.launch.config import ModelSpec
 from interp_magics.wire.messages import Limits
-from tests.pool.conftest import named
+from tests.pool.conftest import named, until_begun, wait_for
 
 TEXTS = [[0, 17 + i, 44, 9, 120 + i, 301][: 2 + i % 5] for i in range(40)]
 
@@ -24,10 +24,7 @@ def _two_groups(model):
     connection = Connection(child.address)
     connection.connect()
     with Pool(connection, child.stop, "qwen3") as pool:
-        deadline = time.monotonic() + 60
-        while pool.status().state.models[0].workers < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for(lambda: pool.status().state.models[0].workers == 2, 60)
         yield pool
 
 
@@ -90,8 +87,7 @@ def test_a_part_that_is_wrong_fails_the_job_and_leaves_the_groups_free(two_group
 
 def test_cancelling_it_ends_all_its_parts(two_groups):
     job = two_groups.generate(TEXTS * 10, 110, wait=False)
-    while not job.progress.done:
-        time.sleep(0.01)
+    until_begun(job)
     assert job.cancel(10)
     with pytest.raises(Cancelled):
         job.result()
@@ -103,8 +99,7 @@ def test_a_group_that_dies_loses_only_its_own_slices(own, two_mortal_groups):
     two_groups = two_mortal_groups
     options = {"max_new_tokens": 80, "temperature": 1.0, "seed": 5}
     job = two_groups.generate(TEXTS * 4, **options, wait=False)
-    while not job.progress.done:
-        time.sleep(0.01)
+    until_begun(job)
     processes = [p for p in own() if named(p, "--process")]
     assert len(processes) == 2
     os.kill(processes[0].pid, signal.SIGKILL)

@@ -1,6 +1,6 @@
 """What a capture request says."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import Struct
 
@@ -8,6 +8,7 @@ from ...program.handles import Handle, Keep
 from ...program.language import All, Edit, Positions, Sampling, Text
 
 DType = Literal["float32", "float16", "bfloat16"]
+DTYPES: tuple[DType, ...] = get_args(DType)
 
 
 class CaptureRequest(Struct, frozen=True, tag="capture", forbid_unknown_fields=True):

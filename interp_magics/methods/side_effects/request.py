@@ -1,11 +1,9 @@
 """What a request for side effects says."""
 
-from typing import Literal
-
 from msgspec import Struct
 
 from ...program.language import Positions, Text
-from ...program.operations import Stored
+from ...program.operations import Stored, Unit
 
 
 class SideEffectsRequest(Struct, frozen=True, tag="side_effects", forbid_unknown_fields=True):
@@ -18,5 +16,5 @@ class SideEffectsRequest(Struct, frozen=True, tag="side_effects", forbid_unknown
     vectors: tuple[Stored, ...]
     scales: tuple[float, ...]
     positions: Positions
-    unit: Literal["raw", "stream"] = "raw"
+    unit: Unit = "raw"
     first: int = 0

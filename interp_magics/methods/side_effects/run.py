@@ -7,7 +7,7 @@ import numpy as np
 from ...data.side_effects import SideEffects, SideEffectsMeta, encode
 from ...engine.protocol import Engine, Outcome
 from ...program.language import Program
-from ..finish import provenance
+from ..finish import numbers, provenance
 from . import plan
 from .request import SideEffectsRequest
 
@@ -26,12 +26,11 @@ def result(request: SideEffectsRequest, outcomes: Sequence[Outcome], engine: Eng
     plain, tokens = np.zeros(texts), np.zeros(texts, np.int32)
     for text in range(texts):
         some = [outcome.readings[0][0].values for outcome in outcomes[text * each : (text + 1) * each]]
-        alone = np.nan_to_num(some[0][0]["surprisal"][0].double().numpy())  # type: ignore[index]
+        alone = np.nan_to_num(numbers(some[0][0], "surprisal")[0])
         plain[text], tokens[text] = alone.sum(), len(alone) - 1
         rows = [row for values in some for row in values[1:]]
         for (layer, scale), row in zip(asked, rows, strict=True):
-            values = row["surprisal"][0].double().numpy(), row["divergence"][0].double().numpy()  # type: ignore[index]
-            surprisal[layer, text, scale] = np.nansum(values[0])
-            divergence[layer, text, scale] = values[1][:-1].sum()
+            surprisal[layer, text, scale] = np.nansum(numbers(row, "surprisal")[0])
+            divergence[layer, text, scale] = numbers(row, "divergence")[0, :-1].sum()
     meta = SideEffectsMeta(request.site, request.layers, request.scales, provenance(request, engine))
     return encode(SideEffects(meta, surprisal, divergence, plain, tokens))

@@ -1,11 +1,9 @@
 """What a request for propensity curves says."""
 
-from typing import Literal
-
 from msgspec import Struct
 
 from ...program.language import Positions, Text
-from ...program.operations import Stored
+from ...program.operations import Stored, Unit
 
 
 class Curve(Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,5 +27,5 @@ class SteerabilityRequest(Struct, frozen=True, tag="steerability", forbid_unknow
     scales: tuple[float, ...]
     curves: tuple[Curve, ...]
     positions: Positions
-    unit: Literal["raw", "stream"] = "raw"
+    unit: Unit = "raw"
     first: int = 0

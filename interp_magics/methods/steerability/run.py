@@ -7,7 +7,7 @@ import numpy as np
 from ...data.steerability import SteerabilityMeta, SteerabilityRun, encode
 from ...engine.protocol import Engine, Outcome
 from ...program.language import Program
-from ..finish import provenance
+from ..finish import numbers, provenance
 from ..labels import Label, find_label
 from . import plan
 from .request import SteerabilityRequest
@@ -38,8 +38,8 @@ def result(request: SteerabilityRequest, outcomes: Sequence[Outcome], engine: En
     for item in range(len(found)):
         rows = [row for outcome in outcomes[item * each : (item + 1) * each] for row in outcome.readings[0][0].values]
         for point, row in zip(asked, rows, strict=True):
-            logits = row["values"][0, 0]  # type: ignore[index]
-            difference = float(logits[0] - logits[1])
+            favoured, other = numbers(row, "values")[0, 0]
+            difference = favoured - other
             if point is None:
                 propensity[:, :, item, [place for place, scale in enumerate(request.scales) if scale == 0]] = difference
             else:

@@ -10,7 +10,7 @@ from ...engine.protocol import Engine, Outcome
 from ...errors import RequestError
 from ...program.language import Program
 from ..cost import layers_of
-from ..finish import provenance
+from ..finish import numbers, provenance
 from ..labels import find_label
 from . import fit, plan
 from .request import VectorRequest
@@ -32,8 +32,8 @@ def programs(request: VectorRequest, engine: Engine) -> tuple[Program, ...]:
 def result(request: VectorRequest, outcomes: Sequence[Outcome], engine: Engine) -> bytes:
     """The directions of all layers with their diagnostics, and those of the same recipe on shuffled sides."""
     values = [outcome.readings[0][0].values[0] for outcome in outcomes]
-    means = np.stack([value["mean"].double().numpy() for value in values])  # type: ignore[index]
-    norms = np.stack([value["norm"].double().numpy() for value in values])  # type: ignore[index]
+    means = np.stack([numbers(value, "mean") for value in values])
+    norms = np.stack([numbers(value, "norm") for value in values])
     layers = layers_of(engine.card, request.site, request.layers)
     directions, controls, table = {}, {}, {}
     for place, layer in enumerate(layers):

@@ -1,0 +1,8 @@
+"""Results as widgets, static HTML and text: the only place that knows both results and widgets.
+
+Importing this package registers them with `data.view`.
+"""
+
+from . import activations, lens, steering
+
+__all__ = ["activations", "lens", "steering"]
