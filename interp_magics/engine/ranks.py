@@ -111,6 +111,12 @@ def join(rank: int, size: int, rendezvous: str) -> Ranks:
     return Ranks(rank, size, dist.new_group(backend="gloo", timeout=_PATIENCE))
 
 
+def leave() -> None:
+    """End what `join` began, before the interpreter does: gloo's threads abort a process that ends under them."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def stop_listening() -> None:
     """Close the ports that gloo listened on while the ranks met: all pairs are connected, and nobody else shall call.
 

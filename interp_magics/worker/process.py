@@ -10,7 +10,7 @@ import torch
 import zmq
 
 from ..engine.protocol import Engine
-from ..engine.ranks import join, stop_listening
+from ..engine.ranks import join, leave, stop_listening
 from ..engine.transformers_engine.load import load
 from ..errors import InterpError
 from ..launch.config import GroupConfig, decode
@@ -42,13 +42,14 @@ def main(stdin: BinaryIO) -> None:
         sys.exit(CANNOT_SERVE)
     if ranks.size > 1:
         stop_listening()
-    if not ranks.first:
+    if ranks.first:
+        sys.stdout.buffer.write(b"serving\n")
+        sys.stdout.buffer.flush()
+        serve(config, engine)
+        engine.end()
+    else:
         engine.follow()
-        return
-    sys.stdout.buffer.write(b"serving\n")
-    sys.stdout.buffer.flush()
-    serve(config, engine)
-    engine.end()
+    leave()
 
 
 def serve(config: GroupConfig, engine: Engine) -> None:

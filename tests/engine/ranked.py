@@ -8,7 +8,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,21 +58,12 @@ def _outcomes(
     torch.save(list(cases), directory / "cases")
     started = [subprocess.Popen(command) for command in commands]
     try:
-        _wait_for(directory / "outcomes", started)
+        assert [process.wait(240) for process in started] == [0] * len(started)
     finally:
         for process in started:
-            process.terminate()
+            process.kill()
             process.wait()
     return torch.load(directory / "outcomes", weights_only=False)
-
-
-def _wait_for(file: Path, started: Sequence["subprocess.Popen[bytes]"]) -> None:
-    """Until rank 0 has written its outcomes, which it does last of all: how long a torchrun takes to leave is its own."""
-    deadline = time.monotonic() + 240
-    while not file.exists():
-        assert all(process.poll() in (None, 0) for process in started), [process.poll() for process in started]
-        assert time.monotonic() < deadline, "the ranks have not come to an end"
-        time.sleep(0.05)
 
 
 def main(rank: str, size: int, directory: Path) -> None:
@@ -97,8 +87,8 @@ def main(rank: str, size: int, directory: Path) -> None:
         made.append(found)
         engine.end()
     if ranks.first:
-        torch.save(made, directory / "written")
-        (directory / "written").rename(directory / "outcomes")
+        torch.save(made, directory / "outcomes")
+    group.leave()
 
 
 if __name__ == "__main__":
