@@ -22,6 +22,7 @@ _WHERE = {
     "SteeringVector": "data.vectors",
     "ablate_subspace": "data.vectors",
     "SteerabilityRun": "data.steerability",
+    "Comparison": "data.comparison",
     "SteeredText": "data.steered_text",
     "Questions": "data.questions",
     "read_questions": "data.questions",
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from .connecting import connect
     from .data.activation_store import ActivationStore
     from .data.activations import Activations
+    from .data.comparison import Comparison
     from .data.completions import Completion
     from .data.lens_run import LensRun
     from .data.questions import Questions, read_questions

@@ -34,7 +34,7 @@ class Pool(StudyCalls):
 
     def request(self, method: str, *arguments: Any, **options: Any) -> Request:
         """The request that the call of that name would send, for `estimate`."""
-        known = ("lens", "capture", "generate", "steering_vector", "steerability", "side_effects")
+        known = ("lens", "capture", "generate", "steering_vector", "steerability", "side_effects", "compare_steering")
         made: Request = getattr(self, one_of("method", method, known))(*arguments, **options, send=False)
         return made
 

@@ -116,4 +116,4 @@ class Asking(Attached):
 
 
 #: Calls that have another name than their method.
-_CALLS = {"program": "run", "vector": "steering_vector"}
+_CALLS = {"program": "run", "vector": "steering_vector", "comparison": "compare_steering"}

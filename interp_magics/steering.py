@@ -1,6 +1,6 @@
 """Calls about steering: a vector from contrasting texts, and what it does to answers and to other texts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from .building import UserText
 from .data.questions import Questions
 from .data.vectors import SteeringVector
 from .errors import RequestError, one_of
+from .methods.comparison.request import ComparisonRequest, Group
 from .methods.side_effects.request import SideEffectsRequest
 from .methods.steerability.request import Curve, SteerabilityRequest
 from .methods.vector.request import FIT_METHODS, READ_AT, ReadAt, VectorRequest
@@ -19,6 +20,7 @@ from .program.layers import LayerSpec
 from .program.operations import UNITS, Stored
 from .program.positions import parse_positions
 from .program.sites import parse_site
+from .ways import way
 
 #: The grid of Tan et al. 2024, on which an item's slope is the sum of scale times propensity over 7.
 SCALES = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
@@ -126,6 +128,40 @@ class SteeringCalls(Asking):
         )
         return self._run(request, True, {chosen.digest: chosen.data}, **call)
 
+    def compare_steering(
+        self,
+        ways: Mapping[str, Any],
+        items: Any,
+        neutral: UserText | Sequence[UserText],
+        scales: Sequence[float] = SCALES,
+        **call: Any,
+    ) -> Any:
+        """Several ways to move the same answers on one axis, what each does beside: a Comparison, or a Job with `wait=False`.
+
+        A way is a vector (added at all its layers and positions; `vector.at(5).edit(…)` says otherwise), edits, several of
+        these at once, or a prompt, which is put before a text as it is and is a system message in a chat. Additions are
+        measured at all `scales`, anything else as it is; {strength: way} measures each at its own strength.
+
+        `items` as in `steerability`, or {group: items}: the first group is what the ways are made for, others are out of
+        its distribution, or ought to stay as they are. `neutral` texts have nothing to do with either. Raises RequestError.
+        """
+        groups = items if isinstance(items, Mapping) else {"items": items}
+        made = [way(str(name), one, asked.scales(scales), self._builder(call)) for name, one in _named(ways).items()]
+        pairs = {str(name): asked.pairs(some) for name, some in groups.items()}
+        request = ComparisonRequest(
+            texts=(
+                *building.each(chain.from_iterable(chain.from_iterable(pairs.values()))),
+                *building.texts(neutral).texts,
+            ),
+            groups=tuple(Group(name, len(some)) for name, some in pairs.items()),
+            ways=tuple(one for one, _ in made),
+        )
+        objects = {digest: data for _, found in made for digest, data in found.items()}
+        return self._run(request, True, objects, **call)
+
+    def _builder(self, call: Mapping[str, Any]) -> Callable[[object], building.Steering]:
+        return lambda given: self._steering(given, call.get("model"))
+
     def _measured(self, vector: SteeringVector, layers: LayerSpec, model: str | None) -> SteeringVector:
         """The layers of a vector that are to be measured. Raises RequestError when it cannot be."""
         if not isinstance(vector, SteeringVector):
@@ -133,6 +169,12 @@ class SteeringCalls(Asking):
         self._check_vectors([vector], model)
         card = self._card_for(layers, model)
         return vector if layers is None else vector.at(*(building.layers(layers, card) or ()))
+
+
+def _named(ways: Any) -> Mapping[str, Any]:
+    if not isinstance(ways, Mapping) or not ways:
+        raise RequestError("ways are things by name, such as {'vector': vector, 'prompt': 'You are happy. '}")
+    return ways
 
 
 def _read_at(given: Any) -> ReadAt | At | Span:

@@ -5,7 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RequestError
-from . import activations, completions, files, lens_run, readings, side_effects, steerability, tokenized, vectors
+from . import (
+    activations,
+    comparison,
+    completions,
+    files,
+    lens_run,
+    readings,
+    side_effects,
+    steerability,
+    tokenized,
+    vectors,
+)
 from .activation_store import read_store
 
 _KINDS: dict[str, Callable[[dict[str, files.Array], Any], Any]] = {
@@ -17,6 +28,7 @@ _KINDS: dict[str, Callable[[dict[str, files.Array], Any], Any]] = {
     vectors.KIND: vectors.decode,
     steerability.KIND: steerability.decode,
     side_effects.KIND: side_effects.decode,
+    comparison.KIND: comparison.decode,
 }
 
 

@@ -11,13 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import RequestError, nearest
-from . import files
+from . import bootstrap, files
 from .provenance import Provenance
 from .view import Viewed
 
 Floats = npt.NDArray[np.float64]
-
-_RESAMPLES = 2000
 
 
 class SteerabilityMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,20 +97,17 @@ class SteerabilityRun(Viewed):
 
     def interval(self, curve: int) -> Floats:
         """95 % bootstrap interval of a curve's mean slope [layers, 2]; the same items are drawn for every curve."""
-        return np.asarray(np.percentile(self.slopes[curve] @ self._drawn, [2.5, 97.5], axis=1).T)
+        return bootstrap.interval(self.slopes[curve] @ self._drawn)
 
     @cached_property
     def _drawn(self) -> Floats:
-        """[items, resamples]: the weight of each item in each resample."""
-        items = self.slopes.shape[2]
-        drawn = np.random.default_rng(0).integers(0, items, (_RESAMPLES, items))
-        return np.asarray(np.stack([np.bincount(each, minlength=items) for each in drawn], 1) / items)
+        return bootstrap.weights(self.slopes.shape[2])
 
     @property
     def band(self) -> Floats:
         """95 % bootstrap interval of the vector's mean curve [layers, scales, 2], over items."""
         means = np.moveaxis(self.propensity.astype(np.float64), 1, 2) @ self._drawn
-        return np.asarray(np.moveaxis(np.percentile(means, [2.5, 97.5], axis=2), 0, -1))
+        return bootstrap.interval(means)
 
     @property
     def mean_curve(self) -> Floats:

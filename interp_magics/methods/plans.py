@@ -9,6 +9,8 @@ from ..program.handles import Handle
 from ..program.language import Text
 from .capture import plan as capture
 from .capture.request import CaptureRequest
+from .comparison import plan as comparison
+from .comparison.request import ComparisonRequest
 from .cost import Cost, layers_of
 from .generate import plan as generate
 from .generate.request import GenerateRequest
@@ -35,6 +37,7 @@ _PLANS: dict[type, ModuleType] = {
     VectorRequest: vector,
     SteerabilityRequest: steerability,
     SideEffectsRequest: side_effects,
+    ComparisonRequest: comparison,
 }
 
 

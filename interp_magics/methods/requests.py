@@ -1,6 +1,7 @@
 """The requests of all methods as one tagged union: what a client may ask of a pool."""
 
 from .capture.request import CaptureRequest
+from .comparison.request import ComparisonRequest
 from .generate.request import GenerateRequest
 from .lens.request import LensRequest
 from .program.request import ProgramRequest
@@ -18,4 +19,5 @@ Request = (
     | VectorRequest
     | SteerabilityRequest
     | SideEffectsRequest
+    | ComparisonRequest
 )

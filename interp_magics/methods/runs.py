@@ -8,6 +8,8 @@ from ..engine.protocol import Engine, Outcome, Reading, RowOutcome
 from ..program.language import Program
 from .capture import run as capture
 from .capture.request import CaptureRequest
+from .comparison import run as comparison
+from .comparison.request import ComparisonRequest
 from .generate import run as generate
 from .generate.request import GenerateRequest
 from .lens import run as lens
@@ -33,6 +35,7 @@ _RUNS: dict[type, ModuleType] = {
     VectorRequest: vector,
     SteerabilityRequest: steerability,
     SideEffectsRequest: side_effects,
+    ComparisonRequest: comparison,
 }
 
 
