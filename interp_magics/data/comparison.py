@@ -78,6 +78,12 @@ class Comparison(Viewed):
         return np.asarray(self.divergence.sum(1) / self.tokens.sum())
 
     @property
+    def effects(self) -> Floats:
+        """Mean change of m in each group [points, groups]."""
+        moved = self.values.astype(np.float64) - self.plain
+        return np.stack([moved[:, self._items(group)].mean(1) for group in self.groups], 1)
+
+    @property
     def perplexity(self) -> Floats:
         """Perplexity of the neutral texts, over that without anything [points]."""
         return np.asarray(np.exp((self.surprisal.sum(1) - self.plain_surprisal.sum()) / self.tokens.sum()))

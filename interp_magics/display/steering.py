@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..data import view
+from ..data.comparison import Comparison
 from ..data.steerability import SteerabilityRun
 from ..data.steered_text import Continuation, SteeredText
 from ..data.vectors import SteeringVector
@@ -43,6 +44,39 @@ def _(run: SteerabilityRun) -> str:
 
 
 drawn(SteerabilityRun, "steer", "Steer", _steer_data, view.text)
+
+
+def _compare_data(run: Comparison) -> Any:
+    from interp_widgets.compare import CompareData, GroupData, PointData, WayData
+
+    table, costs = run.table(), run.costs()
+    effects = run.effects
+    ways, start = [], 0
+    for way in run.meta.ways:
+        points = [
+            PointData(strength, float(run.kl[place]), float(run.perplexity[place]), tuple(map(float, effects[place])))
+            for place, strength in enumerate(way.strengths, start)
+        ]
+        start += len(points)
+        cost, reached = costs.loc[way.name], table.loc[way.name].loc[list(run.groups)]
+        at = PointData(float(cost.strength), float(cost.kl), float(cost.perplexity), tuple(map(float, reached.effect)))
+        kept = tuple(map(float, reached.kept))
+        ways.append(WayData(way.name, way.gradual, tuple(points), at, kept, way.texts, int(cost.added_tokens)))
+    return CompareData(
+        title=f"{len(run.ways)} ways on {len(run.plain)} items",
+        model=f"{run.meta.provenance.model} · comparison",
+        budget=run.budget,
+        groups=tuple(GroupData(name, items) for name, items in run.meta.groups),
+        ways=tuple(ways),
+    )
+
+
+@view.text.register
+def _(run: Comparison) -> str:
+    return f"{run!r}\n{run.table().round(3).to_string()}\n\n{run.costs().round(3).to_string()}"
+
+
+drawn(Comparison, "compare", "Compare", _compare_data, view.text)
 
 
 @view.html.register

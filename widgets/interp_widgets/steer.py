@@ -1,6 +1,5 @@
 """The steerability widget: what a vector does to answers, by scale and by layer."""
 
-import html
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import traitlets
 
 from ._pack import pack
 from ._page import page
+from ._table import static_table
 
 _STATIC = Path(__file__).parent / "static"
 _MOST_BYTES = 20 << 20
@@ -96,19 +96,11 @@ class Steer(anywidget.AnyWidget):
 
 
 def table(data: SteerData) -> str:
-    """A static table by layer, for readers without scripts: every text escaped, no script, no style sheet."""
-    heads = ["layer", "slope", "95 % interval", "R²", "turn away", *data.curves[1:]]
-    rows = [_row("th", heads)]
+    """The figures by layer, for readers without scripts."""
+    rows = []
     for place, layer in enumerate(data.layers):
         low, high = data.interval[0, place]
         shown = [str(layer), f"{data.slope[0, place]:.3f}", f"[{low:.3f}, {high:.3f}]", f"{data.r2[place]:.3f}"]
         shown += [f"{100 * data.turning[place]:.0f} %", *(f"{slope:.3f}" for slope in data.slope[1:, place])]
-        rows.append(_row("td", shown))
-    caption = f'<caption style="font:12px sans-serif;text-align:left">{html.escape(data.title)}</caption>'
-    return f"<table>{caption}{''.join(rows)}</table>"
-
-
-def _row(tag: str, texts: list[str]) -> str:
-    style = "padding:1px 10px;font:12px sans-serif;text-align:right;font-variant-numeric:tabular-nums"
-    cells = (f'<{tag} style="{style}">{html.escape(text)}</{tag}>' for text in texts)
-    return f"<tr>{''.join(cells)}</tr>"
+        rows.append(shown)
+    return static_table(data.title, ["layer", "slope", "95 % interval", "R²", "turn away", *data.curves[1:]], rows)

@@ -4,7 +4,7 @@ import { area, line } from "d3-shape";
 import { svg } from "../lib/dom";
 import { lineColours } from "../lib/ramp";
 import type { Theme } from "../lib/theme";
-import { extent, type Frame, heading, linear, rules, type Scale, tickText } from "./axes";
+import { extent, type Frame, heading, linear, rules, type Scale, tickText } from "../lib/axes";
 import type { SteerData } from "./data";
 
 export const HEIGHT = 292;

@@ -3,7 +3,7 @@
 import { svg } from "../lib/dom";
 import { lineColours } from "../lib/ramp";
 import type { Theme } from "../lib/theme";
-import { extent, type Frame, heading, linear, rules } from "./axes";
+import { extent, type Frame, heading, linear, rules } from "../lib/axes";
 import { HEIGHT } from "./curves";
 import type { SteerData } from "./data";
 

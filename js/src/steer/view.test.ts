@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { FakeModel } from "../lib/fake";
 import widget from "../steer";
-import { extent, linear } from "./axes";
+import { extent, linear } from "../lib/axes";
 import { type Header, SteerData } from "./data";
 import type { SteerTraits } from "./view";
 

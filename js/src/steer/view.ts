@@ -2,11 +2,11 @@
 
 import { element, Listeners } from "../lib/dom";
 import type { Model } from "../lib/model";
-import { csv, download } from "../lib/save";
+import { exportButtons } from "../lib/exports";
 import { empty, failed } from "../lib/states";
 import { visible } from "../lib/text";
 import { themeOf, watchTheme } from "../lib/theme";
-import { tickText } from "./axes";
+import { tickText } from "../lib/axes";
 import { type Plot, plot } from "./curves";
 import { type Header, SteerData } from "./data";
 import { layerChart } from "./layers";
@@ -135,38 +135,11 @@ export class SteerView {
   }
 
   #exports(): HTMLElement {
-    const picture = element("button", { type: "button", title: "Save the curve as SVG" }, "SVG");
-    picture.addEventListener("click", () => this.#saveSvg());
-    const png = element("button", { type: "button", title: "Save the curve as PNG" }, "PNG");
-    png.addEventListener("click", () => void this.#savePng());
-    const table = element("button", { type: "button", title: "Save every m as CSV" }, "CSV");
-    table.addEventListener("click", () => download("steerability.csv", new Blob([this.#csv()], { type: "text/csv" })));
-    return element("div", { class: "iw-exports" }, picture, png, table);
+    const pictures = (): SVGSVGElement[] => (this.#plot ? [this.#plot.picture] : []);
+    return exportButtons({ name: "steerability", root: this.root, pictures, rows: () => this.#rows() });
   }
 
-  /** The chart as a document of its own: the page's font and ground written into it. */
-  #svg(): string {
-    const copy = this.#plot?.picture.cloneNode(true) as SVGSVGElement;
-    const style = getComputedStyle(this.root);
-    copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
-    copy.setAttribute("style", `font: 11px ${style.fontFamily}; background: ${themeOf(this.root).dark ? "#111418" : "#ffffff"}`);
-    return new XMLSerializer().serializeToString(copy);
-  }
-
-  #saveSvg(): void {
-    download("steerability.svg", new Blob([this.#svg()], { type: "image/svg+xml" }));
-  }
-
-  async #savePng(): Promise<void> {
-    const image = new Image();
-    image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(this.#svg())}`;
-    await image.decode();
-    const canvas = element("canvas", { width: 2 * image.width, height: 2 * image.height });
-    canvas.getContext("2d")?.drawImage(image, 0, 0, canvas.width, canvas.height);
-    canvas.toBlob((blob) => blob && download("steerability.png", blob));
-  }
-
-  #csv(): string {
+  #rows(): (string | number)[][] {
     const { curves, layers, scales, prompts } = this.#data.header;
     const rows: (string | number)[][] = [["curve", "layer", "item", "prompt", "scale", "propensity"]];
     curves.forEach((curve, c) =>
@@ -176,7 +149,7 @@ export class SteerView {
         ),
       ),
     );
-    return csv(rows);
+    return rows;
   }
 
   #click(event: MouseEvent): void {

@@ -1,8 +1,8 @@
 // Axes of small charts: linear scales with a few round ticks.
 
 import { ticks } from "d3-array";
-import { svg } from "../lib/dom";
-import type { Theme } from "../lib/theme";
+import { svg } from "./dom";
+import type { Theme } from "./theme";
 
 export interface Frame {
   readonly left: number;
