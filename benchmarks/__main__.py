@@ -9,6 +9,7 @@ for name in (
     "kernel",
     "gradients",
     "batch",
+    "sampling",
     "sweep",
     "steering",
     "growth",

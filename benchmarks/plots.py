@@ -13,6 +13,7 @@ from .peers.__main__ import WORKS
 
 _OURS, _THEIRS = "#0072b2", "#b8b8b8"
 LABELS = {"nnsight": "nnsight 0.8.1", "nnterp": "nnterp 1.3", "transformer_lens": "TransformerLens 4.3"}
+LABELS |= {"steering_vectors": "steering-vectors 0.12", "repeng": "repeng 0.4"}
 LABELS |= {"tuned_lens": "tuned-lens 0.2", "interp_engine": "interp-engine 1.14", "ours": "interp-magics"}
 
 
@@ -22,8 +23,10 @@ def _read(name: str) -> Any:
 
 def peers() -> None:
     """CPU time of each library over ours, for each piece of work."""
-    figure, axes = plt.subplots(2, 2, figsize=(10, 6), layout="constrained")
-    for work, axis in zip(WORKS, axes.flat, strict=True):
+    figure, axes = plt.subplots(-(-len(WORKS) // 2), 2, figsize=(10, 9), layout="constrained")
+    for spare in axes.flat[len(WORKS) :]:
+        spare.set_axis_off()
+    for work, axis in zip(WORKS, axes.flat, strict=False):
         sides = dict(sorted(_read(f"peers_{work}")["sides"].items(), key=lambda item: -item[1]["ratio"]))
         names = [LABELS.get(name, name) for name in sides]
         ratios = [side["ratio"] for side in sides.values()]

@@ -135,6 +135,8 @@ def ablations() -> str:
     table = _table(("with / without", "CPU time", "memory with, MB", "without, MB"), rows)
     others = {**_read("sweep"), **_read("batch")}
     lines = [f"- {key}: {value:.1f}" for key, value in others.items() if isinstance(value, float)]
+    shares = _read("sampling")["shares"]
+    lines += [f"- share of sampled tokens that change, {key}: {100 * value:.1f} %" for key, value in shares.items()]
     return table + "\n\n" + "\n".join(lines)
 
 

@@ -40,13 +40,15 @@ class SteeringCalls(Asking):
         method: str = "mean_difference",
         paired: bool | None = None,
         name: str = "",
+        head: int | None = None,
         **call: Any,
     ) -> Any:
         """A direction from `negative` to `positive` at every layer, all from one pass: a SteeringVector, or a Job.
 
-        `position`: "last", "mean" over all tokens, "label" (the first token at which the members of a pair differ), places,
-        or a Span. `method`: "mean_difference", "logistic" or "pca" (uncentred). As many texts on both sides are pairs in
-        order unless `paired` is False. `vector.diagnostics()` says how well each layer separates them. Raises RequestError.
+        `position`: "last", "mean" over all tokens, "label" (the first token at which the members of a pair differ),
+        places, or a Span. `method`: "mean_difference", "logistic" or "pca" (uncentred). As many texts on both sides
+        are pairs in order unless `paired` is False; at "head_out" it is the direction of one `head`.
+        `vector.diagnostics()` says how well each layer separates them. Raises RequestError.
         """
         sides = [building.texts(side).texts if side else () for side in (positive, negative)]
         request = VectorRequest(
@@ -58,6 +60,7 @@ class SteeringCalls(Asking):
             method=one_of("method", method, FIT_METHODS),
             paired=len(sides[0]) == len(sides[1]) if paired is None else bool(paired),
             name=name,
+            head=head,
         )
         return self._run(request, True, {}, **call)
 
@@ -86,7 +89,7 @@ class SteeringCalls(Asking):
         if controls:
             curves["random"] = chosen.random()
             if set(chosen.shuffled) >= set(at):
-                curves["shuffled"] = SteeringVector(chosen.shuffled, chosen.site, "shuffled")
+                curves["shuffled"] = SteeringVector(chosen.shuffled, chosen.site, "shuffled", head=chosen.head)
         request = SteerabilityRequest(
             texts=tuple(building.each(chain.from_iterable(asked.pairs(items)))),
             site=chosen.site,
@@ -97,6 +100,7 @@ class SteeringCalls(Asking):
             ),
             positions=parse_positions(positions),
             unit=one_of("unit", unit, UNITS),
+            head=chosen.head,
         )
         return self._run(request, True, {each.digest: each.data for each in curves.values()}, **call)
 
@@ -125,6 +129,7 @@ class SteeringCalls(Asking):
             scales=asked.scales(scales),
             positions=parse_positions(positions),
             unit=one_of("unit", unit, UNITS),
+            head=chosen.head,
         )
         return self._run(request, True, {chosen.digest: chosen.data}, **call)
 

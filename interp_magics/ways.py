@@ -53,7 +53,9 @@ def _made(
 
 
 def _cosines(one: SteeringVector, other: SteeringVector) -> dict[int, float]:
-    shared = sorted(set(one.directions) & set(other.directions)) if one.site == other.site else []
+    shared = (
+        sorted(set(one.directions) & set(other.directions)) if (one.site, one.head) == (other.site, other.head) else []
+    )
     return one.at(*shared).cosine(other.at(*shared)) if shared else {}
 
 

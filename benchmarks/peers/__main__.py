@@ -27,12 +27,15 @@ PEERS: dict[str, tuple[str, ...]] = {
     "nnterp": ("nnterp==1.3.0", "nnsight==0.7.0", _TRANSFORMERS, "accelerate"),
     "transformer_lens": ("transformer-lens==4.3.0", _TRANSFORMERS),
     "tuned_lens": ("tuned-lens==0.2.0", _TRANSFORMERS),
+    "steering_vectors": ("steering-vectors==0.12.2", "transformers==4.57.6"),
+    "repeng": ("repeng==0.4.0", _TRANSFORMERS),
     "interp_engine": ("interp-engine==1.14.2", _TRANSFORMERS),
 }
 WORKS = {
     "lens": "lens of 256 tokens, 12 layers, top 5 of true probabilities",
     "generate": "64 tokens after 32, resid_post of 12 layers kept",
     "steer": "16 prompts of 24 tokens, 32 more each, a vector added at layer 6",
+    "users": "16 prompts of 24 tokens, 32 more each, each under a vector of its own at layer 6",
     "batch": "lens of 16 prompts of 24 tokens",
 }
 ROUNDS = 15

@@ -1,7 +1,7 @@
 """One side of the comparison: a process that loads a model with one library and does a piece of work each time it is told.
 
 Runs in the environment of that library, so it imports nothing of ours. A side is a module with a function `side(path)` that
-gives an object with some of the methods `lens`, `generate`, `steer` and `batch`; each returns a number that all must agree on.
+gives an object with some of the methods `lens`, `generate`, `steer`, `users` and `batch`; each returns a number that all must agree on.
 """
 
 import importlib
@@ -31,7 +31,8 @@ def arguments(work: str) -> tuple[Any, ...]:
     prompts = _draw(USERS, EACH, 3)
     if work == "batch":
         return (prompts,)
-    return prompts, STEERED, LAYER, torch.randn(512, generator=torch.Generator().manual_seed(4)) * 0.05
+    vectors = torch.randn(USERS, 512, generator=torch.Generator().manual_seed(4)) * 0.05
+    return prompts, STEERED, LAYER, vectors if work == "users" else vectors[0]
 
 
 def main(name: str, path: str) -> None:
@@ -39,7 +40,11 @@ def main(name: str, path: str) -> None:
     out = sys.stdout
     sys.stdout = sys.stderr
     made = importlib.import_module(name).side(path)
-    print(json.dumps([w for w in ("lens", "generate", "steer", "batch") if hasattr(made, w)]), file=out, flush=True)
+    print(
+        json.dumps([w for w in ("lens", "generate", "steer", "users", "batch") if hasattr(made, w)]),
+        file=out,
+        flush=True,
+    )
     for line in sys.stdin:
         work = line.strip()
         given = arguments(work)

@@ -11,11 +11,12 @@ class _Side:
     def __init__(self, path):
         self.engine = load(ModelSpec("reference", path, device="cpu"))
 
-    def _run(self, prompts, taps, edits=(), new=0, objects=None):
+    def _run(self, prompts, tap, new=0):
         sampling = Sampling(new) if new else None
-        stage = Stage(tuple(taps), tuple(edits))
         rows = [Row(Ids(tuple(ids)), sampling) for ids in prompts.tolist()]
-        tasks = [Task(Program((row,), (stage,)), objects or NoObjects()) for row in rows]
+        return self._done([Task(Program((row,), (Stage((tap,)),)), NoObjects()) for row in rows])
+
+    def _done(self, tasks):
         results = collect(self.engine, tasks)
         for result in results:
             if isinstance(result, Exception):
@@ -24,19 +25,26 @@ class _Side:
 
     def lens(self, ids):
         tap = Tap("resid_post", reduce=Lens(top_k=5, entropy=False, kl_final=False))
-        outcomes = self._run(ids, [tap])
+        outcomes = self._run(ids, tap)
         return sum(outcome.readings[0][0].values[0].top_logprobs.exp().sum() for outcome in outcomes)
 
     batch = lens
 
     def generate(self, ids, new):
-        (outcome,) = self._run(ids, [Tap("resid_post", reduce=Raw())], new=new)
+        (outcome,) = self._run(ids, Tap("resid_post", reduce=Raw()), new)
         return outcome.readings[0][0].values[0]["values"][:-1].double().sum()
 
     def steer(self, prompts, new, layer, vector):
-        edit = Edit("resid_post", layer, Add(Stored("d", "v"), 1.0))
-        outcomes = self._run(prompts, (), (edit,), new, NoObjects({("d", "v"): vector}))
-        return sum(sum(outcome.rows[0].completion_ids) for outcome in outcomes)
+        return self.users(prompts, new, layer, [vector] * len(prompts))
+
+    def users(self, prompts, new, layer, vectors):
+        objects = NoObjects({("d", str(user)): vector for user, vector in enumerate(vectors)})
+        tasks = []
+        for user, ids in enumerate(prompts.tolist()):
+            edit = Edit("resid_post", layer, Add(Stored("d", str(user))))
+            row = Row(Ids(tuple(ids)), Sampling(new))
+            tasks.append(Task(Program((row,), (Stage(edits=(edit,)),)), objects))
+        return sum(sum(outcome.rows[0].completion_ids) for outcome in self._done(tasks))
 
 
 side = _Side

@@ -36,6 +36,9 @@ class _Side:
 
         return self._hooked(act)
 
+    def users(self, prompts, new, layer, vectors):
+        return self.steer(prompts, new, layer, vectors[:, None])
+
     def steer(self, prompts, new, layer, vector):
         hook = self.model.model.layers[layer].register_forward_hook(lambda m, a, o: o + vector)
         with torch.inference_mode():

@@ -1,6 +1,6 @@
 """Steering vectors: directions at one site, by layer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
@@ -31,6 +31,7 @@ class SteeringVector(Viewed):
 
     `made_from` says what it was made from: the digest of the checkpoint above all, which another checkpoint refuses.
     `shuffled` are directions of the same lengths that the same recipe found after half of the texts had changed sides.
+    At `head_out` the vector is that of one `head`, [d_head].
     """
 
     directions: Mapping[int, Direction]
@@ -38,6 +39,7 @@ class SteeringVector(Viewed):
     name: str = ""
     made_from: Mapping[str, Any] = field(default_factory=dict)
     shuffled: Mapping[int, Direction] = field(default_factory=dict)
+    head: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.directions, Mapping):
@@ -54,6 +56,8 @@ class SteeringVector(Viewed):
         object.__setattr__(self, "directions", exact)
         object.__setattr__(self, "shuffled", control)
         object.__setattr__(self, "site", parse_site(self.site)[0])
+        if (self.site == "head_out") != (self.head is not None):
+            raise RequestError("at 'head_out' a vector is that of one head (head=3), and at no other site")
 
     def __mul__(self, factor: float) -> "SteeringVector":
         """The same directions, longer or shorter; the diagnostics are those of the fitted vector, and do not go along."""
@@ -103,11 +107,16 @@ class SteeringVector(Viewed):
         for layer, value in sorted(self.directions.items()):
             drawn = draw.standard_normal(value.shape)
             made[layer] = np.asarray(drawn * (np.linalg.norm(value) / np.linalg.norm(drawn)), np.float32)
-        return SteeringVector(made, self.site, "random", {"checkpoint": self.checkpoint, "random": seed})
+        made_from = {"checkpoint": self.checkpoint, "random": seed}
+        return SteeringVector(made, self.site, "random", made_from, head=self.head)
 
     def forced(self) -> "SteeringVector":
         """The same vector without the checkpoint that it was made from, so that another takes it."""
         return replace(self, made_from={**self.made_from, "checkpoint": "", "forced_from": self.checkpoint})
+
+    @property
+    def _index(self) -> tuple[int, ...] | None:
+        return None if self.head is None else (self.head,)
 
     @property
     def checkpoint(self) -> str:
@@ -131,7 +140,9 @@ class SteeringVector(Viewed):
         """The vector as a stored object."""
         arrays = {str(layer): value for layer, value in self.directions.items()}
         arrays |= {f"{_SHUFFLED}{layer}": value for layer, value in self.shuffled.items()}
-        meta = {"kind": KIND, "site": self.site, "name": self.name, "made_from": dict(self.made_from)}
+        meta: dict[str, Any] = {"kind": KIND, "site": self.site, "name": self.name, "made_from": dict(self.made_from)}
+        if self.head is not None:
+            meta["head"] = self.head
         return files.encode(arrays, meta)
 
     @cached_property
@@ -154,14 +165,7 @@ class SteeringVector(Viewed):
         `when` (see `above`) restricts them to rows or positions that meet a condition.
         """
         op, unit = one_of("op", op, _OPS), one_of("unit", unit, UNITS)
-        places = parse_positions(positions)
-        named = (self,) if when is None else (self, when.vector)
-        condition = None if when is None else when.when
-        return tuple(
-            VectorEdit(Edit(self.site, layer, operation, places, rows, when=condition), named)
-            for layer in sorted(self.directions)
-            for operation in _operations(op, Stored(self.digest, str(layer)), float(scale), unit)
-        )
+        return self._edits(lambda vector: _operations(op, vector, float(scale), unit), positions, rows, when)
 
     def clamp(
         self,
@@ -171,13 +175,22 @@ class SteeringVector(Viewed):
         when: "Condition | None" = None,
     ) -> tuple["VectorEdit", ...]:
         """Edits that keep the stream's coordinate along the vector, x . v / |v|, within [low, high]; an absent bound is open."""
+        return self._edits(lambda vector: (Clamp(vector, low, high),), positions, None, when)
+
+    def _edits(
+        self,
+        operations: Callable[[Stored], tuple[Op, ...]],
+        positions: str | int | Sequence[int] | Positions,
+        rows: tuple[int, ...] | None,
+        when: "Condition | None",
+    ) -> tuple["VectorEdit", ...]:
         named = (self,) if when is None else (self, when.vector)
         condition, places = None if when is None else when.when, parse_positions(positions)
-        made = []
-        for layer in sorted(self.directions):
-            operation = Clamp(Stored(self.digest, str(layer)), low, high)
-            made.append(VectorEdit(Edit(self.site, layer, operation, places, when=condition), named))
-        return tuple(made)
+        return tuple(
+            VectorEdit(Edit(self.site, layer, operation, places, rows, self._index, condition), named)
+            for layer in sorted(self.directions)
+            for operation in operations(Stored(self.digest, str(layer)))
+        )
 
     def above(
         self,
@@ -192,6 +205,8 @@ class SteeringVector(Viewed):
         that one and all that are generated. `measure` "coordinate" is x . v / |v|, "cosine" that over |x|. For "below" take
         (-vector).above(-threshold). The layer must come before the one that is edited. Raises RequestError.
         """
+        if self.head is not None:
+            raise RequestError("a condition looks at a site as wide as the stream, not at one head")
         chosen = self if layer is None else self.at(layer)
         if len(chosen.directions) != 1:
             raise RequestError(
@@ -207,7 +222,8 @@ class SteeringVector(Viewed):
 
     def __repr__(self) -> str:
         layers = ", ".join(str(layer) for layer in sorted(self.directions))
-        return f"SteeringVector({self.name or 'unnamed'!r}, {self.site}, layers {layers})"
+        head = "" if self.head is None else f" of head {self.head}"
+        return f"SteeringVector({self.name or 'unnamed'!r}, {self.site}{head}, layers {layers})"
 
 
 @dataclass(frozen=True)
@@ -239,7 +255,9 @@ def ablate_subspace(
     made = []
     for layer in sorted(first.directions):
         named = tuple(Stored(vector.digest, str(layer)) for vector in vectors)
-        made.append(VectorEdit(Edit(first.site, layer, AblateSubspace(named), places), tuple(vectors)))
+        made.append(
+            VectorEdit(Edit(first.site, layer, AblateSubspace(named), places, None, first._index), tuple(vectors))
+        )
     return tuple(made)
 
 
@@ -264,7 +282,7 @@ def decode(tensors: dict[str, files.Array], meta: Any) -> SteeringVector:
         for name, value in tensors.items()
         if name.startswith(_SHUFFLED)
     }
-    return SteeringVector(directions, meta["site"], meta["name"], meta["made_from"], shuffled)
+    return SteeringVector(directions, meta["site"], meta["name"], meta["made_from"], shuffled, meta.get("head"))
 
 
 def _scaled(directions: Mapping[int, Direction], factor: float) -> dict[int, Direction]:
@@ -275,12 +293,14 @@ def _combined(one: SteeringVector, other: SteeringVector, factor: float, sign: s
     _check_alike(one, other)
     summed = {layer: value + np.float32(factor) * other.directions[layer] for layer, value in one.directions.items()}
     name = f"{one.name or 'unnamed'}{sign}{other.name or 'unnamed'}"
-    return SteeringVector(summed, one.site, name, {"checkpoint": one.checkpoint or other.checkpoint, "computed": name})
+    made_from = {"checkpoint": one.checkpoint or other.checkpoint, "computed": name}
+    return SteeringVector(summed, one.site, name, made_from, head=one.head)
 
 
 def _check_alike(one: SteeringVector, other: SteeringVector) -> None:
-    if one.site != other.site:
-        raise RequestError(f"one vector is of {one.site!r}, the other of {other.site!r}")
+    if (one.site, one.head) != (other.site, other.head):
+        sites = (f"{each.site!r}" + ("" if each.head is None else f" of head {each.head}") for each in (one, other))
+        raise RequestError("one vector is of {}, the other of {}".format(*sites))
     if one.checkpoint and other.checkpoint and one.checkpoint != other.checkpoint:
         raise RequestError(f"the vectors are of two models ({one.checkpoint[:12]} and {other.checkpoint[:12]})")
     if set(one.directions) != set(other.directions):

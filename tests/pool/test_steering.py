@@ -154,6 +154,45 @@ def test_side_effects_are_perplexity_and_divergence(pool, tmp_path):
     assert len(many.tokens) == 60
 
 
+def test_a_vector_of_a_head_is_what_it_writes_into_the_stream(demo):
+    """W_O maps the head's values to what attention adds, so the vector there and its image at attn_out are one."""
+    from safetensors.torch import load_file
+
+    from interp_magics.demo import MODEL_DIR
+
+    head, layer, pairs = 3, 5, contrasts("mood", 4)
+    texts = [a for a, _ in pairs], [b for _, b in pairs]
+    vector = demo.steering_vector(*texts, position="mean", site="head_out", head=head, name="mood").at(layer)
+    width = len(vector.directions[layer])
+    written = (
+        load_file(MODEL_DIR / "model.safetensors")[f"model.layers.{layer}.self_attn.o_proj.weight"].float().numpy()
+    )
+    image = im.SteeringVector(
+        {layer: written[:, head * width : (head + 1) * width] @ vector.directions[layer]}, "attn_out"
+    )
+    asked = contrasts("mood", 2, seed=1)
+    one, other = (demo.steerability(each, asked, positions="all", controls=False) for each in (vector, image))
+    assert one.propensity == pytest.approx(other.propensity, abs=1e-3) and one.slope[0] > 0.05
+    one, other = (demo.side_effects(each, ["Hello there."], scales=[2.0]) for each in (vector, image))
+    assert one.divergence == pytest.approx(other.divergence, rel=1e-2)
+    again = im.SteeringVector(vector.directions, "head_out", "mood", vector.made_from, vector.shuffled, head)
+    assert again.digest == vector.digest and "head_out of head 3" in repr(vector * 2.0 + vector.random())
+
+
+@pytest.mark.parametrize(
+    "options, why",
+    [
+        ({"site": "head_out"}, "of one head"),
+        ({"site": "resid_post", "head": 1}, "of one head"),
+        ({"site": "head_out", "head": 99}, "index 99 of 'head_out' does not exist"),
+        ({"site": "mlp_act"}, "fitted where one can be written: attn_out"),
+    ],
+)
+def test_a_head_is_named_where_there_are_heads(options, why, pool):
+    with pytest.raises(im.RequestError, match=why):
+        pool.steering_vector(POSITIVE, NEGATIVE, **options)
+
+
 def test_operators_go_through_the_pool(pool):
     one, other = pool.steering_vector(POSITIVE, NEGATIVE), pool.steering_vector(POSITIVE, NEGATIVE, method="pca")
     found = {

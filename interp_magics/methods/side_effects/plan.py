@@ -8,6 +8,7 @@ from ...program.language import Edit, Program, Row, Stage, Surprisal, Tap, Text
 from ...program.operations import Add
 from ...program.supports import check
 from ..cost import Cost, pass_flops
+from ..vector.plan import heads
 from .request import SideEffectsRequest
 
 #: Rows of one program, the plain one included: each of them is decoded at every position.
@@ -44,7 +45,7 @@ def programs_of(request: SideEffectsRequest, text: Text) -> Iterator[Program]:
 def _edit(request: SideEffectsRequest, point: tuple[int, int], row: int) -> Edit:
     layer, scale = point
     added = Add(request.vectors[layer], request.scales[scale], request.unit)
-    return Edit(request.site, request.layers[layer], added, request.positions, (row,))
+    return Edit(request.site, request.layers[layer], added, request.positions, (row,), heads(request.head))
 
 
 def cost(request: SideEffectsRequest, card: ModelCard, tokens: Sequence[int]) -> Cost:

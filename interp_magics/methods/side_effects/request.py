@@ -18,3 +18,4 @@ class SideEffectsRequest(Struct, frozen=True, tag="side_effects", forbid_unknown
     positions: Positions
     unit: Unit = "raw"
     first: int = 0
+    head: int | None = None

@@ -8,6 +8,7 @@ from ...program.language import Edit, Generated, Ids, Last, Program, Row, Stage,
 from ...program.operations import Add, Stored
 from ...program.supports import check
 from ..cost import Cost, pass_flops
+from ..vector.plan import heads
 from .request import SteerabilityRequest
 
 #: Rows of one program; an item that needs more has several, which share a batch all the same.
@@ -56,7 +57,7 @@ def _edit(request: SteerabilityRequest, point: tuple[int, int, int], row: int) -
     curve, layer, scale = point
     vector: Stored = request.curves[curve].vectors[layer]
     added = Add(vector, request.scales[scale], request.unit)
-    return Edit(request.site, request.layers[layer], added, request.positions, (row,))
+    return Edit(request.site, request.layers[layer], added, request.positions, (row,), heads(request.head))
 
 
 def cost(request: SteerabilityRequest, card: ModelCard, tokens: Sequence[int]) -> Cost:

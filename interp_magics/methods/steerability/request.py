@@ -29,3 +29,4 @@ class SteerabilityRequest(Struct, frozen=True, tag="steerability", forbid_unknow
     positions: Positions
     unit: Unit = "raw"
     first: int = 0
+    head: int | None = None

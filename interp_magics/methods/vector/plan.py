@@ -31,14 +31,21 @@ def validate(request: VectorRequest, card: ModelCard) -> None:
         )
         raise RequestError(f"{what} of pairs{'' if request.method == 'pca' else ' differ'}; these texts are not paired")
     check(Program((Row(request.texts[0]),), (Stage((tap(request, Last()),)),)), card)
-    if request.site not in STREAM_SITES or request.site == "ln_final":
-        wide = ", ".join(sorted((STREAM_SITES & set(card.sites)) - {"ln_final"}))
-        raise RequestError(f"a vector is fitted at a site as wide as the stream, which can be written: {wide}")
+    if request.site not in {*STREAM_SITES, "head_out"}:
+        known = ", ".join(sorted({*STREAM_SITES, "head_out"} & set(card.sites)))
+        raise RequestError(f"a vector is fitted where one can be written: {known}")
+    if (request.site == "head_out") != (request.head is not None):
+        raise RequestError("at 'head_out' a vector is that of one head (head=3), and at no other site")
 
 
 def tap(request: VectorRequest, positions: Positions) -> Tap:
     """The means over `positions` at all layers that are asked for."""
-    return Tap(request.site, request.layers, positions, reduce=Moments())
+    return Tap(request.site, request.layers, positions, index=heads(request.head), reduce=Moments())
+
+
+def heads(head: int | None) -> tuple[int, ...] | None:
+    """A head as the index of a tap or an edit."""
+    return None if head is None else (head,)
 
 
 def program(request: VectorRequest, number: int, label: int | None) -> Program:

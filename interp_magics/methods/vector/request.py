@@ -17,7 +17,8 @@ READ_AT: tuple[ReadAt, ...] = get_args(ReadAt)
 
 class VectorRequest(Struct, frozen=True, tag="vector", forbid_unknown_fields=True):
     """A direction at `site` for every layer that separates the first `positive` texts from the others. With `paired`, text i
-    and text `positive` + i differ in what the vector is to mean and in nothing else."""
+    and text `positive` + i differ in what the vector is to mean and in nothing else. `head` is the one that is read at
+    `head_out`."""
 
     texts: tuple[Text, ...]
     positive: int
@@ -27,3 +28,4 @@ class VectorRequest(Struct, frozen=True, tag="vector", forbid_unknown_fields=Tru
     method: FitMethod = "mean_difference"
     paired: bool = True
     name: str = ""
+    head: int | None = None

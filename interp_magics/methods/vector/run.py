@@ -32,8 +32,9 @@ def programs(request: VectorRequest, engine: Engine) -> tuple[Program, ...]:
 def result(request: VectorRequest, outcomes: Sequence[Outcome], engine: Engine) -> bytes:
     """The directions of all layers with their diagnostics, and those of the same recipe on shuffled sides."""
     values = [outcome.readings[0][0].values[0] for outcome in outcomes]
-    means = np.stack([numbers(value, "mean") for value in values])
-    norms = np.stack([numbers(value, "norm") for value in values])
+    means, norms = (np.stack([numbers(value, name) for value in values]) for name in ("mean", "norm"))
+    if request.head is not None:
+        means, norms = means[:, :, 0], norms[:, :, 0]
     layers = layers_of(engine.card, request.site, request.layers)
     directions, controls, table = {}, {}, {}
     for place, layer in enumerate(layers):
@@ -57,4 +58,4 @@ def result(request: VectorRequest, outcomes: Sequence[Outcome], engine: Engine) 
         "diagnostics": table,
         "provenance": msgspec.to_builtins(provenance(request, engine)),
     }
-    return SteeringVector(directions, request.site, request.name, made_from, controls).data
+    return SteeringVector(directions, request.site, request.name, made_from, controls, request.head).data
