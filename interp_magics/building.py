@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .data.vectors import SteeringVector, VectorEdit
+from .data.vector_edits import VectorEdit
+from .data.vectors import SteeringVector
 from .errors import RequestError, one_of
 from .methods.capture.request import DTYPES, CaptureRequest
 from .methods.generate.request import GenerateRequest

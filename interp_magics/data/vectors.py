@@ -5,22 +5,19 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import RequestError, nearest, one_of
 from ..program.language import Edit, Positions
-from ..program.operations import UNITS, Ablate, AblateSubspace, Add, AddKeepingNorm, Clamp, Op, Stored, Unit, When
+from ..program.operations import UNITS, AblateSubspace, Clamp, Op, Stored, Unit, When
 from ..program.positions import parse_positions
 from ..program.sites import parse_site
 from . import files
+from .vector_edits import OPS, Condition, OpName, VectorEdit, operations
 from .view import Viewed
-
-OpName = Literal["add", "add_keeping_norm", "ablate", "ablate_then_add"]
-
-_OPS: tuple[OpName, ...] = get_args(OpName)
 
 Direction = npt.NDArray[np.float32]
 
@@ -156,40 +153,40 @@ class SteeringVector(Viewed):
         positions: str | int | Sequence[int] | Positions = "all",
         unit: Unit = "raw",
         rows: tuple[int, ...] | None = None,
-        when: "Condition | None" = None,
-    ) -> tuple["VectorEdit", ...]:
+        when: Condition | None = None,
+    ) -> tuple[VectorEdit, ...]:
         """Edits of all its layers, for `steer=`; `positions` as in a lens.
 
         `op`: "add" (`scale` in `unit`), "add_keeping_norm" (the sum has the length of what was there), "ablate" (the part
         along the vector is taken away), or "ablate_then_add" (so that what was there along it does not count).
         `when` (see `above`) restricts them to rows or positions that meet a condition.
         """
-        op, unit = one_of("op", op, _OPS), one_of("unit", unit, UNITS)
-        return self._edits(lambda vector: _operations(op, vector, float(scale), unit), positions, rows, when)
+        op, unit = one_of("op", op, OPS), one_of("unit", unit, UNITS)
+        return self._edits(lambda vector: operations(op, vector, float(scale), unit), positions, rows, when)
 
     def clamp(
         self,
         low: float | None = None,
         high: float | None = None,
         positions: str | int | Sequence[int] | Positions = "all",
-        when: "Condition | None" = None,
-    ) -> tuple["VectorEdit", ...]:
+        when: Condition | None = None,
+    ) -> tuple[VectorEdit, ...]:
         """Edits that keep the stream's coordinate along the vector, x . v / |v|, within [low, high]; an absent bound is open."""
         return self._edits(lambda vector: (Clamp(vector, low, high),), positions, None, when)
 
     def _edits(
         self,
-        operations: Callable[[Stored], tuple[Op, ...]],
+        made: Callable[[Stored], tuple[Op, ...]],
         positions: str | int | Sequence[int] | Positions,
         rows: tuple[int, ...] | None,
-        when: "Condition | None",
-    ) -> tuple["VectorEdit", ...]:
+        when: Condition | None,
+    ) -> tuple[VectorEdit, ...]:
         named = (self,) if when is None else (self, when.vector)
         condition, places = None if when is None else when.when, parse_positions(positions)
         return tuple(
             VectorEdit(Edit(self.site, layer, operation, places, rows, self._index, condition), named)
             for layer in sorted(self.directions)
-            for operation in operations(Stored(self.digest, str(layer)))
+            for operation in made(Stored(self.digest, str(layer)))
         )
 
     def above(
@@ -198,7 +195,7 @@ class SteeringVector(Viewed):
         layer: int | None = None,
         check: Literal["token", "prefill"] = "token",
         measure: Literal["coordinate", "cosine"] = "coordinate",
-    ) -> "Condition":
+    ) -> Condition:
         """A condition for `edit(when=…)`: the stream at `layer` lies further along this vector than `threshold`.
 
         `check` "token" asks it at every position, of that position; "prefill" once, of the last position of the prompt, for
@@ -226,22 +223,6 @@ class SteeringVector(Viewed):
         return f"SteeringVector({self.name or 'unnamed'!r}, {self.site}{head}, layers {layers})"
 
 
-@dataclass(frozen=True)
-class VectorEdit:
-    """An edit together with the vectors that it names, so that they can be stored before they are used."""
-
-    edit: Edit
-    vectors: tuple[SteeringVector, ...]
-
-
-@dataclass(frozen=True)
-class Condition:
-    """What must hold for an edit, and the vector that it looks along."""
-
-    when: When
-    vector: SteeringVector
-
-
 def ablate_subspace(
     vectors: Sequence[SteeringVector], positions: str | int | Sequence[int] | Positions = "all"
 ) -> tuple[VectorEdit, ...]:
@@ -259,15 +240,6 @@ def ablate_subspace(
             VectorEdit(Edit(first.site, layer, AblateSubspace(named), places, None, first._index), tuple(vectors))
         )
     return tuple(made)
-
-
-def _operations(op: OpName, vector: Stored, scale: float, unit: Unit) -> tuple[Op, ...]:
-    if op == "ablate":
-        return (Ablate(vector),)
-    if op == "add_keeping_norm":
-        return (AddKeepingNorm(vector, scale, unit),)
-    added = Add(vector, scale, unit)
-    return (Ablate(vector), added) if op == "ablate_then_add" else (added,)
 
 
 KIND = "vector"

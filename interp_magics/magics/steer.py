@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from IPython.core.error import UsageError
 
-from ..data.vectors import OpName
+from ..data.vector_edits import OpName
 from ..program.layers import parse_layers
 from .arguments import Parser, code, common, filled, positions, variable
 from .session import Session, per_vector, user_faults
