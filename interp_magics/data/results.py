@@ -9,6 +9,7 @@ from . import (
     activations,
     comparison,
     completions,
+    control_vectors,
     files,
     lens_run,
     readings,
@@ -52,9 +53,11 @@ def join(parts: Sequence[Any]) -> Any:
 
 def load(path: str | Path) -> Any:
     """Read what `save` wrote: a LensRun, Activations, SteeringVector or SteerabilityRun, or the directory of an
-    ActivationStore. Large arrays stay on disk until they are used."""
+    ActivationStore, or a control vector (.gguf). Large arrays stay on disk until they are used."""
     if Path(path).expanduser().is_dir():
         return read_store(path)
+    if Path(path).suffix == control_vectors.SUFFIX:
+        return control_vectors.read(path)
     made = _build(*files.read(path), str(path))
     return made[0] if isinstance(made, list) and len(made) == 1 else made
 

@@ -15,7 +15,7 @@ from ..program.language import Edit, Positions
 from ..program.operations import UNITS, AblateSubspace, Clamp, Op, Stored, Unit, When
 from ..program.positions import parse_positions
 from ..program.sites import parse_site
-from . import files
+from . import control_vectors, files
 from .vector_edits import OPS, Condition, OpName, VectorEdit, operations
 from .view import Viewed
 
@@ -216,6 +216,11 @@ class SteeringVector(Viewed):
     def save(self, path: str | Path) -> Path:
         """Write a safetensors file that `interp_magics.load` reads."""
         return files.write(path, self.data)
+
+    def to_gguf(self, path: str | Path, model_hint: str = "") -> Path:
+        """Write a control vector for llama.cpp (`resid_post`, layers from 1 on; without a scale: give it there). `model_hint`
+        is the architecture by llama.cpp's name, such as "llama". `interp_magics.load` reads it. Raises RequestError."""
+        return control_vectors.write(path, self, model_hint)
 
     def __repr__(self) -> str:
         layers = ", ".join(str(layer) for layer in sorted(self.directions))
