@@ -44,8 +44,8 @@ class SteerData:
 
 
 class Steer(anywidget.AnyWidget):
-    """The curve of a layer and the slopes of all. `layer` is the one that is shown, `item` the one that is read (-1: none);
-    both can be read and set from Python."""
+    """The curve of a layer and the slopes of all. `layer` is the one that is shown, `item` the one that is read (-1: none),
+    `side` what stands beside the curve ("slopes" or "map"); all can be read and set from Python."""
 
     _esm = _STATIC / "steer.js"
     _css = _STATIC / "steer.css"
@@ -54,6 +54,7 @@ class Steer(anywidget.AnyWidget):
     payload = traitlets.Bytes().tag(sync=True)
     layer = traitlets.Int().tag(sync=True)
     item = traitlets.Int(-1).tag(sync=True)
+    side = traitlets.Enum(("slopes", "map"), "slopes").tag(sync=True)
 
     def __init__(self, data: SteerData, force: bool = False, **traits: Any) -> None:
         """Raises ValueError above 20 MB, which no browser draws well, unless `force`."""
@@ -83,7 +84,7 @@ class Steer(anywidget.AnyWidget):
     def to_html(self, path: str | Path) -> Path:
         """Write one offline page with this view as it is now."""
         target = Path(path).expanduser()
-        traits = {name: getattr(self, name) for name in ("header", "payload", "layer", "item")}
+        traits = {name: getattr(self, name) for name in ("header", "payload", "layer", "item", "side")}
         footer = (
             f"{self._data.model}: m = logit(favoured answer) - logit(other); intervals are 95 % bootstrap over items"
         )

@@ -1,5 +1,6 @@
 // The lens widget: map, card, legend, pins and their trajectories, all derived from the model.
 
+import { choiceButtons } from "../lib/choice";
 import { element, Listeners } from "../lib/dom";
 import { moved } from "../lib/keys";
 import type { Model } from "../lib/model";
@@ -167,13 +168,8 @@ export class LensView {
   #renderBar(): void {
     const { header } = this.#data;
     const mode = modeOf(this.model.get("mode"));
-    const modes = element("div", { class: "iw-modes", role: "radiogroup", "aria-label": "colour" });
-    for (const each of MODES.filter((m) => m.available(this.#data))) {
-      const chosen = each.name === mode.name;
-      const button = element("button", { type: "button", role: "radio", "aria-checked": String(chosen), title: each.title }, each.label);
-      button.addEventListener("click", () => this.#set("mode", each.name));
-      modes.append(button);
-    }
+    const available = MODES.filter((each) => each.available(this.#data));
+    const modes = choiceButtons("colour", available, mode.name, (name) => this.#set("mode", name));
     const colours = ramp(mode.hue, themeOf(this.root).dark).fills;
     const strip = element("span", { class: "iw-strip" });
     strip.style.background = `linear-gradient(to right, ${[0, 64, 128, 192, 255].map((i) => colours[i]).join(",")})`;

@@ -27,7 +27,7 @@ function traits(): SteerTraits {
     answers: [[" A", " B"], [" B", " A"], [" A", " B"]],
     layout,
   };
-  return { header, payload: new DataView(new Float32Array(numbers).buffer), layer: 5, item: -1 };
+  return { header, payload: new DataView(new Float32Array(numbers).buffer), layer: 5, item: -1, side: "slopes" };
 }
 
 describe("the steerability view", () => {
@@ -73,6 +73,19 @@ describe("the steerability view", () => {
     press("Escape");
     expect(model.traits.item).toBe(-1);
     expect(el.querySelector(".iw-live")?.textContent).not.toBe("");
+  });
+
+  it("shows every layer and scale at once, and chooses a layer there", () => {
+    (el.querySelectorAll(".iw-modes button")[1] as HTMLButtonElement).click();
+    expect(model.traits.side).toBe("map");
+    const cells = el.querySelectorAll(".iw-layermap .iw-target rect");
+    expect(cells).toHaveLength(2 * 3);
+    const [first, middle] = [0, 1].map((i) => cells[i].textContent);
+    expect(middle).toContain("layer 3, scale 0: m changes by 0.000");
+    expect(first).toContain("layer 3, scale −1: m changes by −0.250");
+    expect(cells[0].getAttribute("fill")).not.toBe(cells[1].getAttribute("fill"));
+    (el.querySelectorAll(".iw-layermap .iw-target")[0] as SVGElement).dispatchEvent(new MouseEvent("click", { bubbles: true }));
+    expect(model.traits.layer).toBe(3);
   });
 
   it("chooses a layer by its column", () => {

@@ -1,5 +1,6 @@
 // The steerability widget: the curve of a layer, the slopes of all, and the item that one chooses.
 
+import { type Choice, choiceButtons } from "../lib/choice";
 import { element, Listeners } from "../lib/dom";
 import type { Model } from "../lib/model";
 import { exportButtons } from "../lib/exports";
@@ -10,6 +11,7 @@ import { tickText } from "../lib/axes";
 import { type Plot, plot } from "./curves";
 import { type Header, SteerData } from "./data";
 import { layerChart } from "./layers";
+import { mapChart } from "./map";
 
 export interface SteerTraits {
   header: Header;
@@ -18,14 +20,23 @@ export interface SteerTraits {
   layer: number;
   /** The item that is read, -1 for none. */
   item: number;
+  /** What stands beside the curve. */
+  side: Side;
 }
 
+type Side = "slopes" | "map";
+
+const SIDES: readonly Choice<Side>[] = [
+  { name: "slopes", label: "slopes", title: "The mean slope of every layer with its interval" },
+  { name: "map", label: "map", title: "Change of m at every layer and scale" },
+];
 const LAYERS = 300;
 const PROMPT = 420;
 
 export class SteerView {
   readonly #listeners = new Listeners();
   readonly #bar = element("div", { class: "iw-bar-top" });
+  readonly #said = element("div", { class: "iw-figures" });
   readonly #charts = element("div", { class: "iw-pair", tabindex: 0, role: "application" });
   readonly #item = element("div", { class: "iw-item" });
   readonly #live = element("div", { class: "iw-live", "aria-live": "polite" });
@@ -44,7 +55,7 @@ export class SteerView {
     const observer = new ResizeObserver(() => this.#render());
     observer.observe(root);
     on.add(() => observer.disconnect());
-    for (const trait of ["layer", "item"] as const) this.#onModel(trait, () => this.#render());
+    for (const trait of ["layer", "item", "side"] as const) this.#onModel(trait, () => this.#render());
     for (const trait of ["payload", "header"] as const) this.#onModel(trait, () => this.#load());
     this.#load();
   }
@@ -71,7 +82,7 @@ export class SteerView {
       return;
     }
     this.#charts.setAttribute("aria-label", `Steerability of ${this.#data.header.title}; left and right choose a layer, up and down an item`);
-    this.root.replaceChildren(this.#bar, this.#charts, this.#item, this.#live);
+    this.root.replaceChildren(this.#bar, this.#said, this.#charts, this.#item, this.#live);
     if (this.root.isConnected) this.#render();
   }
 
@@ -87,8 +98,9 @@ export class SteerView {
     const side = narrow ? width : LAYERS;
     this.#plot = plot(this.#data, this.#layer, this.model.get("item"), theme, narrow ? width : width - side - 18);
     const several = this.#data.header.layers.length > 1;
-    const slopes = several ? [layerChart(this.#data, this.#layer, theme, side, (place) => this.#chooseLayer(place))] : [];
-    this.#charts.replaceChildren(this.#plot.picture, ...slopes);
+    const chart = this.model.get("side") === "map" ? mapChart : layerChart;
+    const beside = several ? [chart(this.#data, this.#layer, theme, side, (place) => this.#chooseLayer(place))] : [];
+    this.#charts.replaceChildren(this.#plot.picture, ...beside);
     this.#renderBar();
     this.#renderItem();
     this.root.dataset.drawn = "true";
@@ -97,7 +109,10 @@ export class SteerView {
   #renderBar(): void {
     const { header } = this.#data;
     const name = element("div", { class: "iw-title", title: header.title }, header.model);
-    this.#bar.replaceChildren(name, element("div", { class: "iw-figures" }, this.#figures()), this.#exports());
+    const sides = choiceButtons("beside the curve", SIDES, this.model.get("side"), (side) => this.#set("side", side));
+    const choice = header.layers.length > 1 ? [sides] : [];
+    this.#bar.replaceChildren(name, ...choice, this.#exports());
+    this.#said.textContent = this.#figures();
   }
 
   #figures(): string {
