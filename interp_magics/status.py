@@ -22,7 +22,8 @@ class PoolStatus:
             detail += f": {model.trouble}" if model.trouble else ""
             lines.append(f"  {model.name}: {model.state}, {detail}")
         for job in self.state.jobs[-10:]:
-            when = f", {job.ahead} before it" if job.state == "queued" and job.ahead else ""
+            waits = job.state == "queued" and job.ahead
+            when = f", about {job.ahead} before it, in about {job.wait:.0f} s" if waits else ""
             spent = f", {job.seconds:.2f} s" if job.seconds else ""
             lines.append(f"  job {job.job}: {job.method} on {job.model}, {job.state}{when}{spent}")
         return "\n".join(lines)

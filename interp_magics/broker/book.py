@@ -4,83 +4,36 @@ A job is (user, id). Each attempt has a number, and what an old attempt sends is
 its batch is suspect and is run again alone; only a job that was alone when its group died gains a strike.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 
 from ..methods.plans import kept, method, texts
 from ..methods.requests import Request
 from ..program.cards import ModelCard
-from ..wire.messages import Failure, JobInfo, JobState
-from .outbox import Route
-from .schedule import Free, JobKey, Waiting, assign, order
+from ..wire.messages import JobInfo, JobState
+from .jobs import Group, Job, Place
+from .schedule import Free, JobKey, Schedule, Waiting
+from .work import Pace, share_out
 
 STRIKES = 3
 #: How many parts of one job run at once, for each group that holds its model: one that runs and one that waits there.
 PARTS_AT_ONCE = 2
-
-
-@dataclass
-class Job:
-    """One job. `suspect` ones run alone; `started` says whether its group has it in a batch; `near` is the epoch of the
-    worker that holds rows for it.
-
-    A job that is run in slices has `parts`, jobs in their own right that only the pool sees, and never runs itself.
-    """
-
-    key: JobKey
-    model: str
-    request: Request | None
-    method: str
-    priority: str
-    objects: tuple[str, ...]
-    number: int
-    submitted: float
-    near: str = ""
-    state: JobState = "queued"
-    attempt: int = 0
-    strikes: int = 0
-    suspect: bool = False
-    started: bool = False
-    cancelling: bool = False
-    group: str = ""
-    ended: float = 0.0
-    seconds: float = 0.0
-    failure: Failure | None = None
-    followers: set[Route] = field(default_factory=set)
-    texts: int = 0
-    parent: JobKey | None = None
-    parts: tuple[JobKey, ...] = ()
-
-    @property
-    def ended_state(self) -> bool:
-        return self.state in ("done", "failed", "cancelled")
-
-
-@dataclass
-class Group:
-    """A worker group: the process that runs (its routing id and epoch) and the nanny that watches it."""
-
-    name: str
-    model: str
-    route: bytes = b""
-    epoch: str = ""
-    slots: int = 0
-    state: str = "loading"
-    trouble: str = ""
-    card: ModelCard | None = None
-    heard: float = 0.0
-    running: set[JobKey] = field(default_factory=set)
+#: For how many seconds an estimate of places in the queue is good.
+_PLACES_LAST = 0.5
 
 
 class Book:
-    """Jobs and groups of a pool."""
+    """Jobs and groups of a pool. `weight` gives a user's share, `most_rows` how many rows of one user run at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, weight: Callable[[str], float] = lambda user: 1.0, most_rows: int = 1 << 30) -> None:
         self.jobs: dict[JobKey, Job] = {}
         self.groups: dict[str, Group] = {}
         self._waiting: dict[JobKey, Job] = {}
+        self._waiting_of: Counter[str] = Counter()
+        self._schedule, self._pace = Schedule(weight, most_rows), Pace()
         self._numbers = 0
-        self._last_user = ""
+        self._places: dict[JobKey, Place] = {}
+        self._placed = float("-inf")
 
     def submit(
         self,
@@ -90,19 +43,26 @@ class Book:
         priority: str,
         objects: tuple[str, ...],
         now: float,
+        costs: Sequence[float] = (),
     ) -> Job:
-        """A new job at the end of its user's queue; of several `slices` each is a part of it."""
+        """A new job at the end of its user's queue; of several `slices` each is a part of it. `costs` are their predicted
+        seconds."""
+        predicted = costs or [1.0] * len(slices)
         if len(slices) == 1:
             job = self._new(key, model, slices[0], priority, objects, now)
-            self._waiting[key] = job
+            job.cost = predicted[0]
+            self._wait(job)
             return job
         whole = self._new(key, model, slices[0], priority, objects, now)
         whole.request = None
         whole.parts = tuple((key[0], f"{key[1]}/{number}") for number in range(len(slices)))
-        for part_key, request in zip(whole.parts, slices, strict=True):
-            part = self._waiting[part_key] = self._new(part_key, model, request, priority, objects, now)
-            part.parent = key
+        for part_key, request, cost in zip(whole.parts, slices, predicted, strict=True):
+            part = self._new(part_key, model, request, priority, objects, now)
+            part.parent, part.cost = key, cost
+            self._waiting[part_key] = part
+            self._waiting_of[key[0]] += 1
         whole.texts = sum(self.jobs[part].texts for part in whole.parts)
+        self._feed(whole)
         return whole
 
     def _new(
@@ -134,6 +94,8 @@ class Book:
             self._finish(whole, "failed", now)
         elif states <= {"done", "cancelled"}:
             self._finish(whole, "cancelled" if "cancelled" in states else "done", now)
+        else:
+            self._feed(whole)
         return whole
 
     def withdraw(self, whole: Job, now: float) -> list[Job]:
@@ -141,7 +103,7 @@ class Book:
         running = []
         for part in self.parts(whole):
             if part.state == "queued":
-                self._waiting.pop(part.key)
+                self._unwait(part.key)
                 self._finish(part, "cancelled", now)
             elif part.state == "running":
                 part.cancelling = True
@@ -149,16 +111,25 @@ class Book:
         return running
 
     def queued_of(self, user: str) -> int:
-        """How many jobs of a user wait, wholly or in part."""
-        return len({job.parent or key for key, job in self._waiting.items() if key[0] == user})
+        """How many jobs of a user wait, each part of one that is run in slices counted."""
+        return self._waiting_of[user]
 
-    def places(self) -> dict[JobKey, int]:
-        """How many waiting jobs would be handed out before each."""
-        return {key: place for place, key in enumerate(order(self._views(), self._last_user))}
+    def places(self, now: float) -> dict[JobKey, Place]:
+        """Where waiting jobs are, if all takes what is predicted."""
+        if now - self._placed < _PLACES_LAST:
+            return self._places
+        before: dict[str, float] = {}
+        ups = Counter(group.model for group in self.groups.values() if group.state == "up")
+        self._places, self._placed = {}, now
+        for ahead, job in enumerate(self._schedule.order(now)):
+            work = before.get(job.model, 0.0)
+            self._places[job.key] = Place(ahead, work / max(1, ups[job.model]))
+            before[job.model] = work + job.cost
+        return self._places
 
-    def hand_out(self) -> list[Job]:
+    def hand_out(self, now: float = 0.0) -> list[Job]:
         """Take jobs from the queue for groups with room; each is a new attempt."""
-        if not self._waiting:
+        if not len(self._schedule):
             return []
         groups = [
             Free(g.name, g.model, len(g.running), g.slots, any(self.jobs[k].suspect for k in g.running))
@@ -166,20 +137,21 @@ class Book:
             if g.state == "up"
         ]
         taken = []
-        for key, group in assign(self._views(), groups, self._last_user):
+        for key, group in self._schedule.hand_out(groups, now):
             job = self._waiting.pop(key)
-            job.state, job.group, job.started = "running", group, False
+            self._waiting_of[key[0]] -= 1
+            job.state, job.group, job.started, job.work = "running", group, False, 0.0
             job.attempt += 1
             self.groups[group].running.add(key)
-            self._last_user = key[0]
             whole = self.whole(job)
             whole.state, whole.attempt = "running", max(1, whole.attempt)
             taken.append(job)
         return taken
 
-    def started(self, key: JobKey, group: str) -> Job | None:
+    def started(self, key: JobKey, group: str, now: float = 0.0) -> Job | None:
         job = self._running(key, group)
         if job:
+            self._meter(self.groups[group], now)
             job.started = True
         return job
 
@@ -201,7 +173,7 @@ class Book:
             if not self.withdraw(job, now):
                 self._finish(job, "cancelled", now)
         elif job.state == "queued":
-            self._waiting.pop(key)
+            self._unwait(key)
             self._finish(job, "cancelled", now)
         else:
             job.cancelling = True
@@ -209,7 +181,7 @@ class Book:
 
     def fail(self, job: Job, now: float) -> None:
         """End a job that waits."""
-        self._waiting.pop(job.key, None)
+        self._unwait(job.key)
         self._finish(job, "failed", now)
 
     def waiting_for(self, model: str) -> list[Job]:
@@ -232,6 +204,9 @@ class Book:
         lost = self.lose(name, now) if group.epoch != epoch else []
         group.route, group.epoch, group.card, group.slots = route, epoch, card, slots
         group.state, group.heard, group.trouble = "up", now, ""
+        for job in list(self._waiting.values()):
+            if job.parent and job.model == group.model:
+                self._feed(self.jobs[job.parent])
         return lost
 
     def lose(self, name: str, now: float, died: bool = True) -> list[Job]:
@@ -241,11 +216,13 @@ class Book:
         """
         group = self.groups[name]
         group.state, group.route = "down", b""
+        self._meter(group, now)
         jobs = [self.jobs[key] for key in group.running]
         group.running = set()
         batch = [job for job in jobs if job.started]
         for job in jobs:
             job.group = ""
+            self._release(job)
             if job.started and died:
                 job.suspect = True
                 job.strikes += len(batch) == 1
@@ -255,7 +232,7 @@ class Book:
                 self._finish(job, "failed", now)
             else:
                 job.state = "queued"
-                self._waiting[job.key] = job
+                self._wait(job)
         return jobs
 
     def silent(self, now: float, patience: float) -> list[str]:
@@ -265,19 +242,22 @@ class Book:
     def forget(self, key: JobKey) -> None:
         """Drop a job that has ended. A part that still runs goes when its group says how it ended, or is lost."""
         job = self.jobs.pop(key, None)
-        self._waiting.pop(key, None)
+        self._unwait(key)
         for part in job.parts if job else ():
             self.forget(part)
 
-    def info(self, job: Job, places: dict[JobKey, int]) -> JobInfo:
+    def info(self, job: Job, places: dict[JobKey, Place]) -> JobInfo:
         """A job as its owner sees it."""
+        waits = [places[key] for key in job.parts or (job.key,) if key in places]
+        first = min(waits, key=lambda place: place.ahead, default=Place(0, 0.0))
         return JobInfo(
             job=job.key[1],
             user=job.key[0],
             model=job.model,
             method=job.method,
             state=job.state,
-            ahead=min((places[key] for key in job.parts or (job.key,) if key in places), default=0),
+            ahead=first.ahead,
+            wait=round(first.wait, 3),
             attempt=job.attempt,
             worker=", ".join(sorted({part.group for part in self.parts(job) if part.group})) or job.group,
             seconds=job.seconds,
@@ -302,26 +282,45 @@ class Book:
     def running(self) -> int:
         return sum(len(group.running) for group in self.groups.values())
 
-    def _views(self) -> list[Waiting]:
-        """What may be handed out: of a job in slices only as many as keep its groups busy, so that others find room."""
-        holders = {group.epoch: group.name for group in self.groups.values()}
-        room: dict[JobKey, int] = {}
-        views = []
-        for job in self._waiting.values():
-            if job.parent:
-                if job.parent not in room:
-                    room[job.parent] = self._room(self.jobs[job.parent])
-                room[job.parent] -= 1
-                if room[job.parent] < 0:
-                    continue
-            near = holders.get(job.near, "")
-            views.append(Waiting(job.key, job.model, job.number, job.priority, job.suspect, near, bool(job.parent)))
-        return views
+    def _wait(self, job: Job) -> None:
+        self._waiting[job.key] = job
+        self._waiting_of[job.key[0]] += 1
+        self._schedule_one(job)
 
-    def _room(self, whole: Job) -> int:
-        """How many more parts of a job may run."""
+    def _unwait(self, key: JobKey) -> None:
+        self._schedule.remove(key)
+        if self._waiting.pop(key, None):
+            self._waiting_of[key[0]] -= 1
+
+    def _schedule_one(self, job: Job) -> None:
+        near = next((group.name for group in self.groups.values() if job.near and group.epoch == job.near), "")
+        cost = self._pace.expected(job.model, job.method, job.cost)
+        whole = bool(job.parent)
+        job.view = Waiting(
+            job.key, job.model, job.number, job.priority, job.suspect, near, whole, cost, job.texts, job.submitted
+        )
+        self._schedule.add(job.view)
+
+    def _feed(self, whole: Job) -> None:
+        """Put as many more parts of a job to the schedule as keep its groups busy, so that others find room."""
         up = sum(group.state == "up" and group.model == whole.model for group in self.groups.values())
-        return PARTS_AT_ONCE * up - sum(self.jobs[key].state == "running" for key in whole.parts)
+        begun = whole.parts[: whole.fed]
+        room = PARTS_AT_ONCE * up - sum(key in self._schedule or self.jobs[key].state == "running" for key in begun)
+        while room > 0 and whole.fed < len(whole.parts):
+            part = self.jobs[whole.parts[whole.fed]]
+            whole.fed += 1
+            if part.state == "queued":
+                self._schedule_one(part)
+                room -= 1
+
+    def _meter(self, group: Group, now: float) -> None:
+        share_out(group, [job for key in group.running if (job := self.jobs[key]).started], now)
+
+    def _release(self, job: Job) -> None:
+        """A job runs no more: its user is charged what it took."""
+        if job.view:
+            self._schedule.ended(job.view, job.work if job.started else 0.0)
+            job.view = None
 
     def _running(self, key: JobKey, group: str) -> Job | None:
         job = self.jobs.get(key)
@@ -329,6 +328,10 @@ class Book:
 
     def _finish(self, job: Job, state: JobState, now: float) -> None:
         if job.group:
+            self._meter(self.groups[job.group], now)
             self.groups[job.group].running.discard(job.key)
+            if state == "done" and job.started:
+                self._pace.learn(job.model, job.method, job.cost, job.work)
+            self._release(job)
         job.state, job.ended, job.request = state, now, None
         job.seconds = now - job.submitted

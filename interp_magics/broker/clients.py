@@ -8,7 +8,10 @@ from uuid import uuid4
 
 from ..errors import RequestError, nearest
 from ..methods import plans, slices
+from ..methods.requests import Request
+from ..program.cards import ModelCard
 from ..program.language import digests
+from ..program.texts import guessed_tokens
 from ..wire.frames import Buffer
 from ..wire.messages import (
     MAJOR,
@@ -34,8 +37,9 @@ from ..wire.messages import (
     Ticket,
     Welcome,
 )
-from .book import Book, Group, Job
+from .book import Book
 from .door import Door
+from .jobs import Group, Job
 from .outbox import Outbox, Route
 from .schedule import JobKey
 from .store import ObjectStore, Spool, StoreError
@@ -131,7 +135,7 @@ class Clients:
         self._out.client(route, Accepted(digest=put.digest))
 
     def _stat(self, route: Route, user: str, stat: Stat, buffers: Sequence[Buffer]) -> None:
-        places = self._book.places()
+        places = self._book.places(time.monotonic())
         mine = list(self._book.of_user(user))[-_LISTED:]
         jobs = tuple(self._book.info(job, places) for job in mine)
         models = tuple(self._model_info(name) for name in self._models)
@@ -175,7 +179,8 @@ class Clients:
         card = self._model_info(submit.model).card
         most, result = self._limits.slice_seconds, self._limits.result_bytes
         parts = slices.split(submit.request, card, most, result) if card else (submit.request,)
-        job = self._book.submit(key, submit.model, parts, submit.priority, objects, time.monotonic())
+        costs = [_seconds(part, card) for part in parts] if card else ()
+        job = self._book.submit(key, submit.model, parts, submit.priority, objects, time.monotonic(), costs)
         job.followers.add(route)
         self._out.client(route, Accepted(job=submit.job, ahead=self._ahead(key)))
         if not any(g.state == "up" for g in self._book.groups.values() if g.model == submit.model):
@@ -194,7 +199,8 @@ class Clients:
             return failure("model_failed", info.trouble or f"{submit.model} could not be loaded")
         if self._book.queued_of(user) >= self._limits.queued_jobs:
             return failure(
-                "busy", f"you have {self._limits.queued_jobs} jobs waiting already; submit more when some are done"
+                "busy",
+                f"you have {self._limits.queued_jobs} jobs or parts of jobs waiting already; submit more when some are done",
             )
         missing = self._store.missing(user, tuple(sorted(digests(submit.request))))
         if missing:
@@ -304,6 +310,11 @@ def _state(groups: Sequence[Group]) -> Literal["waiting", "loading", "serving", 
     if states == {"failed"}:
         return "failed"
     return "loading" if states else "waiting"
+
+
+def _seconds(request: Request, card: ModelCard) -> float:
+    """What a request is predicted to take, its tokens guessed."""
+    return plans.cost(request, card, [guessed_tokens(text) for text in plans.texts(request)]).seconds(card)
 
 
 def _cancelled(job: Job) -> Failure:

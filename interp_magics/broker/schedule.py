@@ -1,15 +1,26 @@
-"""Which waiting job goes to which worker group: a pure function of what waits and who is free."""
+"""Which waiting job goes to which worker group: users by the work that they had, weighted; no sockets and no clock.
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+Every user has a virtual time, the work that was done for them over their weight, and the one who is furthest behind is next
+(start-time fair queueing, Goyal, Vin and Cheng 1996). Two users who always have something waiting are never further apart than
+one job of each, so shares follow weights whatever the sizes of jobs. Who was away comes back level with the furthest behind,
+with no credit for the time.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
 
 JobKey = tuple[str, str]
+
+#: Seconds after which a batch job is taken as an interactive one.
+AGING = 60.0
 
 
 @dataclass(frozen=True)
 class Waiting:
     """A queued job. `alone` jobs share no batch; `number` is the order of submission; `near` the group that holds rows
-    that it follows up; a `part` of a larger job waits behind what is whole."""
+    that it follows up; a `part` of a larger job waits behind what is whole. `cost` is its predicted work in seconds of a
+    group, `rows` what it holds there, `since` when it came."""
 
     key: JobKey
     model: str
@@ -18,10 +29,17 @@ class Waiting:
     alone: bool = False
     near: str = ""
     part: bool = False
+    cost: float = 1.0
+    rows: int = 1
+    since: float = 0.0
 
     @property
     def user(self) -> str:
         return self.key[0]
+
+    def lane(self, now: float) -> int:
+        """0 for what is answered first."""
+        return int(self.priority != "interactive" and now - self.since < AGING)
 
 
 @dataclass(frozen=True)
@@ -35,46 +53,170 @@ class Free:
     closed: bool = False
 
 
-def assign(waiting: Iterable[Waiting], groups: Sequence[Free], last_user: str = "") -> list[tuple[JobKey, str]]:
-    """Jobs in the order they are handed out, each with its group.
+@dataclass
+class _User:
+    """What a user has had (`used`, over their weight), has waiting and has running."""
 
-    Users take turns, beginning with the one after `last_user`; within a user interactive jobs come before batch ones, whole
-    ones before parts, then the oldest first. A job goes to the group that it is
-    near to, if that has room, else to the least loaded one of its model. No free slot is left while a job waits for it.
-    """
-    load = {group.group: group.running for group in groups}
-    closed = {group.group for group in groups if group.closed}
-    chosen = []
-    for job in _turns(waiting, last_user):
-        places = [g for g in groups if g.model == job.model and g.group not in closed and load[g.group] < g.slots]
-        if job.alone:
-            empty = [g for g in places if load[g.group] == 0]
-            if places and not empty:
-                # One group takes nothing more until it is empty, so that the job's turn comes.
-                closed.add(min(places, key=lambda g: (load[g.group], g.group)).group)
-            places = empty
-        if not places:
-            continue
-        best = min(places, key=lambda g: (g.group != job.near, load[g.group], g.group)).group
-        load[best] += 1
-        if job.alone:
-            closed.add(best)
-        chosen.append((job.key, best))
-    return chosen
+    used: float = 0.0
+    waiting: int = 0
+    running: int = 0
+    rows: int = 0
+
+    @property
+    def active(self) -> bool:
+        return bool(self.waiting or self.running)
 
 
-def order(waiting: Iterable[Waiting], last_user: str = "") -> list[JobKey]:
-    """All waiting jobs in the order in which they would be handed out."""
-    return [job.key for job in _turns(waiting, last_user)]
+@dataclass
+class _Queue:
+    """The jobs of one user for one model: a heap by order of submission for each kind, from which jobs may have gone."""
+
+    heaps: dict[tuple[bool, bool], list[tuple[int, JobKey]]] = field(default_factory=dict)
+
+    def push(self, job: Waiting) -> None:
+        heappush(self.heaps.setdefault((job.priority != "interactive", job.part), []), (job.number, job.key))
+
+    def head(self, jobs: dict[JobKey, Waiting], now: float) -> Waiting | None:
+        """The next job: interactive and aged ones first, whole ones before parts, then the oldest."""
+        heads = []
+        for heap in self.heaps.values():
+            while heap and jobs.get(heap[0][1], _GONE).number != heap[0][0]:
+                heappop(heap)
+            if heap:
+                heads.append(jobs[heap[0][1]])
+        return min(heads, key=lambda job: (job.lane(now), job.part, job.number), default=None)
+
+    def pop(self, job: Waiting) -> None:
+        heappop(self.heaps[job.priority != "interactive", job.part])
 
 
-def _turns(waiting: Iterable[Waiting], last_user: str) -> Iterable[Waiting]:
-    queues: dict[str, list[Waiting]] = {}
-    for job in sorted(waiting, key=lambda j: (j.priority != "interactive", j.part, j.number), reverse=True):
-        queues.setdefault(job.user, []).append(job)
-    users = sorted(queues)
-    turn = [u for u in users if u > last_user] + [u for u in users if u <= last_user]
-    while turn:
-        for user in turn:
-            yield queues[user].pop()
-        turn = [user for user in turn if queues[user]]
+_GONE = Waiting(("", ""), "", -1)
+
+
+class Schedule:
+    """What waits, and what each user has had. `weight` gives the share of a user, `most_rows` how many rows of theirs may run
+    at once."""
+
+    def __init__(self, weight: Callable[[str], float] = lambda user: 1.0, most_rows: int = 1 << 30) -> None:
+        self._weight, self._most_rows = weight, most_rows
+        self._jobs: dict[JobKey, Waiting] = {}
+        self._queues: dict[str, dict[str, _Queue]] = {}
+        self._users: dict[str, _User] = {}
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __contains__(self, key: JobKey) -> bool:
+        return key in self._jobs
+
+    def add(self, job: Waiting) -> None:
+        """A job waits, for the first time or again."""
+        user = self._users.setdefault(job.user, _User())
+        if not user.active:
+            others = [other.used for other in self._users.values() if other.active]
+            user.used = max(user.used, min(others, default=user.used))
+        user.waiting += 1
+        self._push(job)
+
+    def remove(self, key: JobKey) -> None:
+        """A job waits no more, if it did."""
+        job = self._jobs.pop(key, None)
+        if job:
+            self._users[job.user].waiting -= 1
+
+    def ended(self, job: Waiting, work: float) -> None:
+        """A job that was handed out is over, or will wait again: it took `work` seconds of its group, not what was
+        predicted."""
+        user = self._users[job.user]
+        user.running -= 1
+        user.rows -= job.rows
+        user.used += (work - job.cost) / self._weight(job.user)
+
+    def hand_out(self, groups: Sequence[Free], now: float) -> list[tuple[JobKey, str]]:
+        """Take jobs, each with its group: the one that it is near to, if that has room, else the least loaded of its model.
+
+        No slot is left while a job waits for it, but that one group takes nothing more while a job that must be alone waits
+        for it to be empty, and that no user runs more rows than they may.
+        """
+        chosen: list[tuple[JobKey, str]] = []
+        for model in {group.model for group in groups if group.model in self._queues}:
+            chosen += self._of_model(model, [group for group in groups if group.model == model], now)
+        return chosen
+
+    def _of_model(self, model: str, groups: Sequence[Free], now: float) -> list[tuple[JobKey, str]]:
+        load = {group.group: group.running for group in groups}
+        closed = {group.group for group in groups if group.closed}
+        chosen, held_back = [], []
+        while places := [g for g in groups if g.group not in closed and load[g.group] < g.slots]:
+            job = self._pop(model, now)
+            if job is None:
+                break
+            if job.alone:
+                empty = [g for g in places if load[g.group] == 0]
+                if not empty:
+                    # One group takes nothing more until it is empty, so that the job's turn comes.
+                    closed.add(min(places, key=lambda g: (load[g.group], g.group)).group)
+                    held_back.append(job)
+                    continue
+                places = empty
+            best = _nearest(job, places, load)
+            load[best] += 1
+            if job.alone:
+                closed.add(best)
+            self._start(job)
+            chosen.append((job.key, best))
+        for job in held_back:
+            self._push(job)
+        return chosen
+
+    def _push(self, job: Waiting) -> None:
+        self._jobs[job.key] = job
+        self._queues.setdefault(job.model, {}).setdefault(job.user, _Queue()).push(job)
+
+    def _pop(self, model: str, now: float) -> Waiting | None:
+        """Take the next job of a model out of its queue."""
+        candidates: list[tuple[tuple[int, float, str], Waiting]] = []
+        queues = self._queues[model]
+        for name, queue in list(queues.items()):
+            job = queue.head(self._jobs, now)
+            if job is None:
+                del queues[name]
+                continue
+            user = self._users[name]
+            if user.rows and user.rows + job.rows > self._most_rows:
+                continue
+            candidates.append(((job.lane(now), user.used, name), job))
+        if not candidates:
+            return None
+        _, best = min(candidates, key=lambda candidate: candidate[0])
+        queues[best.user].pop(best)
+        return self._jobs.pop(best.key)
+
+    def _start(self, job: Waiting) -> None:
+        user = self._users[job.user]
+        user.waiting -= 1
+        user.running += 1
+        user.rows += job.rows
+        user.used += job.cost / self._weight(job.user)
+
+    def order(self, now: float) -> Iterable[Waiting]:
+        """All waiting jobs in the order in which they would be handed out, if all took what is predicted."""
+        queues: dict[str, list[tuple[tuple[int, bool, int], Waiting]]] = {}
+        for job in self._jobs.values():
+            queues.setdefault(job.user, []).append(((job.lane(now), job.part, job.number), job))
+        used = {name: self._users[name].used for name in queues}
+        for queue in queues.values():
+            queue.sort(key=lambda entry: entry[0], reverse=True)
+        turns = [(queue[-1][0][0], used[name], name) for name, queue in queues.items()]
+        heapify(turns)
+        while turns:
+            _, _, name = heappop(turns)
+            _, job = queues[name].pop()
+            used[name] += job.cost / self._weight(name)
+            if queues[name]:
+                heappush(turns, (queues[name][-1][0][0], used[name], name))
+            yield job
+
+
+def _nearest(job: Waiting, places: Sequence[Free], load: Mapping[str, int]) -> str:
+    return min(places, key=lambda group: (group.group != job.near, load[group.group], group.group)).group

@@ -61,7 +61,11 @@ class Server:
         self._clients_socket = self._bind(CLIENT, settings.client_port, keys.server)
         self._bulk_socket = self._bind(CLIENT, settings.bulk_port, keys.server, _BULK_MESSAGES)
         self._workers_socket = self._bind(WORKER, settings.worker_port, keys.server)
-        book, store, spool = Book(), ObjectStore(settings.limits), Spool(settings.spool, settings.limits)
+        book, store, spool = (
+            Book(most_rows=settings.limits.running_rows),
+            ObjectStore(settings.limits),
+            Spool(settings.spool, settings.limits),
+        )
         self._door = Door(settings.spool.parent)
         places = Places(self._door, int(_endpoint(self._bulk_socket).rpartition(":")[2]))
         outbox = Outbox(self._clients_socket, self._bulk_socket, self._workers_socket)

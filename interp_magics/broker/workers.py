@@ -23,7 +23,8 @@ from ..wire.messages import (
     Ready,
     Started,
 )
-from .book import Book, Group, Job
+from .book import Book
+from .jobs import Group, Job
 from .outbox import Outbox
 from .store import ObjectStore, Spool, StoreError
 
@@ -50,7 +51,7 @@ class Workers:
 
     def hand_out(self) -> None:
         """Send what waits to whoever has room."""
-        for job in self._book.hand_out():
+        for job in self._book.hand_out(time.monotonic()):
             if job.state != "running" or job.request is None:
                 continue  # its group was lost while an earlier job of this round was sent
             group = self._book.groups[job.group]
@@ -96,7 +97,7 @@ class Workers:
             for job_id in message.jobs:
                 job = self._find(group, job_id)
                 if job:
-                    self._book.started(job.key, group.name)
+                    self._book.started(job.key, group.name, now)
                     self._event(job, Event(job="-", attempt=0, seq=0, part="started", worker=group.name))
         elif isinstance(message, Get):
             self._get(group, route, message)

@@ -111,7 +111,8 @@ FromClient = Hello | Put | Stat | Submit | CancelJob | Fetch | Follow | Release 
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
-    """What this pool allows one user. A job predicted to take longer than `slice_seconds` is run in slices."""
+    """What this pool allows one user. A job predicted to take longer than `slice_seconds` is run in slices;
+    no more than `running_rows` texts run at once, or one job."""
 
     message_bytes: int = 64 << 20
     inline_bytes: int = 4 << 20
@@ -120,6 +121,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     queued_jobs: int = 10_000
     result_ttl: int = 3600
     slice_seconds: float = 2.0
+    running_rows: int = 4096
 
 
 class Welcome(Struct, frozen=True, kw_only=True, tag="welcome"):
@@ -151,7 +153,7 @@ JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
 class JobInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A job as its owner sees it."""
+    """A job as its owner sees it. While it waits, `ahead` and `wait` (seconds) are estimates: jobs before it, and how long."""
 
     job: str
     user: str
@@ -159,6 +161,7 @@ class JobInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     method: str
     state: JobState
     ahead: int = 0
+    wait: float = 0.0
     attempt: int = 0
     worker: str = ""
     seconds: float = 0.0

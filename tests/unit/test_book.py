@@ -101,3 +101,60 @@ def test_a_silent_group_is_named_and_an_unknown_state_is_not_up(book):
     assert book.silent(10.0, 5.0) == ["g"]
     book.beat("g", "m", "alive", "", 11.0)
     assert book.silent(12.0, 5.0) == []
+
+
+def _timed(book, job, user="ada", cost=1.0):
+    return book.submit((user, job), "m", (TokenizeRequest(),), "interactive", (), 0.0, [cost])
+
+
+def test_the_time_of_a_group_is_shared_among_the_jobs_of_its_batch(book):
+    one, two = _timed(book, "one"), _timed(book, "two", "bob")
+    book.hand_out(0.0)
+    book.started(one.key, "g", 1.0)
+    book.started(two.key, "g", 3.0)
+    book.end(one.key, "g", 1, "done", 7.0)
+    book.end(two.key, "g", 1, "done", 10.0)
+    assert (one.work, two.work) == (2 + 4 / 2, 4 / 2 + 3)
+
+
+def test_who_was_cheaper_than_predicted_is_next(book):
+    book.groups["g"].slots = 1
+    for number in range(3):
+        for user, cost in (("ada", 1.0), ("bob", 5.0)):
+            _timed(book, f"{user}{number}", user, cost)
+    served, now = [], 0.0
+    for _ in range(6):
+        (job,) = book.hand_out(now)
+        served.append(job.key[0])
+        book.started(job.key, "g", now)
+        now += 1.0
+        book.end(job.key, "g", 1, "done", now)
+    assert sorted(served[:2]) == sorted(served[2:4]) == sorted(served[4:]) == ["ada", "bob"]
+
+
+def test_a_prediction_is_corrected_by_what_was_measured(book):
+    first = _timed(book, "first", cost=2.0)
+    book.hand_out(0.0)
+    book.started(first.key, "g", 0.0)
+    book.end(first.key, "g", 1, "done", 6.0)
+    assert _timed(book, "second", cost=2.0).view.cost == pytest.approx(6.0)
+
+
+def test_places_and_waits_are_estimated_from_what_is_before(book):
+    book.groups["g"].slots = 0
+    for job in ("one", "two", "three"):
+        _timed(book, job, cost=4.0)
+    other = _timed(book, "other", "bob", 4.0)
+    book.ready("h", b"h", "e2", card(), 0, 0.0)
+    found = {key[1]: (place.ahead, place.wait) for key, place in book.places(1.0).items()}
+    assert found == {"one": (0, 0.0), "other": (1, 2.0), "two": (2, 4.0), "three": (3, 6.0)}
+    assert book.info(other, book.places(1.0)).wait == 2.0
+
+
+def test_a_job_that_died_is_charged_what_it_took_and_not_what_was_predicted(book):
+    job = _timed(book, "one", cost=100.0)
+    book.hand_out(0.0)
+    book.started(job.key, "g", 0.0)
+    book.ready("g", b"r", "e2", card(), 16, 3.0)
+    _timed(book, "two", "bob", 4.0)
+    assert [taken.key[0] for taken in book.hand_out(3.0)] == ["ada"]

@@ -80,7 +80,7 @@ def _submit(book, parts=3):
 
 def test_parts_run_in_several_groups_and_the_job_is_done_with_the_last(book):
     whole = _submit(book)
-    assert book.queued_of("ada") == 1 and [job.key for job in book.of_user("ada")] == [whole.key]
+    assert book.queued_of("ada") == 3 and [job.key for job in book.of_user("ada")] == [whole.key]
     taken = book.hand_out()
     assert sorted(part.group for part in taken) == ["a", "a", "b"] and whole.state == "running"
     for done, part in enumerate(taken):
@@ -98,6 +98,13 @@ def test_parts_leave_room_for_what_is_short(book):
     assert len(book.hand_out()) == 4 and book.hand_out() == []
     short = book.submit(("ada", "short"), "m", (GenerateRequest(_texts([1]), Sampling(1)),), "interactive", (), 1.0)
     assert book.hand_out() == [short]
+
+
+def test_a_group_that_comes_later_takes_parts_too(book):
+    _submit(book, parts=9)
+    assert len(book.hand_out()) == 4
+    book.ready("c", b"c", "e3", card(), 2, 1.0)
+    assert [part.group for part in book.hand_out()] == ["c", "c"]
 
 
 def test_a_part_that_fails_ends_the_job_and_the_parts_that_wait(book):

@@ -1,0 +1,77 @@
+"""What the book holds: jobs, the groups that run them, places in the queue."""
+
+from dataclasses import dataclass, field
+
+from ..methods.requests import Request
+from ..program.cards import ModelCard
+from ..wire.messages import Failure, JobState
+from .outbox import Route
+from .schedule import JobKey, Waiting
+
+
+@dataclass
+class Job:
+    """One job. `suspect` ones run alone; `started` says whether its group has it in a batch; `near` is the epoch of the
+    worker that holds rows for it.
+
+    A job that is run in slices has `parts`, jobs in their own right that only the pool sees, and never runs itself; the
+    first `fed` of them have been put to the schedule. `cost` is its predicted work in seconds of a group, `work` what it has
+    had, `view` what the schedule knows of it.
+    """
+
+    key: JobKey
+    model: str
+    request: Request | None
+    method: str
+    priority: str
+    objects: tuple[str, ...]
+    number: int
+    submitted: float
+    near: str = ""
+    state: JobState = "queued"
+    attempt: int = 0
+    strikes: int = 0
+    suspect: bool = False
+    started: bool = False
+    cancelling: bool = False
+    group: str = ""
+    ended: float = 0.0
+    seconds: float = 0.0
+    failure: Failure | None = None
+    followers: set[Route] = field(default_factory=set)
+    texts: int = 0
+    parent: JobKey | None = None
+    parts: tuple[JobKey, ...] = ()
+    fed: int = 0
+    cost: float = 1.0
+    work: float = 0.0
+    view: Waiting | None = None
+
+    @property
+    def ended_state(self) -> bool:
+        return self.state in ("done", "failed", "cancelled")
+
+
+@dataclass
+class Group:
+    """A worker group: the process that runs (its routing id and epoch) and the nanny that watches it."""
+
+    name: str
+    model: str
+    route: bytes = b""
+    epoch: str = ""
+    slots: int = 0
+    state: str = "loading"
+    trouble: str = ""
+    card: ModelCard | None = None
+    heard: float = 0.0
+    running: set[JobKey] = field(default_factory=set)
+    metered: float = 0.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Estimates: how many jobs would be handed out before one that waits, and in how many seconds it would be."""
+
+    ahead: int
+    wait: float
