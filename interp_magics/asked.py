@@ -38,7 +38,7 @@ def scales(given: Sequence[float]) -> tuple[float, ...]:
     """Raises RequestError for what is no list of finite numbers."""
     try:
         made = np.asarray(given, np.float64)
-    except ValueError:
+    except (ValueError, TypeError):
         raise RequestError(f"scales are finite numbers in a list, not {given!r}") from None
     if made.ndim != 1 or not np.isfinite(made).all():
         raise RequestError(f"scales are finite numbers in a list, not {given!r}")

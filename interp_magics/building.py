@@ -18,6 +18,7 @@ from .program.cards import ModelCard
 from .program.handles import KEEP_SECONDS, Handle
 from .program.language import Chat, Edit, Ids, Message, Plain, Positions, Sampling, Text
 from .program.layers import LayerSpec, parse_layers
+from .program.numbers import integer, real
 from .program.positions import parse_positions
 from .program.sites import parse_site
 
@@ -106,15 +107,15 @@ def sampling(
     count: int, temperature: float, top_p: float, stop: str | Sequence[str], seed: int | None
 ) -> Sampling | None:
     """None when nothing is generated. A seed that is not given is drawn here, before anything is sent."""
-    if _integer("the number of new tokens", count) == 0:
+    if integer("the number of new tokens", count) == 0:
         return None
     if count < 0:
         raise RequestError(f"the number of new tokens must be 0 or more, not {count}")
-    if seed is not None and _integer("seed", seed) < 0:
+    if seed is not None and integer("seed", seed) < 0:
         raise RequestError(f"seed must be 0 or more, not {seed}")
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
     drawn = secrets.randbits(53) if seed is None else seed
-    return Sampling(int(count), _real("temperature", temperature), _real("top_p", top_p), stops, int(drawn))
+    return Sampling(int(count), real("temperature", temperature), real("top_p", top_p), stops, int(drawn))
 
 
 @dataclass(frozen=True)
@@ -158,24 +159,12 @@ def tracked(given: Track) -> tuple[str | int, ...]:
     if isinstance(given, str):
         return (given,)
     flat = np.asarray(given, dtype=object).ravel().tolist()
-    return tuple(one if isinstance(one, str) else _integer("track", one) for one in flat)
-
-
-def _integer(name: str, given: object) -> int:
-    if isinstance(given, bool) or not isinstance(given, int | np.integer):
-        raise RequestError(f"{name} is a whole number, not {given!r}")
-    return int(given)
-
-
-def _real(name: str, given: object) -> float:
-    if isinstance(given, bool) or not isinstance(given, int | float | np.integer | np.floating):
-        raise RequestError(f"{name} is a number, not {given!r}")
-    return float(given)
+    return tuple(one if isinstance(one, str) else integer("track", one) for one in flat)
 
 
 def seconds(keep: int) -> int:
     """For how long rows are kept. Raises RequestError outside what a pool may be asked."""
-    if not 0 <= _integer("keep", keep) <= KEEP_SECONDS:
+    if not 0 <= integer("keep", keep) <= KEEP_SECONDS:
         raise RequestError(f"keep= is a number of seconds between 0 and {KEEP_SECONDS}, not {keep}")
     return int(keep)
 
@@ -200,7 +189,7 @@ def lens(
     return LensRequest(
         texts=chosen.texts,
         kind=kind,
-        top_k=_integer("top_k", top_k),
+        top_k=integer("top_k", top_k),
         layers=layers(layers_, card),
         sites=sites(sites_),
         positions=parse_positions(positions_),

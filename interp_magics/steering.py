@@ -17,6 +17,7 @@ from .methods.steerability.request import Curve, SteerabilityRequest
 from .methods.vector.request import FIT_METHODS, READ_AT, ReadAt, VectorRequest
 from .program.language import At, Positions, Span
 from .program.layers import LayerSpec
+from .program.numbers import integer
 from .program.operations import UNITS, Stored
 from .program.positions import parse_positions
 from .program.sites import parse_site
@@ -60,7 +61,7 @@ class SteeringCalls(Asking):
             method=one_of("method", method, FIT_METHODS),
             paired=len(sides[0]) == len(sides[1]) if paired is None else bool(paired),
             name=name,
-            head=head,
+            head=None if head is None else integer("head", head),
         )
         return self._run(request, True, {}, **call)
 
@@ -143,22 +144,24 @@ class SteeringCalls(Asking):
     ) -> Any:
         """Several ways to move the same answers on one axis, what each does beside: a Comparison, or a Job with `wait=False`.
 
-        A way is a vector (added at all its layers and positions; `vector.at(5).edit(…)` says otherwise), edits, several of
+        A way is a vector (added at all its layers and positions; `vector.at(5).edit(…)` says otherwise, but not the last position
+        alone, where it would cost neutral texts nothing), edits, several of
         these at once, or a prompt, which is put before a text as it is and is a system message in a chat. Additions are
         measured at all `scales`, anything else as it is; {strength: way} measures each at its own strength.
 
         `items` as in `steerability`, or {group: items}: the first group is what the ways are made for, others are out of
         its distribution, or ought to stay as they are. `neutral` texts have nothing to do with either. Raises RequestError.
         """
-        groups = items if isinstance(items, Mapping) else {"items": items}
+        groups = list(items.items()) if isinstance(items, Mapping) else [("items", items)]
         made = [way(str(name), one, asked.scales(scales), self._builder(call)) for name, one in _named(ways).items()]
-        pairs = {str(name): asked.pairs(some) for name, some in groups.items()}
+        pairs = [(str(name), asked.pairs(some)) for name, some in groups]
         request = ComparisonRequest(
             texts=(
-                *building.each(chain.from_iterable(chain.from_iterable(pairs.values()))),
+                *building.each(chain.from_iterable(pair for _, some in pairs for pair in some)),
                 *building.texts(neutral).texts,
             ),
-            groups=tuple(Group(name, len(some)) for name, some in pairs.items()),
+            items=sum(len(some) for _, some in pairs),
+            groups=tuple(Group(name, len(some)) for name, some in pairs),
             ways=tuple(one for one, _ in made),
         )
         objects = {digest: data for _, found in made for digest, data in found.items()}

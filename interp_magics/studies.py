@@ -97,6 +97,7 @@ class StudyCalls(SteeringCalls):
         train: float = 0.4,
         validation: float = 0.1,
         seed: int = 0,
+        head: int | None = None,
         **call: Any,
     ) -> SteeringStudy:
         """The whole protocol on one file: fit on a training part, choose the layer whose mean slope is steepest on a
@@ -107,7 +108,7 @@ class StudyCalls(SteeringCalls):
         parts = questions.split(train, validation, seed)
         pairs = parts.train.pairs()
         vector = self.steering_vector(
-            [one for one, _ in pairs], [other for _, other in pairs], layers, site, position, method, **call
+            [one for one, _ in pairs], [other for _, other in pairs], layers, site, position, method, head=head, **call
         )
         chosen = self.steerability(vector, parts.validation, scales, **call)
         layer = chosen.best

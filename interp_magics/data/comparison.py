@@ -1,6 +1,6 @@
 """Several ways to move the same answers: how far each gets for the same side effect, on which items, and at what price."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -91,16 +91,18 @@ class Comparison(Viewed):
     @property
     def budget(self) -> float:
         """The KL at which ways are compared when none is named: the least that lets all of those that are not gradual act,
-        or, when all are, the largest that all of them reach; at strengths above 0."""
+        or, when all are, the largest that all of them reach who change neutral texts at all; at strengths above 0."""
         reached = [(way.gradual, self.kl[self._points(way)][np.array(way.strengths) > 0]) for way in self.meta.ways]
         needed = [kl.min() for gradual, kl in reached if not gradual and kl.size]
-        return float(max(needed) if needed else min(kl.max() if kl.size else 0.0 for _, kl in reached))
+        most = [kl.max() for _, kl in reached if kl.size and kl.max() > 0]
+        return float(max(needed) if needed else min(most, default=0.0))
 
     def slopes(self, way: str) -> Floats:
         """Change of m for a strength of 1, by the least-squares line through all strengths and 0 [items]."""
         strengths, values = self._curve(self._way(way))
-        centred = strengths - strengths.mean()
-        return np.asarray(centred @ values / (centred @ centred))
+        largest = np.abs(strengths).max()
+        centred = (strengths - strengths.mean()) / largest
+        return np.asarray(centred @ values / (centred @ centred) / largest)
 
     def reached(self, way: str, budget: float | None = None) -> Reached:
         """The most that a way moves the items of the first group, by mean m, with a strength of 0 or more and a KL of at
@@ -242,3 +244,9 @@ def decode(tensors: dict[str, files.Array], meta: Any) -> Comparison:
     """What `encode` made."""
     plain = msgspec.convert({k: v for k, v in meta.items() if k != "kind"}, ComparisonMeta)
     return Comparison(plain, *(tensors[name] for name in _ARRAYS))
+
+
+def merge(parts: Sequence[Comparison]) -> Comparison:
+    """One comparison from those of consecutive texts."""
+    joined = (np.concatenate([getattr(part, name) for part in parts], axis=-1) for name in _ARRAYS)
+    return Comparison(parts[0].meta, *joined)

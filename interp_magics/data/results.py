@@ -48,6 +48,8 @@ def join(parts: Sequence[Any]) -> Any:
         return steerability.merge(parts)
     if isinstance(parts[0], side_effects.SideEffects):
         return side_effects.merge(parts)
+    if isinstance(parts[0], comparison.Comparison):
+        return comparison.merge(parts)
     return type(parts[0])(one for part in parts for one in part)
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..errors import RequestError, nearest, one_of
 from ..program.language import Edit, Positions
+from ..program.numbers import integer
 from ..program.operations import UNITS, AblateSubspace, Clamp, Op, Stored, Unit, When
 from ..program.positions import parse_positions
 from ..program.sites import parse_site
@@ -53,6 +54,8 @@ class SteeringVector(Viewed):
         object.__setattr__(self, "directions", exact)
         object.__setattr__(self, "shuffled", control)
         object.__setattr__(self, "site", parse_site(self.site)[0])
+        if self.head is not None:
+            object.__setattr__(self, "head", integer("head", self.head))
         if (self.site == "head_out") != (self.head is not None):
             raise RequestError("at 'head_out' a vector is that of one head (head=3), and at no other site")
 
@@ -110,6 +113,11 @@ class SteeringVector(Viewed):
     def forced(self) -> "SteeringVector":
         """The same vector without the checkpoint that it was made from, so that another takes it."""
         return replace(self, made_from={**self.made_from, "checkpoint": "", "forced_from": self.checkpoint})
+
+    @property
+    def read(self) -> frozenset[str]:
+        """The digests of the texts that it was fitted to, if it was fitted here."""
+        return frozenset(self.made_from.get("read", ()))
 
     @property
     def _index(self) -> tuple[int, ...] | None:
@@ -270,7 +278,8 @@ def _combined(one: SteeringVector, other: SteeringVector, factor: float, sign: s
     _check_alike(one, other)
     summed = {layer: value + np.float32(factor) * other.directions[layer] for layer, value in one.directions.items()}
     name = f"{one.name or 'unnamed'}{sign}{other.name or 'unnamed'}"
-    made_from = {"checkpoint": one.checkpoint or other.checkpoint, "computed": name}
+    made_from: dict[str, Any] = {"checkpoint": one.checkpoint or other.checkpoint, "computed": name}
+    made_from["read"] = sorted(one.read | other.read)
     return SteeringVector(summed, one.site, name, made_from, head=one.head)
 
 

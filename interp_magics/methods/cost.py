@@ -36,6 +36,15 @@ def pass_flops(card: ModelCard, tokens: int, sampling: Sampling | None) -> float
     return max(trunk, 0.0) + attention + 2.0 * card.vocabulary * card.d_model * sampled
 
 
+def passes_flops(card: ModelCard, counts: Sequence[int], added: Sequence[int]) -> float:
+    """The sum of `pass_flops` over texts of `counts` tokens, each with every one of `added` more; a pass is a polynomial of
+    the second degree in its tokens."""
+    square = pass_flops(card, 2, None) / 2 - pass_flops(card, 1, None)
+    linear = pass_flops(card, 1, None) - square
+    (n, total, squares), (m, more, more_squares) = ((len(v), sum(v), sum(x * x for x in v)) for v in (counts, added))
+    return linear * (m * total + n * more) + square * (m * squares + 2 * total * more + n * more_squares)
+
+
 def positions_count(positions: Positions, prompt: int, tokens: int) -> int:
     """How many positions a choice has at most."""
     if isinstance(positions, All):

@@ -1,6 +1,7 @@
 """One large request as several small ones, which groups of workers run side by side and shorter jobs run between."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from ..program.cards import ModelCard
 from ..program.language import replace
@@ -8,6 +9,7 @@ from ..program.operations import Copy
 from ..program.texts import guessed_tokens
 from . import plans
 from .capture.request import CaptureRequest
+from .comparison.request import ComparisonRequest
 from .generate.request import GenerateRequest
 from .lens.request import LensRequest
 from .requests import Request
@@ -17,7 +19,7 @@ from .steerability.request import SteerabilityRequest
 #: A job has no more slices than this.
 MOST = 512
 
-Sliced = LensRequest | CaptureRequest | GenerateRequest | SteerabilityRequest | SideEffectsRequest
+Sliced = LensRequest | CaptureRequest | GenerateRequest | SteerabilityRequest | SideEffectsRequest | ComparisonRequest
 
 
 def split(request: Request, card: ModelCard, most: float, result_bytes: int) -> tuple[Request, ...]:
@@ -30,20 +32,29 @@ def split(request: Request, card: ModelCard, most: float, result_bytes: int) -> 
         return (request,)
     if any(isinstance(edit.op, Copy) for edit in getattr(request, "steer", ())):
         return (request,)
-    each = 2 if isinstance(request, SteerabilityRequest) else 1
-    costs = []
-    for start in range(0, len(request.texts), each):
-        one = _slice(request, start, start + each)
+    units, costs = _units(request), []
+    for start, stop in pairwise(units):
+        one = _slice(request, start, stop)
         costs.append(plans.cost(one, card, [guessed_tokens(text) for text in plans.texts(one)]))
     seconds = [cost.seconds(card) for cost in costs]
     bounds = list(_bounds(seconds, max(most, 2 * sum(seconds) / MOST)))
     if len(bounds) == 1 or sum(cost.result_bytes for cost in costs) > result_bytes:
         return (request,)
-    return tuple(_slice(request, each * start, each * stop) for start, stop in bounds)
+    return tuple(_slice(request, units[start], units[stop]) for start, stop in bounds)
+
+
+def _units(request: Sliced) -> list[int]:
+    """Where the texts of a request may be parted, both ends included: never between the two of a pair."""
+    paired = len(request.texts) if isinstance(request, SteerabilityRequest) else 0
+    paired = 2 * request.items if isinstance(request, ComparisonRequest) else paired
+    return [*range(0, paired, 2), *range(paired, len(request.texts) + 1)]
 
 
 def _slice(request: Sliced, start: int, stop: int) -> Request:
     made: Request = replace(request, texts=request.texts[start:stop], first=start)
+    if isinstance(made, ComparisonRequest):
+        paired = 2 * made.items
+        made = replace(made, items=(min(stop, paired) - min(start, paired)) // 2)
     return made
 
 

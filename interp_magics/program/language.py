@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from ..errors import RequestError
+from .numbers import finite
 from .operations import Ablate as Ablate
 from .operations import AblateSubspace as AblateSubspace
 from .operations import Add as Add
@@ -26,7 +27,6 @@ from .operations import Stored as Stored
 from .operations import Vector as Vector
 from .operations import When as When
 from .operations import Zero as Zero
-from .operations import finite
 
 
 class Plain(Struct, frozen=True, tag="text", forbid_unknown_fields=True):

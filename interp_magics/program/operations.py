@@ -1,17 +1,11 @@
 """What an edit does to the value it meets, with which vector, and when."""
 
-import math
 from typing import Literal, get_args
 
 from msgspec import Struct
 
 from ..errors import RequestError
-
-
-def finite(name: str, value: float) -> None:
-    """Raises RequestError for infinity and NaN."""
-    if not math.isfinite(value):
-        raise RequestError(f"{name} must be a finite number, not {value}")
+from .numbers import finite
 
 
 class Stored(Struct, frozen=True, tag="stored", forbid_unknown_fields=True):

@@ -7,6 +7,9 @@ from interp_magics.data.comparison import Comparison, ComparisonMeta, WayMeta, d
 from interp_magics.data.files import decode as read
 from interp_magics.data.provenance import Provenance
 from interp_magics.errors import RequestError
+from interp_magics.methods.cost import pass_flops, passes_flops
+from interp_magics.program.language import replace
+from tests.unit import test_book
 
 STRENGTHS = (-2.0, -1.0, 1.0, 2.0)
 SLOPES = np.array([1.0, 3.0, -0.5, -0.5, -0.5])
@@ -99,3 +102,15 @@ def test_it_is_read_as_it_was_written_and_names_what_it_has():
     ):
         with pytest.raises(RequestError, match=why):
             call()
+
+
+def test_the_smallest_strengths_have_a_slope():
+    tiny = comparison(vector=((-1e-200, 1e-200), True, 1e200, 0.1))
+    assert tiny.slopes("vector") == pytest.approx(1e200 * SLOPES, rel=1e-3)
+
+
+def test_passes_are_counted_as_one_by_one():
+    card = replace(test_book.card(), parameters=5000, layers=3, heads=2, d_head=8, d_model=16, vocabulary=100)
+    counts, added = [3, 17, 40], [0, 5, 5, 11]
+    each = sum(pass_flops(card, n + more, None) for n in counts for more in added)
+    assert passes_flops(card, counts, added) == pytest.approx(each)

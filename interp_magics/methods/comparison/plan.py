@@ -5,89 +5,125 @@ from dataclasses import dataclass
 
 from ...errors import RequestError
 from ...program.cards import ModelCard
-from ...program.language import At, Edit, Generated, Ids, Last, Plain, Program, Row, Stage, Surprisal, Tap, replace
+from ...program.language import (
+    After,
+    All,
+    At,
+    Edit,
+    First,
+    Ids,
+    Last,
+    Plain,
+    Program,
+    Prompt,
+    Row,
+    Stage,
+    Surprisal,
+    Tap,
+    replace,
+)
+from ...program.operations import Copy
 from ...program.supports import check
 from ...program.texts import guessed_tokens
-from ..cost import Cost, pass_flops
+from ..cost import Cost, passes_flops
 from .request import ComparisonRequest, Point
 
 #: Rows of one program that reads answers, and of one that is decoded at every position.
 ITEM_ROWS, NEUTRAL_ROWS = 64, 16
+#: Points of all ways together.
+MOST_POINTS = 1024
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Points (by place, None for a plain row) whose texts all begin with `before`: they share a program."""
+    """Points (with their places, None for a plain row) whose texts all begin with `before`: they share a program."""
 
     before: str
     places: tuple[int | None, ...]
+    points: tuple[Point | None, ...]
+
+    def edits(self) -> tuple[Edit, ...]:
+        """Those of all rows."""
+        placed = ((row, point) for row, point in enumerate(self.points) if point is not None)
+        return tuple(replace(edit, rows=(row,)) for row, point in placed for edit in point.edits)
+
+
+_Entry = tuple[int | None, Point | None]
+_PLAIN: _Entry = (None, None)
 
 
 def item_rows(request: ComparisonRequest) -> list[Rows]:
     """How the points of an item are shared out; the first row of all is plain."""
     made = []
-    for before, places in _alike(request).items():
-        asked: list[int | None] = [None, *places] if not before else [*places]
-        made += [Rows(before, tuple(asked[i : i + ITEM_ROWS])) for i in range(0, len(asked), ITEM_ROWS)]
+    for before, points in _alike(request).items():
+        asked = [*points] if before else [_PLAIN, *points]
+        made += [_rows(before, asked[i : i + ITEM_ROWS]) for i in range(0, len(asked), ITEM_ROWS)]
     return made
 
 
 def neutral_rows(request: ComparisonRequest) -> list[Rows]:
     """How the points of a neutral text are shared out; the first row of each program is plain."""
     made = []
-    for before, places in _alike(request).items():
-        some = range(0, len(places), NEUTRAL_ROWS - 1)
-        made += [Rows(before, (None, *places[i : i + NEUTRAL_ROWS - 1])) for i in some]
+    for before, points in _alike(request).items():
+        some = range(0, len(points), NEUTRAL_ROWS - 1)
+        made += [_rows(before, [_PLAIN, *points[i : i + NEUTRAL_ROWS - 1]]) for i in some]
     return made
 
 
-def _alike(request: ComparisonRequest) -> dict[str, list[int]]:
-    alike: dict[str, list[int]] = {"": []}
-    for place, point in enumerate(request.points):
-        alike.setdefault(point.before, []).append(place)
+def _alike(request: ComparisonRequest) -> dict[str, list[_Entry]]:
+    alike: dict[str, list[_Entry]] = {"": []}
+    for place, point in enumerate(point for way in request.ways for point in way.points):
+        alike.setdefault(point.before, []).append((place, point))
     return alike
 
 
-def item_program(request: ComparisonRequest, rows: Rows, before: tuple[int, ...], answers: tuple[int, int]) -> Program:
+def _rows(before: str, entries: Sequence[_Entry]) -> Rows:
+    return Rows(before, tuple(place for place, _ in entries), tuple(point for _, point in entries))
+
+
+def item_program(rows: Rows, before: tuple[int, ...], answers: tuple[int, int]) -> Program:
     """Rows of an item, which is `before` and would go on with one of the `answers`."""
     tap = Tap("logits", positions=Last(), index=answers)
-    return Program((Row(Ids(before)),) * len(rows.places), (Stage((tap,), _edits(request, rows)),))
+    return Program((Row(Ids(before)),) * len(rows.places), (Stage((tap,), rows.edits()),))
 
 
-def neutral_program(
-    request: ComparisonRequest, rows: Rows, plain: tuple[int, ...], begun: tuple[int, ...], shared: int
-) -> Program:
+def neutral_program(rows: Rows, plain: tuple[int, ...], begun: tuple[int, ...], shared: int) -> Program:
     """Rows of a neutral text: its own ids, then those after what is put before it; they are read at the last `shared`."""
     tap = Tap("ln_final", positions=At(tuple(range(-shared, 0))), reduce=Surprisal(against=0))
     texts = (Row(Ids(plain)), *(Row(Ids(begun)) for _ in rows.places[1:]))
-    return Program(texts, (Stage((tap,), _edits(request, rows)),))
-
-
-def _edits(request: ComparisonRequest, rows: Rows) -> tuple[Edit, ...]:
-    points = request.points
-    placed = ((row, points[place]) for row, place in enumerate(rows.places) if place is not None)
-    return tuple(replace(edit, rows=(row,)) for row, point in placed for edit in point.edits)
+    return Program(texts, (Stage((tap,), rows.edits()),))
 
 
 def validate(request: ComparisonRequest, card: ModelCard) -> None:
     """Raise RequestError for whatever the card and the counts can tell is wrong."""
     if not request.groups or any(group.items < 1 for group in request.groups):
         raise RequestError("a comparison needs items: one group of them at least, and no empty one")
-    if len(request.texts) <= 2 * request.items:
-        raise RequestError("a comparison needs neutral texts, one at least, to see what else each way does")
+    if not 0 <= request.items <= sum(group.items for group in request.groups) or len(request.texts) < 2 * request.items:
+        raise RequestError("the items of a comparison are pairs of texts, as many as its groups say")
     for what, names in (("ways", request.ways), ("groups", request.groups)):
         if not names or len({one.name for one in names}) < len(names):
             raise RequestError(f"the {what} of a comparison have different names, and there is one at least")
+    count = sum(len(way.points) for way in request.ways)
+    if count > MOST_POINTS:
+        raise RequestError(
+            f"{count} points of all ways together are more than {MOST_POINTS}; take fewer strengths or ways"
+        )
     for way in request.ways:
         strengths = [point.strength for point in way.points]
         if not strengths or 0 in strengths or len(set(strengths)) < len(strengths):
             raise RequestError(f"{way.name!r} needs strengths that differ from each other and from 0")
         for point in way.points:
             _check_point(way.name, point)
+    if any(point.before for way in request.ways for point in way.points):
+        for number, text in enumerate(request.texts, request.first):
+            if isinstance(text, Ids):
+                raise RequestError(
+                    f"text {number} is given as token ids, and a prompt is put before texts and chats only"
+                )
     for rows in item_rows(request):
-        check(item_program(request, rows, (0,), (0, min(1, card.vocabulary - 1))), card)
+        check(item_program(rows, (0,), (0, min(1, card.vocabulary - 1))), card)
     for rows in neutral_rows(request):
-        check(neutral_program(request, rows, (0, 0), (0, 0), 2), card)
+        check(neutral_program(rows, (0, 0), (0, 0), 2), card)
 
 
 def _check_point(name: str, point: Point) -> None:
@@ -96,19 +132,24 @@ def _check_point(name: str, point: Point) -> None:
     for edit in point.edits:
         if edit.rows is not None:
             raise RequestError(f"{name!r}: an edit of a comparison says no rows; it is for every text")
-        if isinstance(edit.positions, Generated):
-            raise RequestError(f"{name!r}: positions 'generated' are never written here, nothing is generated")
+        if isinstance(edit.op, Copy):
+            raise RequestError(f"{name!r}: an edit of a comparison copies no other row")
+        if not isinstance(edit.positions, All | Prompt | First | After):
+            raise RequestError(
+                f"{name!r}: positions are 'all', 'prompt', 'first' or after a token, so that an edit does to neutral texts "
+                "what it does to items; at the last one alone, or at places, it would seem to cost nothing"
+            )
 
 
 def cost(request: ComparisonRequest, card: ModelCard, tokens: Sequence[int]) -> Cost:
     """A pass for every point of every item; for every point of a neutral text that and the products with the head."""
     items, neutral = tokens[: 2 * request.items : 2], tokens[2 * request.items :]
-    points = request.points
-    added = [guessed_tokens(Plain(point.before)) if point.before else 0 for point in points]
-    passes = [pass_flops(card, count + more, None) for count in (*items, *neutral) for more in (0, *added)]
-    decoded = 4.0 * card.vocabulary * card.d_model * sum(neutral) * (len(points) + 1)
-    longest = max(tokens, default=0) + max(added, default=0)
+    points = [point for way in request.ways for point in way.points]
+    added = [0, *(guessed_tokens(Plain(point.before)) if point.before else 0 for point in points)]
+    counts = (*items, *neutral)
+    read = len(added) * sum(counts) + len(counts) * sum(added)
+    decoded = 4.0 * card.vocabulary * card.d_model * sum(neutral) * len(added)
     cached = 2 * card.layers * card.kv_heads * card.d_head * (4 if card.dtype == "float32" else 2)
-    held = min(len(points) + 1, ITEM_ROWS) * longest * cached
-    result = len(points) * (4 * len(items) + 16 * len(neutral))
-    return Cost(sum(passes) + decoded, result, held, (len(points) + 1) * sum(tokens))
+    held = min(len(added), ITEM_ROWS) * (max(counts, default=0) + max(added)) * cached
+    result = 4 * len(items) + 12 * len(neutral) + len(points) * (8 * len(items) + 16 * len(neutral))
+    return Cost(passes_flops(card, counts, added) + decoded, result, held, read)

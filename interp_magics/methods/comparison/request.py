@@ -34,17 +34,15 @@ class Group(Struct, frozen=True, forbid_unknown_fields=True):
 class ComparisonRequest(Struct, frozen=True, tag="comparison", forbid_unknown_fields=True):
     """The answers of all items at every point of every way, and what each point does to neutral texts.
 
-    `texts` are first the pairs of the groups' items in order, favoured answer first, then the neutral texts.
+    `texts` are first the pairs of `items` items, the favoured answer first, then neutral texts. A slice of a call has some of
+    its texts, the number of whose first is `first`, and all of its groups.
     """
 
     texts: tuple[Text, ...]
+    items: int
     groups: tuple[Group, ...]
     ways: tuple[Way, ...]
-
-    @property
-    def items(self) -> int:
-        """How many items there are in all groups."""
-        return sum(group.items for group in self.groups)
+    first: int = 0
 
     @property
     def pairs(self) -> tuple[tuple[Text, Text], ...]:
@@ -56,8 +54,3 @@ class ComparisonRequest(Struct, frozen=True, tag="comparison", forbid_unknown_fi
     def neutral(self) -> tuple[Text, ...]:
         """The texts that have nothing to do with the items."""
         return self.texts[2 * self.items :]
-
-    @property
-    def points(self) -> tuple[Point, ...]:
-        """The points of all ways, one way after another."""
-        return tuple(point for way in self.ways for point in way.points)

@@ -9,6 +9,7 @@ from ...data.files import Array
 from ...engine.protocol import Engine, Outcome
 from ...errors import RequestError
 from ...program.language import Program, Text
+from ...program.supports import over_context
 from ...program.texts import after
 from ..finish import numbers, provenance
 from ..labels import Label, find_label
@@ -23,30 +24,48 @@ def programs(request: ComparisonRequest, engine: Engine) -> tuple[Program, ...]:
 
 def _item_programs(request: ComparisonRequest, engine: Engine) -> Iterator[Program]:
     rows = plan.item_rows(request)
-    for number, pair in enumerate(request.pairs):
+    for number, pair in enumerate(request.pairs, request.first // 2):
+        labels = {before: _label(engine, pair, before, f"item {number}") for before in _starts(rows)}
         for some in rows:
-            label = _label(engine, pair, some.before, number)
-            yield plan.item_program(request, some, label.before, (label.positive, label.negative))
+            label = labels[some.before]
+            yield plan.item_program(some, label.before, (label.positive, label.negative))
 
 
-def _label(engine: Engine, pair: tuple[Text, Text], before: str, number: int) -> Label:
+def _label(engine: Engine, pair: tuple[Text, Text], before: str, what: str) -> Label:
     favoured, other = (after(before, text) for text in pair)
-    return find_label(engine.tokens, favoured, other, f"item {number}")
+    label = find_label(engine.tokens, favoured, other, what)
+    _check_length(len(label.before), before, what, engine)
+    return label
 
 
 def _neutral_programs(request: ComparisonRequest, engine: Engine) -> Iterator[Program]:
     rows = plan.neutral_rows(request)
-    for number, text in enumerate(request.neutral):
-        starts = {"", *(some.before for some in rows)}
-        begun = {before: engine.tokens.encode(after(before, text)).ids for before in starts}
+    for number, text in enumerate(request.neutral, max(0, request.first - 2 * _all_items(request))):
+        what = f"neutral text {number}"
+        begun = {before: engine.tokens.encode(after(before, text)).ids for before in _starts(rows)}
+        for before, ids in begun.items():
+            _check_length(len(ids), before, what, engine)
         shared = min(_shared_end(begun[""], ids) for ids in begun.values())
         if shared < 2:
             raise RequestError(
-                f"neutral text {number} has no two tokens that stay the same after what a way puts before it; give a longer "
-                "one"
+                f"{what} has no two tokens that stay the same after what a way puts before it; give a longer one"
             )
         for some in rows:
-            yield plan.neutral_program(request, some, begun[""], begun[some.before], shared)
+            yield plan.neutral_program(some, begun[""], begun[some.before], shared)
+
+
+def _starts(rows: Sequence[plan.Rows]) -> set[str]:
+    return {"", *(some.before for some in rows)}
+
+
+def _all_items(request: ComparisonRequest) -> int:
+    return sum(group.items for group in request.groups)
+
+
+def _check_length(count: int, before: str, what: str, engine: Engine) -> None:
+    if count > engine.card.context:
+        after_ = f" after {before[:40]!r}" if before else ""
+        raise RequestError(f"{what}{after_}: {over_context(count, engine.card)}")
 
 
 def _shared_end(one: Sequence[int], other: Sequence[int]) -> int:
@@ -73,8 +92,12 @@ def result(request: ComparisonRequest, outcomes: Sequence[Outcome], engine: Engi
     return encode(Comparison(meta, **_answers(request, items), **_side_effects(request, neutral)))
 
 
+def _points(request: ComparisonRequest) -> int:
+    return sum(len(way.points) for way in request.ways)
+
+
 def _answers(request: ComparisonRequest, items: Sequence[Sequence[Outcome]]) -> dict[str, Array]:
-    values = np.empty((len(request.points), len(items)), np.float32)
+    values = np.empty((_points(request), len(items)), np.float32)
     plain, added = np.empty(len(items), np.float32), np.empty(values.shape, np.int32)
     for item, outcomes in enumerate(items):
         alone = len(outcomes[0].rows[0].token_ids)
@@ -89,7 +112,7 @@ def _answers(request: ComparisonRequest, items: Sequence[Sequence[Outcome]]) -> 
 
 
 def _side_effects(request: ComparisonRequest, texts: Sequence[Sequence[Outcome]]) -> dict[str, Array]:
-    shape = (len(request.points), len(texts))
+    shape = (_points(request), len(texts))
     surprisal, divergence = np.zeros(shape), np.zeros(shape)
     plain, tokens = np.zeros(len(texts)), np.zeros(len(texts), np.int32)
     for text, outcomes in enumerate(texts):

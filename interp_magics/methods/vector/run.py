@@ -1,6 +1,7 @@
 """A request for a steering vector on a worker."""
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 import msgspec
 import numpy as np
@@ -56,6 +57,7 @@ def result(request: VectorRequest, outcomes: Sequence[Outcome], engine: Engine) 
         "checkpoint": engine.card.digest,
         "model": engine.card.name,
         "diagnostics": table,
+        "read": sorted({sha256(msgspec.json.encode(text)).hexdigest()[:16] for text in request.texts}),
         "provenance": msgspec.to_builtins(provenance(request, engine)),
     }
     return SteeringVector(directions, request.site, request.name, made_from, controls, request.head).data
