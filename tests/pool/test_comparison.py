@@ -131,6 +131,8 @@ def test_many_texts_are_compared_in_slices_and_are_what_they_are_at_once(demo, v
     for place, part in ((slice(0, 4), parts[0]), (slice(4, 9), parts[1])):
         assert many.divergence[:, place] == pytest.approx(part.divergence, abs=2e-3)
         assert np.array_equal(many.tokens[place], part.tokens)
+    with pytest.raises(im.RequestError, match="neutral text 9 has no two tokens"):
+        demo.compare_steering(ways, items, [*neutral, "x"], scales=SCALES)
     assert many.plain.shape == (160,) and dict(many.meta.groups) == {"mood": 120, "register": 40}
 
 

@@ -47,6 +47,8 @@ def test_a_study_from_a_file_chooses_its_layer_on_what_it_does_not_report(demo, 
     questions = im.read_questions(tmp_path / "mood.jsonl", template="{question}")
     study = demo.steer_eval(questions, position="mean", validation=0.2)
     assert study.layer == study.validation.best and study.test.layers == (study.layer,)
+    of_a_head = demo.steer_eval(questions, layers=[5], site="head_out", position="mean", validation=0.2, head=3)
+    assert of_a_head.vector.head == 3 and of_a_head.test.slope[0] > 0.05
     assert study.test.slope[0] > 0.1 and study.test.ci[0, 0] > 0
     assert len(study.test.meta.prompts) + len(study.validation.meta.prompts) < len(questions)
 
@@ -176,6 +178,8 @@ def test_a_vector_of_a_head_is_what_it_writes_into_the_stream(demo):
     one, other = (demo.side_effects(each, ["Hello there."], scales=[2.0]) for each in (vector, image))
     assert one.divergence == pytest.approx(other.divergence, rel=1e-2)
     again = im.SteeringVector(vector.directions, "head_out", "mood", vector.made_from, vector.shuffled, head)
+    same = im.SteeringVector({layer: np.ones(width)}, "head_out", head=np.int64(head))
+    assert same.digest == im.SteeringVector({layer: np.ones(width)}, "head_out", head=head).digest
     assert again.digest == vector.digest and "head_out of head 3" in repr(vector * 2.0 + vector.random())
 
 
@@ -184,6 +188,7 @@ def test_a_vector_of_a_head_is_what_it_writes_into_the_stream(demo):
     [
         ({"site": "head_out"}, "of one head"),
         ({"site": "resid_post", "head": 1}, "of one head"),
+        ({"site": "head_out", "head": "1"}, "head is a whole number"),
         ({"site": "head_out", "head": 99}, "index 99 of 'head_out' does not exist"),
         ({"site": "mlp_act"}, "fitted where one can be written: attn_out"),
     ],

@@ -16,6 +16,11 @@ export function wayColour(place: number, theme: Theme): string {
   return colours[(place + 1) % colours.length];
 }
 
+/** Ways beyond the number of colours are told apart by their dashes. */
+export function wayDash(place: number): string {
+  return ["", "7 3", "2 3", "9 3 2 3"][Math.floor(place / lineColours(false).length) % 4];
+}
+
 /** `chosen` is the way that stands out, "" for none. All groups share their axes, so that they can be compared. */
 export function chart(header: Header, group: number, chosen: string, theme: Theme, width: number): SVGSVGElement {
   const frame: Frame = { left: 44, right: width - 10, top: 24, bottom: HEIGHT - 38 };
@@ -32,7 +37,7 @@ export function chart(header: Header, group: number, chosen: string, theme: Them
   picture.append(...below(most, x, frame, theme), ...limit(header.budget, x, frame, theme));
   header.ways.forEach((way, place) => {
     const faint = chosen !== "" && chosen !== way.name;
-    picture.append(drawn(way, group, { x, y }, wayColour(place, theme), faint ? 0.18 : 1, header.groups.length));
+    picture.append(drawn(way, group, { x, y }, { stroke: wayColour(place, theme), "stroke-dasharray": wayDash(place) }, faint ? 0.18 : 1, header.groups.length));
   });
   return picture;
 }
@@ -42,7 +47,13 @@ interface Axes {
   readonly y: Scale;
 }
 
-function drawn(way: Way, group: number, { x, y }: Axes, colour: string, opacity: number, groups: number): SVGElement {
+interface Stroke {
+  readonly stroke: string;
+  readonly "stroke-dasharray": string;
+}
+
+function drawn(way: Way, group: number, { x, y }: Axes, stroke: Stroke, opacity: number, groups: number): SVGElement {
+  const colour = stroke.stroke;
   const made = svg("g", { opacity, class: "iw-way" });
   if (way.gradual) {
     const path = line<Point>().x((point) => x(point.kl)).y((point) => y(point.effects[group]));
@@ -52,7 +63,7 @@ function drawn(way: Way, group: number, { x, y }: Axes, colour: string, opacity:
       { part: whole.filter((point) => point.strength >= 0), "stroke-width": 2.2, "stroke-opacity": 1 },
     ];
     for (const { part, ...how } of drawnAs) {
-      if (part.length > 1) made.append(svg("path", { d: path(part) ?? "", fill: "none", stroke: colour, ...how }));
+      if (part.length > 1) made.append(svg("path", { d: path(part) ?? "", fill: "none", ...stroke, ...how }));
     }
   }
   for (const point of way.points) {

@@ -43,6 +43,16 @@ describe("the comparison view", () => {
     expect(el.querySelectorAll("img, b")).toHaveLength(0);
   });
 
+  it("tells more ways apart than it has colours", () => {
+    const [way] = header().ways;
+    const ways = Array.from({ length: 12 }, (_, i) => ({ ...way, name: `way ${i}` }));
+    model.set("header", { ...header(), ways });
+    const strokes = [...el.querySelectorAll(".iw-frontier:first-child .iw-way path:last-of-type")].map(
+      (path) => `${path.getAttribute("stroke")} ${path.getAttribute("stroke-dasharray")}`,
+    );
+    expect(new Set(strokes).size).toBe(12);
+  });
+
   it("goes through nothing at a strength of 0", () => {
     expect(curve(header().ways[0], 2).map((point) => [point.strength, point.kl])).toEqual([[-1, 0.1], [0, 0], [1, 0.1], [2, 0.4]]);
   });
@@ -65,11 +75,15 @@ describe("the comparison view", () => {
     expect(model.traits.way).toBe("");
     model.set("way", "vector");
     expect(opacity()).toEqual(["1", "0.18"]);
+    model.set("way", "no such way");
+    expect(opacity()).toEqual(["1", "1"]);
   });
 
   it("says so when there is nothing, and leaves nothing behind", () => {
     model.set("header", { ...header(), ways: [] });
     expect(el.textContent).toContain("nothing to show");
+    model.set("header", header());
+    expect(el.querySelectorAll(".iw-frontier")).toHaveLength(2);
     cleanup();
     expect(el.childElementCount).toBe(0);
     expect([...model.handlers.values()].every((handlers) => handlers.size === 0)).toBe(true);

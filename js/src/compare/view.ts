@@ -5,7 +5,7 @@ import { exportButtons } from "../lib/exports";
 import type { Model } from "../lib/model";
 import { empty } from "../lib/states";
 import { type Theme, themeOf, watchTheme } from "../lib/theme";
-import { chart, wayColour } from "./chart";
+import { chart, wayColour, wayDash } from "./chart";
 import { curve, type Header, type Way } from "./data";
 
 export interface CompareTraits {
@@ -37,7 +37,6 @@ export class CompareView {
       model.on(`change:${trait}`, handle);
       this.#listeners.add(() => model.off(`change:${trait}`, handle));
     }
-    root.replaceChildren(this.#bar, this.#charts, this.#table);
     if (root.isConnected) this.#render();
   }
 
@@ -52,12 +51,15 @@ export class CompareView {
       this.root.replaceChildren(empty("There is nothing to show: no way was compared."));
       return;
     }
+    if (this.#table.parentElement !== this.root) this.root.replaceChildren(this.#bar, this.#charts, this.#table);
     const theme = themeOf(this.root);
     const width = Math.max(LEAST, this.root.clientWidth || 860);
     const columns = Math.max(1, Math.min(header.groups.length, Math.floor((width + GAP) / (LEAST + GAP))));
     const each = Math.floor((width - GAP * (columns - 1)) / columns);
     const focused = this.#focused();
-    this.#charts.replaceChildren(...header.groups.map((_, group) => chart(header, group, this.model.get("way"), theme, each)));
+    const named = this.model.get("way");
+    const chosen = header.ways.some((way) => way.name === named) ? named : "";
+    this.#charts.replaceChildren(...header.groups.map((_, group) => chart(header, group, chosen, theme, each)));
     this.#bar.replaceChildren(
       element("div", { class: "iw-title", title: header.title }, header.model),
       element("div", { class: "iw-hint" }, `${header.title}. Thin: negative strengths. Rings and table: within a KL of ${Number(header.budget.toPrecision(3))}.`),
@@ -75,15 +77,16 @@ export class CompareView {
   #reached(header: Header, theme: Theme): HTMLElement {
     const heads = ["way", "strength", "perplexity", ...header.groups.flatMap((group) => [group.name, "kept"]), "texts read", "tokens added"];
     const head = element("tr", {}, ...heads.map((text) => element("th", { scope: "col" }, text)));
-    const body = header.ways.map((way, place) => this.#row(way, wayColour(place, theme)));
+    const body = header.ways.map((way, place) => this.#row(way, wayColour(place, theme), wayDash(place)));
     return element("table", {}, element("thead", {}, head), element("tbody", {}, ...body));
   }
 
-  #row(way: Way, colour: string): HTMLElement {
+  #row(way: Way, colour: string, dash: string): HTMLElement {
     const chosen = this.model.get("way") === way.name;
     const button = element("button", { type: "button", "aria-pressed": String(chosen), title: "Let this way stand out" }, way.name);
     button.style.setProperty("--iw-way", colour);
     if (!way.gradual) button.classList.add("iw-single");
+    else if (dash) button.classList.add("iw-dashed");
     button.addEventListener("click", () => {
       this.model.set("way", chosen ? "" : way.name);
       this.model.save_changes();
