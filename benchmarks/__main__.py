@@ -15,6 +15,7 @@ for name in (
     "growth",
     "ablations",
     "regime",
+    "pool",
     "latency",
     "plots",
     "report",

@@ -63,7 +63,7 @@ seen. Against **B** the figure is what one can expect of the same outputs, and o
 
 {ablations}
 
-## The kernel, gradients, batches
+## The kernel, gradients, steering, the broker
 
 {kernel}
 
@@ -142,12 +142,14 @@ def ablations() -> str:
 
 def kernel() -> str:
     rows = []
-    for name in ("kernel", "lens", "generate", "gradients", "steering"):
+    for name in ("kernel", "lens", "generate", "gradients", "steering", "pool"):
         for key, value in _read(name).items():
             if isinstance(value, dict) and "ratio" in value:
                 rows.append((key, _interval(value), str(value["floor"]), str(value["aim"])))
             elif isinstance(value, float):
                 rows.append((key, f"{value:.3g}", "", ""))
+            elif isinstance(value, list):
+                rows.append((key, ", ".join(f"{one:.3g}" for one in value), "", ""))
     return _table(("", "measured", "floor", "aim"), rows)
 
 

@@ -3,7 +3,7 @@
 Every user has a virtual time, the work that was done for them over their weight, and the one who is furthest behind is next
 (start-time fair queueing, Goyal, Vin and Cheng 1996). Two users who always have something waiting are never further apart than
 one job of each, so shares follow weights whatever the sizes of jobs. Who was away comes back level with the furthest behind,
-with no credit for the time.
+what runs for that one not counted: next in turn, and with no credit for the time.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -55,9 +55,10 @@ class Free:
 
 @dataclass
 class _User:
-    """What a user has had (`used`, over their weight), has waiting and has running."""
+    """What a user has had (`used`, over their weight; `charged` of it for jobs that run), has waiting and has running."""
 
     used: float = 0.0
+    charged: float = 0.0
     waiting: int = 0
     running: int = 0
     rows: int = 0
@@ -113,7 +114,7 @@ class Schedule:
         """A job waits, for the first time or again."""
         user = self._users.setdefault(job.user, _User())
         if not user.active:
-            others = [other.used for other in self._users.values() if other.active]
+            others = [other.used - other.charged for other in self._users.values() if other.active]
             user.used = max(user.used, min(others, default=user.used))
         user.waiting += 1
         self._push(job)
@@ -130,6 +131,7 @@ class Schedule:
         user = self._users[job.user]
         user.running -= 1
         user.rows -= job.rows
+        user.charged -= job.cost / self._weight(job.user)
         user.used += (work - job.cost) / self._weight(job.user)
 
     def hand_out(self, groups: Sequence[Free], now: float) -> list[tuple[JobKey, str]]:
@@ -197,6 +199,7 @@ class Schedule:
         user.waiting -= 1
         user.running += 1
         user.rows += job.rows
+        user.charged += job.cost / self._weight(job.user)
         user.used += job.cost / self._weight(job.user)
 
     def order(self, now: float) -> Iterable[Waiting]:
