@@ -43,5 +43,8 @@ class _Side:
                 made.append(model.lm_head.output[:, -1].argmax(-1))
         return torch.stack(made).sum()
 
+    def users(self, prompts, new, layer, vectors):
+        return self.steer(prompts, new, layer, vectors[:, None])
+
 
 side = _Side

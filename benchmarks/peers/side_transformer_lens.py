@@ -36,5 +36,8 @@ class _Side:
             )
         return made[:, prompts.shape[1] :].sum()
 
+    def users(self, prompts, new, layer, vectors):
+        return self.steer(prompts, new, layer, vectors[:, None])
+
 
 side = _Side

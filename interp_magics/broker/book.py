@@ -204,9 +204,8 @@ class Book:
         lost = self.lose(name, now) if group.epoch != epoch else []
         group.route, group.epoch, group.card, group.slots = route, epoch, card, slots
         group.state, group.heard, group.trouble = "up", now, ""
-        for job in list(self._waiting.values()):
-            if job.parent and job.model == group.model:
-                self._feed(self.jobs[job.parent])
+        for whole in {job.parent for job in self._waiting.values() if job.parent and job.model == group.model}:
+            self._feed(self.jobs[whole])
         return lost
 
     def lose(self, name: str, now: float, died: bool = True) -> list[Job]:
