@@ -7,7 +7,8 @@ import torch
 
 from interp_magics.engine.protocol import NoObjects, Task, Wish, collect
 from interp_magics.engine.transformers_engine import loop, reading, together
-from interp_magics.engine.transformers_engine.tape import Record, Tape
+from interp_magics.engine.transformers_engine.records import Record
+from interp_magics.engine.transformers_engine.tape import Tape
 from interp_magics.errors import Cancelled, RequestError
 from interp_magics.program.language import (
     At,

@@ -9,7 +9,7 @@ from interp_magics.engine.protocol import Collecting, NoObjects, Task, collect
 from interp_magics.engine.transformers_engine import prefill, reading
 from interp_magics.engine.transformers_engine.course import Course
 from interp_magics.engine.transformers_engine.prefill import Cut, best_cut, pieces
-from interp_magics.engine.transformers_engine.tape import Record
+from interp_magics.engine.transformers_engine.records import Record
 from interp_magics.program.language import (
     After,
     At,

@@ -8,15 +8,30 @@ from interp_magics.data import results
 from interp_magics.data.vectors import SteeringVector
 from interp_magics.engine.protocol import Task, collect
 from interp_magics.engine.transformers_engine import reading
+from interp_magics.engine.transformers_engine.tape import Tape
 from interp_magics.errors import RequestError
 from interp_magics.methods import plans, runs
 from interp_magics.methods.steerability import plan as steerability
 from interp_magics.methods.steerability.request import Curve, SteerabilityRequest
 from interp_magics.methods.vector.request import VectorRequest
-from interp_magics.program.language import All, At, Edit, Ids, Last, Program, Row, Sampling, Span, Stage, Tap, replace
-from interp_magics.program.operations import AblateSubspace, Add, AddKeepingNorm, Copy, Stored, When, Zero
+from interp_magics.program.language import (
+    All,
+    At,
+    Edit,
+    Generated,
+    Ids,
+    Last,
+    Program,
+    Row,
+    Sampling,
+    Span,
+    Stage,
+    Tap,
+    replace,
+)
+from interp_magics.program.operations import Ablate, AblateSubspace, Add, AddKeepingNorm, Copy, Stored, When, Zero
 from tests import checkpoints
-from tests.engine.running import program, raw, run, stored
+from tests.engine.running import program, raw, run, stored, vector
 
 SCALES = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
 PROMPTS = [[0, 17, 44, 9, 120], [0, 5, 6], [0, 200, 201, 202, 203, 204, 205]]
@@ -67,9 +82,9 @@ def test_at_the_final_norm_the_slope_is_known_on_paper(name, engine):
     objects = _objects(served.card)
     found = _answer(served, _request(served.card, "ln_final", (0,)), objects)
     readout = served._runner.readout
-    for curve, vector in enumerate("xy"):
+    for curve, letter in enumerate("xy"):
         expected = readout.scale * float(
-            (readout.weight[301] - readout.weight[77]).float() @ objects.tensor("d", f"{vector}0")
+            (readout.weight[301] - readout.weight[77]).float() @ objects.tensor("d", f"{letter}0")
         )
         slopes = found.slopes[curve, 0]
         assert np.abs(slopes - expected).max() < 1e-3 * max(1.0, abs(expected))
@@ -122,7 +137,7 @@ def test_a_mean_difference_is_that_of_what_was_captured(position, read, engine):
         (lambda r: {"texts": (*r.texts, r.texts[0])}, "not pairs"),
         (lambda r: {"texts": (*r.texts, r.texts[0]), "paired": False, "method": "pca"}, "not paired"),
         (lambda r: {"texts": (*r.texts, r.texts[0]), "paired": False, "position": "label"}, "not paired"),
-        (lambda r: {"site": "mlp_act"}, "as wide as the stream"),
+        (lambda r: {"site": "mlp_act"}, "fitted where one can be written"),
         (lambda r: {"site": "resid"}, "resid_p"),
         (lambda r: {"layers": (9,)}, "layer 9"),
         (lambda r: {"texts": (*r.texts[:2], *r.texts[:2]), "position": "label"}, "pair 0 are the same"),
@@ -294,3 +309,35 @@ def test_a_condition_that_cannot_be_asked_is_refused(edit, why, engine):
     objects = stored(x0=torch.ones(48), y0=torch.ones(48), none=torch.zeros(48), short=torch.ones(5))
     with pytest.raises(RequestError, match=why):
         run(served, program([PROMPTS[0]], edits=[edit(_when(0.0))]), objects=objects)
+
+
+def test_additions_to_many_rows_at_once_are_each_what_they_are_alone(engine, monkeypatch):
+    """Different vectors, one twice on a row, another op between: the order of each row's edits holds."""
+    served = engine("llama")
+    torch.manual_seed(5)
+    objects = stored(a=torch.randn(served.card.d_model), b=torch.randn(served.card.d_model))
+
+    def push(name, layer, scale, **where):
+        return Edit("resid_post", layer, Add(vector(name), scale), **where)
+
+    ablate = Edit("resid_post", 0, Ablate(vector("a")))
+    ways = [
+        [push("a", 0, 2.0), push("a", 1, 1.0, positions=Last())],
+        [push("b", 0, -1.0), ablate, push("a", 0, 3.0)],
+        [push("a", 0, 1.0, positions=Generated()), push("b", 0, 2.0)],
+        [],
+        [push("b", 0, 4.0, positions=At((1,))), push("b", 1, 1.0)],
+    ]
+    programs = [
+        program([[0, 5, 6 + i, *range(9, 9 + 3 * i)]], [Tap("resid_post")], edits, Sampling(6))
+        for i, edits in enumerate(ways)
+    ]
+    counted, apply = [], Tape._apply
+    monkeypatch.setattr(Tape, "_apply", lambda tape, *given: (counted.append(1), apply(tape, *given))[1])
+    together = collect(served, [Task(one, objects) for one in programs])
+    many = len(counted)
+    for one, found in zip(programs, together, strict=True):
+        (alone,) = run(served, one, objects=objects)
+        assert found.rows[0].completion_ids == alone.rows[0].completion_ids
+        assert (raw(found) - raw(alone)).abs().max() < 1e-4
+    assert many < len(counted) - many

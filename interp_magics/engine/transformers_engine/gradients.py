@@ -21,9 +21,10 @@ from .batch import BatchRow, Pass
 from .frozen import frozen
 from .loop import Runner
 from .plan import BoundGradient, BoundTap, Kept, canonical, chosen_positions
+from .records import Record
 from .reduce import finish, read
 from .spared import spared
-from .tape import Address, Record, Tape
+from .tape import Address, Tape
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...errors import RequestError
 from ...program.cards import ModelCard
 from ...program.language import At, Dot, Edit, Gradient, Lens, Positions, Program, Project, Row, Stage, Tap
-from ...program.operations import AblateSubspace, Copy, Ref, Vector, When
+from ...program.operations import AblateSubspace, Add, Copy, Ref, Vector, When
 from ...program.positions import Selection, resolve
 from ...program.supports import over_context, vectors
 from ..protocol import Objects
@@ -143,6 +143,14 @@ def _bind_edit(
     several = isinstance(edit.op, AblateSubspace)
     if several and any(vector.ndim != 1 for vector in found):
         raise RequestError(f"ablate_subspace at {edit.site!r} takes directions of one dimension each")
+    if (
+        type(edit.op) is Add
+        and edit.op.unit == "raw"
+        and edit.index is None
+        and edit.when is None
+        and found[0].ndim == 1
+    ):
+        return BoundEdit(chosen, None, None, shifts=dict.fromkeys(chosen, edit.op.scale * found[0].float()))
     operation = bind(edit.op, torch.stack(found) if several else next(iter(found), None))
     return BoundEdit(
         chosen, edit.index, operation, when=None if edit.when is None else _bind_when(edit.when, card, fetch)
@@ -227,7 +235,8 @@ def place_edits(tape: Tape, stage: BoundStage, batch: Mapping[int, int]) -> None
         if key not in moved:
             moved[key] = {batch[row]: chosen for row, chosen in edit.selections.items()}
         source = None if edit.source is None else batch[edit.source]
-        tape.edit(address, BoundEdit(moved[key], edit.index, edit.operation, source, edit.mapping, edit.when))
+        shifts = None if edit.shifts is None else {batch[row]: vector for row, vector in edit.shifts.items()}
+        tape.edit(address, BoundEdit(moved[key], edit.index, edit.operation, source, edit.mapping, edit.when, shifts))
 
 
 def chosen_positions(selection: Selection, row: BatchRow, span: tuple[int, int] | None = None) -> tuple[int, ...]:

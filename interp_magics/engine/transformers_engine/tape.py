@@ -7,7 +7,7 @@ a clone, so that neither an earlier record nor the stream itself changes under a
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,10 @@ from ..arch import Arch, Port, site_shape
 from ..ranks import ALONE, Ranks
 from .batch import BatchRow, Pass
 from .conditions import BoundWhen
+from .records import Record, part_of
 
 Address = tuple[str, int]
+Selections = dict[int, Selection]
 
 
 #: Everything that can be differentiated is computed from the stream that enters the first block.
@@ -32,85 +34,18 @@ GRAPH_BEGINS: Address = ("resid_pre", 0)
 class BoundEdit:
     """An edit whose rows are batch rows: the selection of positions for each, the index within the site, the operation.
 
-    A copy has `source` (batch row) and `mapping` (target to source position; None copies each position to itself).
+    A copy has `source` (batch row) and `mapping` (target to source position; None copies each position to itself). What is
+    added as it is, without an index or a condition, is in `shifts`, a vector for each batch row, instead of an operation:
+    those of several programs are added at once.
     """
 
-    selections: dict[int, Selection]
+    selections: Selections
     index: tuple[int, ...] | None
     operation: Callable[[Tensor], Tensor] | None
     source: int | None = None
     mapping: dict[int, int] | None = None
     when: BoundWhen | None = None
-
-
-@dataclass
-class Record:
-    """The values recorded at one address, as the passes gave them: [batch, position, width, ...].
-
-    Of the first axis of a site (the stream's width, heads, neurons; `width` in all) every rank holds its share, so that
-    the ranks together hold everything once.
-    """
-
-    width: int
-    ranks: Ranks = ALONE
-    chunks: list[tuple[Pass, Tensor]] = field(default_factory=list)
-
-    def keep_only(self, members: frozenset[int]) -> None:
-        """Let go of the values of all other batch rows."""
-        left = []
-        for call, value in self.chunks:
-            part, chosen = call.only(members)
-            if chosen:
-                left.append(_part(call, value, part, torch.tensor(chosen)))
-        self.chunks = left
-
-    def add(self, call: Pass, value: Tensor) -> None:
-        """Take a pass's values: a reference at one rank, else a copy of this rank's share."""
-        if self.ranks.size > 1 and value.shape[2] == self.width:
-            value = self.ranks.share(value, 2).clone()
-        self.chunks.append((call, value))
-
-    def first(self, member: int) -> int:
-        """The position of a batch row's first value: what came before it has been dropped."""
-        found = ((call, index) for call, _ in self.chunks if (index := call.index(member)) is not None)
-        return next((call.starts[index] for call, index in found), 0)
-
-    def row(self, member: int) -> Tensor:
-        """All values of one batch row in order of position: [T, ...]; on every rank."""
-        return self.ranks.gather(self.part(member), 1, self.width)
-
-    def part(self, member: int) -> Tensor:
-        """This rank's share of `row`."""
-        pieces = []
-        for call, value in self.chunks:
-            index = call.index(member)
-            if index is not None:
-                pieces.append(value[index, call.pads[index] :])
-        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-
-    def patterns(self, member: int) -> Tensor:
-        """Attention patterns of one row as [T, heads, T]: keys are cut to the row's own and padded to all its positions.
-
-        A layer with a sliding window gives its newest keys only, so keys are counted from the end.
-        """
-        pieces: list[tuple[int, Tensor]] = []
-        for call, value in self.chunks:
-            index = call.index(member)
-            if index is not None:
-                pieces.append((call.starts[index], value[index, call.pads[index] :]))
-        total = sum(len(piece) for _, piece in pieces)
-        part = pieces[0][1].new_zeros(total, pieces[0][1].shape[1], total)
-        for start, piece in pieces:
-            stop = start + len(piece)
-            keys = min(stop, piece.shape[-1])
-            part[start:stop, :, stop - keys : stop] = piece[..., piece.shape[-1] - keys :]
-        return self.ranks.gather(part, 1, self.width)
-
-
-def _part(call: Pass, value: Tensor, part: Pass, chosen: Tensor) -> tuple[Pass, Tensor]:
-    """The chosen rows of a value, which are `part` of its call: a copy where that is much smaller, else all by reference."""
-    few = 2 * len(chosen) <= len(call.members)
-    return (part, value.index_select(0, chosen.to(value.device))) if few else (call, value)
+    shifts: dict[int, Tensor] | None = None
 
 
 class Tape:
@@ -129,11 +64,27 @@ class Tape:
         self._bases: dict[int, Tensor] = {}
         self._wanted_nodes: set[Address] = set()
         self._places: dict[int, tuple[Tensor, Tensor] | None] = {}
+        self._joined: dict[Address, BoundEdit] = {}
 
     def edit(self, address: Address, bound: BoundEdit) -> None:
-        self._edits.setdefault(address, []).append(bound)
+        here = self._edits.setdefault(address, [])
+        if here and _apart(here[-1], bound):
+            self._join(address, here, bound)
+        else:
+            here.append(bound)
         if bound.when is not None:
             self._conditions.setdefault(bound.when.address, []).append(bound.when)
+
+    def _join(self, address: Address, here: list[BoundEdit], bound: BoundEdit) -> None:
+        """Let the last edit of an address, an addition, do one more."""
+        last = here[-1]
+        assert last.shifts is not None and bound.shifts is not None
+        if last is not self._joined.get(address):
+            last = BoundEdit({**last.selections}, None, None, shifts={**last.shifts})
+            here[-1] = self._joined[address] = last
+        assert last.shifts is not None
+        last.selections.update(bound.selections)
+        last.shifts.update(bound.shifts)
 
     def want(self, address: Address, members: Iterable[int]) -> None:
         """Record a site at a layer for some batch rows."""
@@ -150,6 +101,10 @@ class Tape:
             elif readers & gone:
                 self._readers[address] = readers - gone
                 self._records[address].keep_only(readers - gone)
+        for joined in self._joined.values():
+            assert joined.shifts is not None
+            for member in gone & joined.selections.keys():
+                del joined.selections[member], joined.shifts[member]
         left = {a: [edit for edit in edits if not gone.issuperset(edit.selections)] for a, edits in self._edits.items()}
         self._edits = {address: edits for address, edits in left.items() if edits}
         used = {id(edit.when) for edits in self._edits.values() for edit in edits}
@@ -265,7 +220,7 @@ class Tape:
             return
         part, chosen = self._read_from(self._readers[address], value.device)
         if part.members:
-            record.add(*_part(self._stack, port.view(value), part, chosen))
+            record.add(*part_of(self._stack, port.view(value), part, chosen))
 
     def _read_from(self, readers: frozenset[int], device: torch.device) -> tuple[Pass, Tensor]:
         """The part of this pass that some batch rows are read from, and its rows; shared by all layers of a pass."""
@@ -282,15 +237,20 @@ class Tape:
             self._places[key] = self._find(edit.selections)
         return self._places[key]
 
-    def _find(self, selections: dict[int, Selection]) -> tuple[Tensor, Tensor] | None:
+    def _find(self, selections: Selections) -> tuple[Tensor, Tensor] | None:
         call = self._stack
         assert call is not None
         rows, columns = [], []
         for index, member in enumerate(call.members):
-            if member not in selections:
+            selection = selections.get(member)
+            if selection is None:
                 continue
             start, pad = call.starts[index], call.pads[index]
-            chosen = selections[member].mask(start, call.stop(index), self._rows[member].completion)
+            if call.width == 1 and pad == 0 and start >= len(selection.prompt) and selection.after is None:
+                rows += [index] * selection.generated
+                columns += [0] * selection.generated
+                continue
+            chosen = selection.mask(start, call.stop(index), self._rows[member].completion)
             found = np.flatnonzero(chosen) + pad
             rows += [index] * len(found)
             columns += found.tolist()
@@ -304,14 +264,26 @@ class Tape:
             return
         if edit.when is not None:
             places = edit.when.among(places)
-        assert edit.operation is not None
         values = self._whole(view[places], width)
-        if edit.index is None:
+        if edit.shifts is not None:
+            values = self._shifted(edit.shifts, places[0], values)
+        elif edit.operation is None:
+            raise AssertionError("an edit has an operation, or vectors that it adds")
+        elif edit.index is None:
             values = edit.operation(values)
         else:
             index = torch.tensor(edit.index)
             values[:, index] = edit.operation(values[:, index])
         self._write(view, places, values)
+
+    def _shifted(self, shifts: dict[int, Tensor], rows: Tensor, values: Tensor) -> Tensor:
+        """`values` [n, width, ...] of rows of this pass, each with its own vector added."""
+        assert self._stack is not None
+        present = [index for index, member in enumerate(self._stack.members) if member in shifts]
+        table = torch.stack([shifts[self._stack.members[index]] for index in present]).to(values.device)
+        added = table[torch.searchsorted(torch.tensor(present), rows).to(values.device)]
+        added = added if values.ndim == 2 else added[:, None]
+        return (values.float() + added).to(values.dtype)
 
     def _whole(self, values: Tensor, width: int) -> Tensor:
         """[n, width, ...] from this rank's share of it, or as it is where every rank holds all."""
@@ -343,3 +315,9 @@ class Tape:
             here[:, index] = values[:, index]
             values = here
         self._write(view, (rows, columns), values)
+
+
+def _apart(one: BoundEdit, other: BoundEdit) -> bool:
+    """Whether two edits are additions to rows of their own, which may be done at once."""
+    both = one.shifts is not None and other.shifts is not None
+    return both and one.selections.keys().isdisjoint(other.selections)

@@ -1,0 +1,79 @@
+"""What the passes of one batch gave at one address, cut into rows when it is read."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ..ranks import ALONE, Ranks
+from .batch import Pass
+
+
+@dataclass
+class Record:
+    """The values recorded at one address, as the passes gave them: [batch, position, width, ...].
+
+    Of the first axis of a site (the stream's width, heads, neurons; `width` in all) every rank holds its share, so that
+    the ranks together hold everything once.
+    """
+
+    width: int
+    ranks: Ranks = ALONE
+    chunks: list[tuple[Pass, Tensor]] = field(default_factory=list)
+
+    def keep_only(self, members: frozenset[int]) -> None:
+        """Let go of the values of all other batch rows."""
+        left = []
+        for call, value in self.chunks:
+            part, chosen = call.only(members)
+            if chosen:
+                left.append(part_of(call, value, part, torch.tensor(chosen)))
+        self.chunks = left
+
+    def add(self, call: Pass, value: Tensor) -> None:
+        """Take a pass's values: a reference at one rank, else a copy of this rank's share."""
+        if self.ranks.size > 1 and value.shape[2] == self.width:
+            value = self.ranks.share(value, 2).clone()
+        self.chunks.append((call, value))
+
+    def first(self, member: int) -> int:
+        """The position of a batch row's first value: what came before it has been dropped."""
+        found = ((call, index) for call, _ in self.chunks if (index := call.index(member)) is not None)
+        return next((call.starts[index] for call, index in found), 0)
+
+    def row(self, member: int) -> Tensor:
+        """All values of one batch row in order of position: [T, ...]; on every rank."""
+        return self.ranks.gather(self.part(member), 1, self.width)
+
+    def part(self, member: int) -> Tensor:
+        """This rank's share of `row`."""
+        pieces = []
+        for call, value in self.chunks:
+            index = call.index(member)
+            if index is not None:
+                pieces.append(value[index, call.pads[index] :])
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+    def patterns(self, member: int) -> Tensor:
+        """Attention patterns of one row as [T, heads, T]: keys are cut to the row's own and padded to all its positions.
+
+        A layer with a sliding window gives its newest keys only, so keys are counted from the end.
+        """
+        pieces: list[tuple[int, Tensor]] = []
+        for call, value in self.chunks:
+            index = call.index(member)
+            if index is not None:
+                pieces.append((call.starts[index], value[index, call.pads[index] :]))
+        total = sum(len(piece) for _, piece in pieces)
+        part = pieces[0][1].new_zeros(total, pieces[0][1].shape[1], total)
+        for start, piece in pieces:
+            stop = start + len(piece)
+            keys = min(stop, piece.shape[-1])
+            part[start:stop, :, stop - keys : stop] = piece[..., piece.shape[-1] - keys :]
+        return self.ranks.gather(part, 1, self.width)
+
+
+def part_of(call: Pass, value: Tensor, part: Pass, chosen: Tensor) -> tuple[Pass, Tensor]:
+    """The chosen rows of a value, which are `part` of its call: a copy where that is much smaller, else all by reference."""
+    few = 2 * len(chosen) <= len(call.members)
+    return (part, value.index_select(0, chosen.to(value.device))) if few else (call, value)
