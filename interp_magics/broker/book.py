@@ -13,7 +13,7 @@ from ..program.cards import ModelCard
 from ..wire.messages import JobInfo, JobState
 from .jobs import Group, Job, Place
 from .schedule import Free, JobKey, Schedule, Waiting
-from .work import Pace, share_out
+from .work import LEAST_COST, Pace, share_out
 
 STRIKES = 3
 #: How many parts of one job run at once, for each group that holds its model: one that runs and one that waits there.
@@ -50,7 +50,7 @@ class Book:
         predicted = costs or [1.0] * len(slices)
         if len(slices) == 1:
             job = self._new(key, model, slices[0], priority, objects, now)
-            job.cost = predicted[0]
+            job.cost, job.predicted = predicted[0], bool(costs)
             self._wait(job)
             return job
         whole = self._new(key, model, slices[0], priority, objects, now)
@@ -58,7 +58,7 @@ class Book:
         whole.parts = tuple((key[0], f"{key[1]}/{number}") for number in range(len(slices)))
         for part_key, request, cost in zip(whole.parts, slices, predicted, strict=True):
             part = self._new(part_key, model, request, priority, objects, now)
-            part.parent, part.cost = key, cost
+            part.parent, part.cost, part.predicted = key, cost, bool(costs)
             self._waiting[part_key] = part
             self._waiting_of[key[0]] += 1
         whole.texts = sum(self.jobs[part].texts for part in whole.parts)
@@ -119,12 +119,14 @@ class Book:
         if now - self._placed < _PLACES_LAST:
             return self._places
         before: dict[str, float] = {}
+        ahead: Counter[str] = Counter()
         ups = Counter(group.model for group in self.groups.values() if group.state == "up")
         self._places, self._placed = {}, now
-        for ahead, job in enumerate(self._schedule.order(now)):
+        for job in self._schedule.order(now):
             work = before.get(job.model, 0.0)
-            self._places[job.key] = Place(ahead, work / max(1, ups[job.model]))
+            self._places[job.key] = Place(ahead[job.model], work / max(1, ups[job.model]))
             before[job.model] = work + job.cost
+            ahead[job.model] += 1
         return self._places
 
     def hand_out(self, now: float = 0.0) -> list[Job]:
@@ -142,6 +144,7 @@ class Book:
             self._waiting_of[key[0]] -= 1
             job.state, job.group, job.started, job.work = "running", group, False, 0.0
             job.attempt += 1
+            self._meter(self.groups[group], now)
             self.groups[group].running.add(key)
             whole = self.whole(job)
             whole.state, whole.attempt = "running", max(1, whole.attempt)
@@ -218,11 +221,12 @@ class Book:
         self._meter(group, now)
         jobs = [self.jobs[key] for key in group.running]
         group.running = set()
-        batch = [job for job in jobs if job.started]
+        # What was in the batch may have killed it; where nothing was yet, whatever had been handed out.
+        batch = [job for job in jobs if job.started] or jobs
         for job in jobs:
             job.group = ""
             self._release(job)
-            if job.started and died:
+            if job in batch and died:
                 job.suspect = True
                 job.strikes += len(batch) == 1
             if job.cancelling:
@@ -248,7 +252,8 @@ class Book:
     def info(self, job: Job, places: dict[JobKey, Place]) -> JobInfo:
         """A job as its owner sees it."""
         waits = [places[key] for key in job.parts or (job.key,) if key in places]
-        first = min(waits, key=lambda place: place.ahead, default=Place(0, 0.0))
+        unknown = Place(self.queued if job.state == "queued" else 0, 0.0)
+        first = min(waits, key=lambda place: place.ahead, default=unknown)
         return JobInfo(
             job=job.key[1],
             user=job.key[0],
@@ -267,11 +272,11 @@ class Book:
 
     def ended(self) -> list[Job]:
         """Jobs that have ended, with all their parts."""
-        return [
-            job
-            for job in self.jobs.values()
-            if job.ended_state and not job.parent and all(part.ended_state for part in self.parts(job))
-        ]
+        return [job for job in self.jobs.values() if not job.parent and self.over(job)]
+
+    def over(self, job: Job) -> bool:
+        """Whether a job has ended with all its parts."""
+        return job.ended_state and all(part.ended_state for part in self.parts(job))
 
     @property
     def queued(self) -> int:
@@ -293,7 +298,7 @@ class Book:
 
     def _schedule_one(self, job: Job) -> None:
         near = next((group.name for group in self.groups.values() if job.near and group.epoch == job.near), "")
-        cost = self._pace.expected(job.model, job.method, job.cost)
+        cost = max(LEAST_COST, self._pace.expected(job.model, job.method, job.cost))
         whole = bool(job.parent)
         job.view = Waiting(
             job.key, job.model, job.number, job.priority, job.suspect, near, whole, cost, job.texts, job.submitted
@@ -313,12 +318,14 @@ class Book:
                 room -= 1
 
     def _meter(self, group: Group, now: float) -> None:
-        share_out(group, [job for key in group.running if (job := self.jobs[key]).started], now)
+        """Share the time out among the jobs of the batch; where none has begun, among those that were handed out."""
+        running = [self.jobs[key] for key in group.running]
+        share_out(group, [job for job in running if job.started] or running, now)
 
     def _release(self, job: Job) -> None:
         """A job runs no more: its user is charged what it took."""
         if job.view:
-            self._schedule.ended(job.view, job.work if job.started else 0.0)
+            self._schedule.ended(job.view, job.work)
             job.view = None
 
     def _running(self, key: JobKey, group: str) -> Job | None:
@@ -329,7 +336,7 @@ class Book:
         if job.group:
             self._meter(self.groups[job.group], now)
             self.groups[job.group].running.discard(job.key)
-            if state == "done" and job.started:
+            if state == "done" and job.started and job.predicted:
                 self._pace.learn(job.model, job.method, job.cost, job.work)
             self._release(job)
         job.state, job.ended, job.request = state, now, None

@@ -286,7 +286,7 @@ class Clients:
 
     def _release(self, route: Route, user: str, release: Release, buffers: Sequence[Buffer]) -> None:
         job = self._book.jobs.get((user, release.job))
-        if job in self._book.ended():
+        if job and self._book.over(job):
             self._forget(job.key)
 
     def _forget(self, key: JobKey) -> None:

@@ -15,8 +15,8 @@ class Job:
     worker that holds rows for it.
 
     A job that is run in slices has `parts`, jobs in their own right that only the pool sees, and never runs itself; the
-    first `fed` of them have been put to the schedule. `cost` is its predicted work in seconds of a group, `work` what it has
-    had, `view` what the schedule knows of it.
+    first `fed` of them have been put to the schedule. `cost` is its work in seconds of a group, `predicted` or a guess, `work` what it
+    has had, `view` what the schedule knows of it.
     """
 
     key: JobKey
@@ -44,6 +44,7 @@ class Job:
     parts: tuple[JobKey, ...] = ()
     fed: int = 0
     cost: float = 1.0
+    predicted: bool = False
     work: float = 0.0
     view: Waiting | None = None
 

@@ -1,9 +1,9 @@
 """Which waiting job goes to which worker group: users by the work that they had, weighted; no sockets and no clock.
 
-Every user has a virtual time, the work that was done for them over their weight, and the one who is furthest behind is next
-(start-time fair queueing, Goyal, Vin and Cheng 1996). Two users who always have something waiting are never further apart than
-one job of each, so shares follow weights whatever the sizes of jobs. Who was away comes back level with the furthest behind,
-what runs for that one not counted: next in turn, and with no credit for the time.
+For each model every user has a virtual time, the work that was done for them over their weight, and the one who is furthest
+behind is next (start-time fair queueing, Goyal, Vin and Cheng 1996). Two users who always have something waiting are never
+further apart than one job of each, so shares follow weights whatever the sizes of jobs. Whoever has nothing that could run
+comes back at the time that the model has reached: next in turn, with neither credit nor debt for the time away.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -55,17 +55,13 @@ class Free:
 
 @dataclass
 class _User:
-    """What a user has had (`used`, over their weight; `charged` of it for jobs that run), has waiting and has running."""
+    """What a user has had of a model (`used`, over their weight; `charged` of it for jobs that run), how many jobs wait for
+    it and how many rows run."""
 
     used: float = 0.0
     charged: float = 0.0
     waiting: int = 0
-    running: int = 0
     rows: int = 0
-
-    @property
-    def active(self) -> bool:
-        return bool(self.waiting or self.running)
 
 
 @dataclass
@@ -92,17 +88,21 @@ class _Queue:
 
 
 _GONE = Waiting(("", ""), "", -1)
+#: Jobs that have gone are left in the heaps until there are so many, and more than those that wait.
+_STALE = 1000
 
 
 class Schedule:
     """What waits, and what each user has had. `weight` gives the share of a user, `most_rows` how many rows of theirs may run
-    at once."""
+    at once on a model."""
 
     def __init__(self, weight: Callable[[str], float] = lambda user: 1.0, most_rows: int = 1 << 30) -> None:
         self._weight, self._most_rows = weight, most_rows
         self._jobs: dict[JobKey, Waiting] = {}
         self._queues: dict[str, dict[str, _Queue]] = {}
-        self._users: dict[str, _User] = {}
+        self._users: dict[tuple[str, str], _User] = {}
+        self._reached: dict[str, float] = {}
+        self._stale = 0
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -112,10 +112,9 @@ class Schedule:
 
     def add(self, job: Waiting) -> None:
         """A job waits, for the first time or again."""
-        user = self._users.setdefault(job.user, _User())
-        if not user.active:
-            others = [other.used - other.charged for other in self._users.values() if other.active]
-            user.used = max(user.used, min(others, default=user.used))
+        user = self._users.setdefault((job.model, job.user), _User())
+        if not user.waiting:
+            user.used = max(user.used, self._reached.get(job.model, 0.0))
         user.waiting += 1
         self._push(job)
 
@@ -123,13 +122,17 @@ class Schedule:
         """A job waits no more, if it did."""
         job = self._jobs.pop(key, None)
         if job:
-            self._users[job.user].waiting -= 1
+            self._users[job.model, job.user].waiting -= 1
+            self._stale += 1
+            if self._stale > max(_STALE, len(self._jobs)):
+                self._queues, self._stale = {}, 0
+                for left in self._jobs.values():
+                    self._push(left)
 
     def ended(self, job: Waiting, work: float) -> None:
         """A job that was handed out is over, or will wait again: it took `work` seconds of its group, not what was
         predicted."""
-        user = self._users[job.user]
-        user.running -= 1
+        user = self._users[job.model, job.user]
         user.rows -= job.rows
         user.charged -= job.cost / self._weight(job.user)
         user.used += (work - job.cost) / self._weight(job.user)
@@ -148,7 +151,8 @@ class Schedule:
     def _of_model(self, model: str, groups: Sequence[Free], now: float) -> list[tuple[JobKey, str]]:
         load = {group.group: group.running for group in groups}
         closed = {group.group for group in groups if group.closed}
-        chosen, held_back = [], []
+        chosen: list[tuple[JobKey, str]] = []
+        held_back: list[Waiting] = []
         while places := [g for g in groups if g.group not in closed and load[g.group] < g.slots]:
             job = self._pop(model, now)
             if job is None:
@@ -156,8 +160,9 @@ class Schedule:
             if job.alone:
                 empty = [g for g in places if load[g.group] == 0]
                 if not empty:
-                    # One group takes nothing more until it is empty, so that the job's turn comes.
-                    closed.add(min(places, key=lambda g: (load[g.group], g.group)).group)
+                    if not held_back:
+                        # One group takes nothing more until it is empty, so that the job's turn comes.
+                        closed.add(min(places, key=lambda g: (load[g.group], g.group)).group)
                     held_back.append(job)
                     continue
                 places = empty
@@ -184,30 +189,43 @@ class Schedule:
             if job is None:
                 del queues[name]
                 continue
-            user = self._users[name]
+            user = self._users[model, name]
             if user.rows and user.rows + job.rows > self._most_rows:
+                user.used = max(user.used, self._reached.get(model, 0.0))
                 continue
             candidates.append(((job.lane(now), user.used, name), job))
         if not candidates:
             return None
-        _, best = min(candidates, key=lambda candidate: candidate[0])
+        (lane, _, _), best = min(candidates, key=lambda candidate: candidate[0])
+        for (other, _, name), _job in candidates:
+            if other > lane:
+                behind = self._users[model, name]
+                behind.used = max(behind.used, self._reached.get(model, 0.0))
         queues[best.user].pop(best)
         return self._jobs.pop(best.key)
 
     def _start(self, job: Waiting) -> None:
-        user = self._users[job.user]
+        user = self._users[job.model, job.user]
+        self._reached[job.model] = max(self._reached.get(job.model, 0.0), user.used - user.charged)
         user.waiting -= 1
-        user.running += 1
         user.rows += job.rows
         user.charged += job.cost / self._weight(job.user)
         user.used += job.cost / self._weight(job.user)
 
     def order(self, now: float) -> Iterable[Waiting]:
-        """All waiting jobs in the order in which they would be handed out, if all took what is predicted."""
-        queues: dict[str, list[tuple[tuple[int, bool, int], Waiting]]] = {}
+        """The waiting jobs of one model after another, each in the order in which they would be handed out, if all took what is
+        predicted."""
+        models: dict[str, list[Waiting]] = {}
         for job in self._jobs.values():
+            models.setdefault(job.model, []).append(job)
+        for model, jobs in models.items():
+            yield from self._order(model, jobs, now)
+
+    def _order(self, model: str, jobs: Sequence[Waiting], now: float) -> Iterable[Waiting]:
+        queues: dict[str, list[tuple[tuple[int, bool, int], Waiting]]] = {}
+        for job in jobs:
             queues.setdefault(job.user, []).append(((job.lane(now), job.part, job.number), job))
-        used = {name: self._users[name].used for name in queues}
+        used = {name: self._users[model, name].used for name in queues}
         for queue in queues.values():
             queue.sort(key=lambda entry: entry[0], reverse=True)
         turns = [(queue[-1][0][0], used[name], name) for name, queue in queues.items()]

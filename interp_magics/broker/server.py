@@ -11,7 +11,7 @@ import msgspec
 import zmq
 
 from ..errors import PoolUnavailable
-from ..wire.frames import Reader, WireError
+from ..wire.frames import MAX_CLIENT_HEADER, Reader, WireError
 from ..wire.keys import KeyPair, use_server_keys
 from ..wire.messages import FromClient, FromWorker, Limits
 from .admission import CLIENT, WORKER, Admission, Key
@@ -72,7 +72,7 @@ class Server:
         self.workers = Workers(book, store, spool, outbox, settings.limits)
         self.clients = Clients(book, store, spool, outbox, settings.limits, settings.models, self.workers, places)
         self._book, self._store = book, store
-        self._read_client, self._read_worker = Reader(FromClient), Reader(FromWorker)
+        self._read_client, self._read_worker = Reader(FromClient, MAX_CLIENT_HEADER), Reader(FromWorker)
         self._next_tick = 0.0
 
     @property

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from .jobs import Group, Job
 
 _WEIGHT, _LEAST, _MOST = 0.2, 0.01, 100.0
+#: Seconds that every job counts for at least while it runs.
+LEAST_COST = 0.01
 
 
 class Pace:
@@ -26,7 +28,13 @@ class Pace:
 
 
 def share_out(group: Group, batch: Sequence[Job], now: float) -> None:
-    """Share the time since a group was last looked at out among the jobs of its batch."""
+    """Share the time since a group was last looked at out among jobs, by what each was predicted to take."""
+    total = sum(weight(job) for job in batch)
     for job in batch:
-        job.work += (now - group.metered) / len(batch)
+        job.work += (now - group.metered) * weight(job) / total
     group.metered = now
+
+
+def weight(job: Job) -> float:
+    """What a job counts for in its batch: its predicted seconds, and no less than a floor."""
+    return max(LEAST_COST, job.view.cost if job.view else job.cost)

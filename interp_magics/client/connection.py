@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import Cancelled, InterpError, PoolUnavailable, RemoteError, RequestError
 from ..methods.requests import Request
-from ..wire.frames import MAX_HEADER, Reader, WireError, write, write_bytes
+from ..wire.frames import MAX_CLIENT_HEADER, Reader, WireError, write, write_bytes
 from ..wire.keys import Address
 from ..wire.messages import (
     Accepted,
@@ -121,13 +121,13 @@ class Connection:
         job: Job[Any] = Job(secrets.token_hex(10), method, build, self.cancel)
         message = Submit(job=job.id, model=model, request=request, priority=priority)
         frames = self._checked(message)
-        if len(frames[1]) > MAX_HEADER:
+        if len(frames[1]) > MAX_CLIENT_HEADER:
             raise RequestError(
                 f"the request has {len(frames[1]) / 1e6:.1f} MB, more than a message holds; send fewer texts at a time"
             )
-        limit = self.welcome.limits.message_bytes if self.welcome else MAX_HEADER
+        limit = self.welcome.limits.message_bytes if self.welcome else MAX_CLIENT_HEADER
         for data in objects.values():
-            if len(data) > limit - MAX_HEADER:
+            if len(data) > limit - MAX_CLIENT_HEADER:
                 raise RequestError(f"an object of {len(data) / 1e6:.0f} MB is larger than this pool takes")
         with self._lock:
             if self._gone:

@@ -10,6 +10,8 @@ from .messages import BufferSpec
 
 MAGIC = b"IMP1"
 MAX_HEADER = 8 << 20
+#: A client's messages are shorter, since a worker is told more of a request than the client said.
+MAX_CLIENT_HEADER = MAX_HEADER - (1 << 16)
 MAX_BUFFERS = 64
 
 _ITEM_BYTES = {"uint8": 1, "int32": 4, "int64": 8, "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
@@ -23,10 +25,10 @@ class WireError(ValueError):
 
 
 class Reader:
-    """Decodes the messages of one direction (a tagged union of structs)."""
+    """Decodes the messages of one direction (a tagged union of structs), with headers of at most `most` bytes."""
 
-    def __init__(self, union: Any) -> None:
-        self._decoder = msgspec.json.Decoder(union)
+    def __init__(self, union: Any, most: int = MAX_HEADER) -> None:
+        self._decoder, self._most = msgspec.json.Decoder(union), most
 
     def read(self, frames: Sequence[Buffer]) -> tuple[Any, list[Buffer]]:
         """(message, buffers). Raises WireError, and nothing else, for whatever is not one."""
@@ -34,8 +36,8 @@ class Reader:
             raise WireError("not a message of IMP/1")
         if len(frames) > 2 + MAX_BUFFERS:
             raise WireError(f"{len(frames) - 2} buffers, at most {MAX_BUFFERS} are allowed")
-        if len(frames[1]) > MAX_HEADER:
-            raise WireError(f"a header of {len(frames[1])} bytes, at most {MAX_HEADER} are allowed")
+        if len(frames[1]) > self._most:
+            raise WireError(f"a header of {len(frames[1])} bytes, at most {self._most} are allowed")
         try:
             message = self._decoder.decode(frames[1])
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:

@@ -76,11 +76,20 @@ def test_a_job_that_kills_its_worker_alone_is_poison_after_three(book):
     assert job.state == "failed" and book.hand_out() == []
 
 
-def test_a_job_that_had_not_started_is_not_suspect(book):
-    job = submit(book, "one")
+def test_a_job_that_had_not_started_is_not_suspect_where_another_had(book):
+    begun, waiting = submit(book, "begun"), submit(book, "waiting")
     book.hand_out()
+    book.started(begun.key, "g")
     book.ready("g", b"r2", "e2", card(), 16, 1.0)
-    assert job.state == "queued" and not job.suspect
+    assert begun.suspect and waiting.state == "queued" and not waiting.suspect
+
+
+def test_a_job_that_kills_its_worker_before_it_starts_is_poison_too(book):
+    job = submit(book, "one")
+    for number in range(STRIKES):
+        assert book.hand_out() == [job]
+        book.ready("g", b"r", f"epoch{number}", card(), 16, 1.0)
+    assert job.state == "failed"
 
 
 def test_a_job_that_is_being_cancelled_ends_with_its_group(book):
@@ -114,7 +123,7 @@ def test_the_time_of_a_group_is_shared_among_the_jobs_of_its_batch(book):
     book.started(two.key, "g", 3.0)
     book.end(one.key, "g", 1, "done", 7.0)
     book.end(two.key, "g", 1, "done", 10.0)
-    assert (one.work, two.work) == (2 + 4 / 2, 4 / 2 + 3)
+    assert (one.work, two.work) == (1 / 2 + 2 + 4 / 2, 1 / 2 + 4 / 2 + 3)
 
 
 def test_who_was_cheaper_than_predicted_is_next(book):
@@ -151,10 +160,50 @@ def test_places_and_waits_are_estimated_from_what_is_before(book):
     assert book.info(other, book.places(1.0)).wait == 2.0
 
 
+def test_time_is_shared_by_what_each_job_was_predicted_to_take(book):
+    long, short = _timed(book, "long", cost=9.0), _timed(book, "short", "bob", 1.0)
+    for job in book.hand_out(0.0):
+        book.started(job.key, "g", 0.0)
+    book.end(long.key, "g", 1, "done", 10.0)
+    book.end(short.key, "g", 1, "done", 10.0)
+    assert (long.work, short.work) == (9.0, 1.0)
+
+
 def test_a_job_that_died_is_charged_what_it_took_and_not_what_was_predicted(book):
+    book.groups["g"].slots = 1
     job = _timed(book, "one", cost=100.0)
+    for name in ("two", "three"):
+        _timed(book, name, "bob", 4.0)
     book.hand_out(0.0)
     book.started(job.key, "g", 0.0)
-    book.ready("g", b"r", "e2", card(), 16, 3.0)
-    _timed(book, "two", "bob", 4.0)
-    assert [taken.key[0] for taken in book.hand_out(3.0)] == ["ada"]
+    book.ready("g", b"r", "e2", card(), 1, 3.0)
+    (other,) = book.hand_out(3.0)
+    assert other.key[0] == "bob"
+    book.started(other.key, "g", 3.0)
+    book.end(other.key, "g", 1, "done", 7.0)
+    assert book.hand_out(7.0) == [job]
+
+
+def test_work_that_ends_before_it_began_is_charged_too(book):
+    """A worker that refuses a job after it has looked at it had work with it."""
+    book.groups["g"].slots = 1
+    for number in range(8):
+        _timed(book, f"e{number}", "eve")
+        _timed(book, f"a{number}", "ada")
+    served, now = [], 0.0
+    for _ in range(8):
+        (job,) = book.hand_out(now)
+        served.append(job.key[0])
+        now += 1.0
+        if job.key[0] == "ada":
+            book.started(job.key, "g", now - 1.0)
+        book.end(job.key, "g", 1, "done" if job.key[0] == "ada" else "failed", now)
+    assert served.count("eve") == served.count("ada") == 4
+
+
+def test_what_was_guessed_teaches_nothing(book):
+    first = submit(book, "first")
+    book.hand_out(0.0)
+    book.started(first.key, "g", 0.0)
+    book.end(first.key, "g", 1, "done", 300.0)
+    assert _timed(book, "second", cost=2.0).view.cost == 2.0

@@ -130,6 +130,75 @@ def test_who_comes_late_is_served_next_and_has_no_credit_for_the_time_away():
     assert taken[0] == "late" and taken.count("late") in (10, 11)
 
 
+def shares(schedule, by_key, turns, running=None):
+    """Whose jobs a group with one slot takes, each for its cost."""
+    taken = []
+    for _ in range(turns):
+        if running:
+            schedule.ended(by_key[running], by_key[running].cost)
+        ((running, _),) = schedule.hand_out([Free("g", "m", 0, 1)], 0.0)
+        taken.append(running[0])
+    return taken
+
+
+def _many(user, count, model="m", **more):
+    return {(user, f"{model}{i}"): Waiting((user, f"{model}{i}"), model, i, **more) for i in range(count)}
+
+
+def test_a_night_alone_is_no_debt_in_the_morning():
+    alice, bob = _many("alice", 1200), _many("bob", 300)
+    by_key, schedule = {**alice, **bob}, scheduled(list(alice.values())[:1000])
+    shares(schedule, by_key, 1000)
+    for job in (*bob.values(), *list(alice.values())[1000:]):
+        schedule.add(job)
+    assert 49 <= shares(schedule, by_key, 100).count("alice") <= 51
+
+
+def test_a_job_that_cannot_run_gathers_no_credit():
+    """Neither one for a model that no group serves, nor one that runs for long while others are served."""
+    ada, eve = _many("ada", 3000), _many("eve", 1500)
+    parked, long = Waiting(("eve", "parked"), "other", 0), Waiting(("eve", "long"), "m", 0)
+    by_key = {**ada, **eve}
+    schedule = scheduled([parked, long])
+    assert schedule.hand_out([Free("g", "m", 0, 2)], 0.0) == [(long.key, "g")]
+    for job in ada.values():
+        schedule.add(job)
+    shares(schedule, by_key, 1000)
+    for job in eve.values():
+        schedule.add(job)
+    assert 49 <= shares(schedule, by_key, 100).count("eve") <= 52
+
+
+def test_a_backlog_of_batch_jobs_that_has_aged_takes_turns():
+    batch = _many("ada", 300, priority="batch")
+    quick = _many("bob", 1000)
+    by_key = {**batch, **quick}
+    schedule = scheduled([*batch.values(), *quick.values()])
+    for _ in range(200):
+        ((key, _),) = schedule.hand_out([Free("g", "m", 0, 1)], AGING / 2)
+        schedule.ended(by_key[key], 1.0)
+        assert key[0] == "bob"
+    aged = [schedule.hand_out([Free("g", "m", 0, 1)], 2 * AGING)[0][0][0] for _ in range(40)]
+    assert 18 <= aged.count("ada") <= 22
+
+
+def test_several_that_must_be_alone_hold_one_group_back_and_no_more():
+    suspects = [Waiting(("a", str(i)), "m", i, alone=True) for i in range(4)]
+    others = [Waiting(("b", str(i)), "m", i + 10) for i in range(20)]
+    free = [Free(f"g{i}", "m", 1, 16) for i in range(4)]
+    taken = scheduled([*suspects, *others]).hand_out(free, 0.0)
+    assert len(taken) == 20 and len({group for _, group in taken}) == 3
+
+
+def test_jobs_that_have_gone_are_not_kept():
+    schedule = scheduled([Waiting(("ada", "stays"), "m", 0)])
+    for number in range(1, 20_000):
+        schedule.add(Waiting(("ada", str(number)), "m", number))
+        schedule.remove(("ada", str(number)))
+    assert len(schedule) == 1 and sum(len(heap) for heap in schedule._queues["m"]["ada"].heaps.values()) < 2500
+    assert names(schedule.order(0.0)) == ["stays"]
+
+
 def test_nobody_gains_by_coming_and_going():
     """One who always has jobs beside one who sends the next when the last has ended: half each."""
     steady = {("steady", str(i)): Waiting(("steady", str(i)), "m", i) for i in range(500)}
