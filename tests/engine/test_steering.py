@@ -7,7 +7,7 @@ import torch
 from interp_magics.data import results
 from interp_magics.data.vectors import SteeringVector
 from interp_magics.engine.protocol import Task, collect
-from interp_magics.engine.transformers_engine import reading
+from interp_magics.engine.transformers_engine import reading, tape
 from interp_magics.engine.transformers_engine.tape import Tape
 from interp_magics.errors import RequestError
 from interp_magics.methods import plans, runs
@@ -312,7 +312,7 @@ def test_a_condition_that_cannot_be_asked_is_refused(edit, why, engine):
 
 
 def test_additions_to_many_rows_at_once_are_each_what_they_are_alone(engine, monkeypatch):
-    """Different vectors, one twice on a row, another op between: the order of each row's edits holds."""
+    """Different vectors, one twice on a row, another op between: as when each edit is done by itself, in the order written."""
     served = engine("llama")
     torch.manual_seed(5)
     objects = stored(a=torch.randn(served.card.d_model), b=torch.randn(served.card.d_model))
@@ -333,9 +333,10 @@ def test_additions_to_many_rows_at_once_are_each_what_they_are_alone(engine, mon
         for i, edits in enumerate(ways)
     ]
     counted, apply = [], Tape._apply
-    monkeypatch.setattr(Tape, "_apply", lambda tape, *given: (counted.append(1), apply(tape, *given))[1])
+    monkeypatch.setattr(Tape, "_apply", lambda own, *given: (counted.append(1), apply(own, *given))[1])
     together = collect(served, [Task(one, objects) for one in programs])
     many = len(counted)
+    monkeypatch.setattr(tape, "_apart", lambda one, other: False)
     for one, found in zip(programs, together, strict=True):
         (alone,) = run(served, one, objects=objects)
         assert found.rows[0].completion_ids == alone.rows[0].completion_ids

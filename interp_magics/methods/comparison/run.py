@@ -99,9 +99,10 @@ def _points(request: ComparisonRequest) -> int:
 def _answers(request: ComparisonRequest, items: Sequence[Sequence[Outcome]]) -> dict[str, Array]:
     values = np.empty((_points(request), len(items)), np.float32)
     plain, added = np.empty(len(items), np.float32), np.empty(values.shape, np.int32)
+    rows = plan.item_rows(request)
     for item, outcomes in enumerate(items):
         alone = len(outcomes[0].rows[0].token_ids)
-        for some, outcome in zip(plan.item_rows(request), outcomes, strict=True):
+        for some, outcome in zip(rows, outcomes, strict=True):
             for place, row, read in zip(some.places, outcome.rows, outcome.readings[0][0].values, strict=True):
                 favoured, other = numbers(read, "values")[0, 0]
                 if place is None:
@@ -115,8 +116,9 @@ def _side_effects(request: ComparisonRequest, texts: Sequence[Sequence[Outcome]]
     shape = (_points(request), len(texts))
     surprisal, divergence = np.zeros(shape), np.zeros(shape)
     plain, tokens = np.zeros(len(texts)), np.zeros(len(texts), np.int32)
+    rows = plan.neutral_rows(request)
     for text, outcomes in enumerate(texts):
-        for some, outcome in zip(plan.neutral_rows(request), outcomes, strict=True):
+        for some, outcome in zip(rows, outcomes, strict=True):
             for place, read in zip(some.places, outcome.readings[0][0].values, strict=True):
                 known = numbers(read, "surprisal")[0, :-1]
                 if place is None:
