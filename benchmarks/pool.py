@@ -58,7 +58,7 @@ def waits(schedule: Schedule, heavy: int, jobs: int = 400) -> np.ndarray:
     ended = {}
     while len(ended) < jobs:
         for job in book.hand_out(clock):
-            book.started(job.key, "g", clock)
+            book.started(job.key, "g", job.attempt, clock)
             took = LIGHT if job.key[0] == "light" else float(draw.exponential(SECONDS))
             heapq.heappush(events, (clock + took, "ends", job.key))
         clock, what, which = heapq.heappop(events)

@@ -5,19 +5,21 @@ its batch is suspect and is run again alone; only a job that was alone when its 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from ..methods.plans import kept, method, texts
 from ..methods.requests import Request
 from ..program.cards import ModelCard
 from ..wire.messages import JobInfo, JobState
-from .jobs import Group, Job, Place
+from .jobs import Changes, Group, Job, Place
 from .schedule import Free, JobKey, Schedule, Waiting
 from .work import LEAST_COST, Pace, share_out
 
 STRIKES = 3
 #: How many parts of one job run at once, for each group that holds its model: one that runs and one that waits there.
 PARTS_AT_ONCE = 2
+#: An attempt that its group does not have so many seconds after it was given, was lost on the way.
+_ARRIVES = 3.0
 #: For how many seconds an estimate of places in the queue is good.
 _PLACES_LAST = 0.5
 
@@ -32,6 +34,7 @@ class Book:
         self._waiting_of: Counter[str] = Counter()
         self._schedule, self._pace = Schedule(weight, most_rows), Pace()
         self._numbers = 0
+        self._changes = Changes()
         self._places: dict[JobKey, Place] = {}
         self._placed = float("-inf")
 
@@ -73,8 +76,42 @@ class Book:
         near = followed.epoch if followed else ""
         job = Job(key, model, request, method(request), priority, objects, self._numbers, now, near)
         job.texts = len(texts(request))
-        self.jobs[key] = job
+        self.jobs[key] = self._changes.fresh[job.number] = job
         return job
+
+    def changes(self) -> Changes:
+        """What has changed since this was last asked."""
+        taken, self._changes = self._changes, Changes()
+        return taken
+
+    def note(self, job: Job) -> None:
+        """A job has changed."""
+        if job.number not in self._changes.fresh:
+            self._changes.changed[job.number] = job
+
+    def recall(self, jobs: Iterable[tuple[Job, str]], now: float) -> None:
+        """Jobs as an earlier broker left them, each with the epoch of the process that ran it: those that ran wait for their
+        groups to speak."""
+        for job, epoch in jobs:
+            self.jobs[job.key] = job
+            self._numbers = max(self._numbers, job.number)
+            if job.state == "queued" and job.parent:
+                self._waiting[job.key] = job
+                self._waiting_of[job.key[0]] += 1
+            elif job.state == "queued" and not job.parts:
+                self._wait(job)
+            elif job.state == "running" and not job.parts:
+                self._recall_running(job, epoch, now)
+        for whole in [job for job in self.jobs.values() if job.parts and not job.ended_state]:
+            states = [part.state for part in self.parts(whole)]
+            whole.fed = states.index("queued") if "queued" in states else len(states)
+
+    def _recall_running(self, job: Job, epoch: str, now: float) -> None:
+        group = self.groups.setdefault(
+            job.group, Group(job.group, job.model, epoch=epoch, state="silent", heard=now, metered=now, recalled=True)
+        )
+        group.running.add(job.key)
+        job.handed = now
 
     def whole(self, job: Job) -> Job:
         """The job that its user knows: the one that this is a part of, or itself."""
@@ -107,6 +144,7 @@ class Book:
                 self._finish(part, "cancelled", now)
             elif part.state == "running":
                 part.cancelling = True
+                self.note(part)
                 running.append(part)
         return running
 
@@ -144,19 +182,24 @@ class Book:
             self._waiting_of[key[0]] -= 1
             job.state, job.group, job.started, job.work = "running", group, False, 0.0
             job.attempt += 1
+            job.handed = now
             self._meter(self.groups[group], now)
             self.groups[group].running.add(key)
             whole = self.whole(job)
-            whole.state, whole.attempt = "running", max(1, whole.attempt)
+            if whole is not job and whole.state != "running":
+                whole.state, whole.attempt = "running", max(1, whole.attempt)
+                self.note(whole)
+            self.note(job)
             taken.append(job)
         return taken
 
-    def started(self, key: JobKey, group: str, now: float = 0.0) -> Job | None:
+    def started(self, key: JobKey, group: str, attempt: int, now: float = 0.0) -> Job | None:
         job = self._running(key, group)
-        if job:
+        if job and job.attempt == attempt:
             self._meter(self.groups[group], now)
             job.started = True
-        return job
+            return job
+        return None
 
     def end(self, key: JobKey, group: str, attempt: int, state: JobState, now: float) -> Job | None:
         """The end of an attempt as its group tells it; None when it is not the one that counts."""
@@ -171,6 +214,7 @@ class Book:
         job = self.jobs.get(key)
         if job is None or job.ended_state:
             return job
+        self.note(job)
         if job.parts:
             job.cancelling = True
             if not self.withdraw(job, now):
@@ -197,14 +241,26 @@ class Book:
         if state == "alive":
             group.state = group.state if group.state in ("up", "loading") else "loading"
             return []
-        lost = self.lose(name, now) if group.state == "up" else []
+        lost = self.lose(name, now) if group.running else []
         group.state, group.trouble = state, trouble or group.trouble
         return lost
 
-    def ready(self, name: str, route: bytes, epoch: str, card: ModelCard, slots: int, now: float) -> list[Job]:
-        """A process of a group serves; jobs that its predecessor had are lost with it."""
+    def ready(
+        self,
+        name: str,
+        route: bytes,
+        epoch: str,
+        card: ModelCard,
+        slots: int,
+        now: float,
+        has: Collection[tuple[int, int]] = (),
+    ) -> list[Job]:
+        """A process of a group serves, and has some attempts: (number of the job, of the attempt). Jobs that its predecessor
+        had are lost with it, and those that never arrived, or whose end did not."""
         group = self.groups.setdefault(name, Group(name, card.name))
-        lost = self.lose(name, now) if group.epoch != epoch else []
+        same = group.epoch == epoch
+        lost = self._astray(group, has, now) if same else self.lose(name, now, died=not group.recalled)
+        group.recalled = False
         group.route, group.epoch, group.card, group.slots = route, epoch, card, slots
         group.state, group.heard, group.trouble = "up", now, ""
         for whole in {job.parent for job in self._waiting.values() if job.parent and job.model == group.model}:
@@ -220,23 +276,37 @@ class Book:
         group.state, group.route = "down", b""
         self._meter(group, now)
         jobs = [self.jobs[key] for key in group.running]
-        group.running = set()
         # What was in the batch may have killed it; where nothing was yet, whatever had been handed out.
         batch = [job for job in jobs if job.started] or jobs
         for job in jobs:
-            job.group = ""
-            self._release(job)
             if job in batch and died:
                 job.suspect = True
                 job.strikes += len(batch) == 1
-            if job.cancelling:
-                self._finish(job, "cancelled", now)
-            elif job.strikes >= STRIKES:
-                self._finish(job, "failed", now)
-            else:
-                job.state = "queued"
-                self._wait(job)
+            self._take_back(group, job, now)
         return jobs
+
+    def _astray(self, group: Group, has: Collection[tuple[int, int]], now: float) -> list[Job]:
+        jobs = [self.jobs[key] for key in group.running]
+        lost = [job for job in jobs if (job.number, job.attempt) not in has and now - job.handed > _ARRIVES]
+        if lost:
+            self._meter(group, now)
+        for job in lost:
+            self._take_back(group, job, now)
+        return lost
+
+    def _take_back(self, group: Group, job: Job, now: float) -> None:
+        """A group has a job no longer: it waits again, or ends."""
+        group.running.discard(job.key)
+        job.group = ""
+        self._release(job)
+        self.note(job)
+        if job.cancelling:
+            self._finish(job, "cancelled", now)
+        elif job.strikes >= STRIKES:
+            self._finish(job, "failed", now)
+        else:
+            job.state = "queued"
+            self._wait(job)
 
     def silent(self, now: float, patience: float) -> list[str]:
         """Groups whose nanny has said nothing for `patience` seconds."""
@@ -246,6 +316,9 @@ class Book:
         """Drop a job that has ended. A part that still runs goes when its group says how it ended, or is lost."""
         job = self.jobs.pop(key, None)
         self._unwait(key)
+        if job and not self._changes.fresh.pop(job.number, None):
+            self._changes.changed.pop(job.number, None)
+            self._changes.gone.add(job.number)
         for part in job.parts if job else ():
             self.forget(part)
 
@@ -341,3 +414,4 @@ class Book:
             self._release(job)
         job.state, job.ended, job.request = state, now, None
         job.seconds = now - job.submitted
+        self.note(job)

@@ -42,7 +42,8 @@ from .door import Door
 from .jobs import Group, Job
 from .outbox import Outbox, Route
 from .schedule import JobKey
-from .store import ObjectStore, Spool, StoreError
+from .shelf import StoreError
+from .store import ObjectStore, Spool
 from .workers import Workers
 
 CHUNK = 1 << 20
@@ -78,6 +79,8 @@ class Clients:
         self._limits, self._models, self._workers = limits, tuple(models), workers
         self._places = places
         self._epoch, self._started = uuid4().hex, time.monotonic()
+        #: Why nothing more can be accepted, if that is so.
+        self.trouble = ""
         self._reading: dict[tuple[Route, JobKey], int] = {}
         self._handlers: dict[type, Callable[[Route, str, Any, Sequence[Buffer]], None]] = {
             Hello: self._hello,
@@ -99,6 +102,15 @@ class Clients:
         self._out.client(
             route, Failure(code="protocol", message=f"{why}; client and pool may be of different versions")
         )
+
+    def disown(self, jobs: Sequence[Job], why: str) -> None:
+        """Jobs that could not be written down were not accepted."""
+        for job in jobs:
+            self._out.retract(job.key[1], job.followers)
+            if not job.parent:
+                text = f"the pool cannot write down what it is asked ({why}); nothing was queued, try again later"
+                self._out.clients(job.followers, Failure(code="storage", message=text, job=job.key[1]))
+                self._book.forget(job.key)
 
     def expire(self, now: float) -> None:
         """Forget results whose time is over."""
@@ -142,6 +154,7 @@ class Clients:
         uptime = time.monotonic() - self._started
         state = PoolState(
             number=stat.number,
+            epoch=self._epoch,
             models=models,
             jobs=jobs,
             running=self._book.running,
@@ -194,6 +207,8 @@ class Clients:
             return failure(
                 "bad_request", f"the pool does not serve {submit.model!r}{nearest(submit.model, self._models)}"
             )
+        if self.trouble:
+            return failure("storage", f"the pool cannot write down what it is asked ({self.trouble}); try again later")
         info = self._model_info(submit.model)
         if info.state == "failed":
             return failure("model_failed", info.trouble or f"{submit.model} could not be loaded")
@@ -242,7 +257,11 @@ class Clients:
             self._out.client(route, self._workers.done(job))
         elif job.state == "done" and result:
             done = Done(job=job.key[1], attempt=job.attempt, size=result.size, seconds=job.seconds, worker=job.group)
-            self._out.client(route, done, result.data)
+            small = result.size <= self._limits.inline_bytes
+            self._out.client(route, done, self._spool.read(job.key) if small else None)
+        elif job.state == "done":
+            text = "the job is done, but the pool has lost its result; submit it again"
+            self._out.client(route, Failure(code="expired", message=text, job=job.key[1]))
         elif job.state == "cancelled":
             self._out.client(route, _cancelled(job))
         elif job.state == "failed":
@@ -279,7 +298,7 @@ class Clients:
                 self._reading.pop((route, key), None)
                 return
             data = self._spool.read(key, offset, CHUNK if route.bulk else SMALL_CHUNK)
-            if not self._out.client(route, Chunk(job=job, part=part, offset=offset, size=result.size), data):
+            if not self._out.at_once(route, Chunk(job=job, part=part, offset=offset, size=result.size), data):
                 self._reading.pop((route, key), None)
                 return
             self._reading[route, key] = offset + len(data)

@@ -15,8 +15,9 @@ class Job:
     worker that holds rows for it.
 
     A job that is run in slices has `parts`, jobs in their own right that only the pool sees, and never runs itself; the
-    first `fed` of them have been put to the schedule. `cost` is its work in seconds of a group, `predicted` or a guess, `work` what it
-    has had, `view` what the schedule knows of it.
+    first `fed` of them have been put to the schedule. `cost` is its work in seconds of a group, `predicted` or a guess, `work`
+    what it has had, `view` what the schedule knows of it; `handed` is when its group was given it. `shared` names who else may
+    see it.
     """
 
     key: JobKey
@@ -47,6 +48,8 @@ class Job:
     predicted: bool = False
     work: float = 0.0
     view: Waiting | None = None
+    handed: float = 0.0
+    shared: set[str] = field(default_factory=set)
 
     @property
     def ended_state(self) -> bool:
@@ -55,7 +58,8 @@ class Job:
 
 @dataclass
 class Group:
-    """A worker group: the process that runs (its routing id and epoch) and the nanny that watches it."""
+    """A worker group: the process that runs (its routing id and epoch) and the nanny that watches it. One that is `recalled`
+    was known to the broker before this one, and has not spoken since."""
 
     name: str
     model: str
@@ -68,6 +72,16 @@ class Group:
     heard: float = 0.0
     running: set[JobKey] = field(default_factory=set)
     metered: float = 0.0
+    recalled: bool = False
+
+
+@dataclass
+class Changes:
+    """What has changed since it was last written down, by the numbers of jobs."""
+
+    fresh: dict[int, Job] = field(default_factory=dict)
+    changed: dict[int, Job] = field(default_factory=dict)
+    gone: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True)

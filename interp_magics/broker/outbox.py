@@ -18,28 +18,55 @@ class Route(NamedTuple):
     peer: bytes
 
 
+class _Letter(NamedTuple):
+    socket: "zmq.Socket[bytes]"
+    peer: bytes
+    message: Any
+    payload: Buffer | None
+
+
 class Outbox:
-    """The sockets as places to send to."""
+    """The sockets as places to send to. What is said is held back until `flush`, when what it speaks of is written down."""
 
     def __init__(self, clients: "zmq.Socket[bytes]", bulk: "zmq.Socket[bytes]", workers: "zmq.Socket[bytes]") -> None:
         self._clients, self._bulk, self._workers = clients, bulk, workers
+        self._held: list[_Letter] = []
 
-    def client(self, route: Route, message: Any, payload: Buffer | None = None) -> bool:
-        """Whether the message could be handed to the connection of `route`."""
-        return self._send(self._bulk if route.bulk else self._clients, route.peer, message, payload)
+    def client(self, route: Route, message: Any, payload: Buffer | None = None) -> None:
+        self._held.append(_Letter(self._socket(route), route.peer, message, payload))
 
     def clients(self, routes: Iterable[Route], message: Any, payload: Buffer | None = None) -> None:
-        for route in list(routes):
+        for route in routes:
             self.client(route, message, payload)
 
-    def worker(self, route: bytes, message: Any, payload: Buffer | None = None) -> bool:
-        return self._send(self._workers, route, message, payload)
+    def worker(self, route: bytes, message: Any, payload: Buffer | None = None) -> None:
+        self._held.append(_Letter(self._workers, route, message, payload))
 
-    def _send(self, socket: "zmq.Socket[bytes]", peer: bytes, message: Any, payload: Buffer | None) -> bool:
-        frames = write(message) if payload is None else write_bytes(message, payload)
-        try:
-            socket.send_multipart([peer, *frames], zmq.NOBLOCK)
-        except (zmq.Again, zmq.ZMQError) as error:
-            log.info("a message to a peer was dropped: %s", error)
-            return False
-        return True
+    def at_once(self, route: Route, message: Any, payload: Buffer) -> bool:
+        """Send a piece of what is written already; whether the connection took it."""
+        return _send(_Letter(self._socket(route), route.peer, message, payload))
+
+    def retract(self, job: str, routes: Iterable[Route]) -> None:
+        """Say nothing of a job to these connections."""
+        peers = {route.peer for route in routes}
+        self._held = [
+            letter for letter in self._held if letter.peer not in peers or getattr(letter.message, "job", "") != job
+        ]
+
+    def flush(self) -> list[bytes]:
+        """Send what is held; the routes of workers that could not be reached."""
+        held, self._held = self._held, []
+        return [letter.peer for letter in held if not _send(letter) and letter.socket is self._workers]
+
+    def _socket(self, route: Route) -> "zmq.Socket[bytes]":
+        return self._bulk if route.bulk else self._clients
+
+
+def _send(letter: _Letter) -> bool:
+    frames = write(letter.message) if letter.payload is None else write_bytes(letter.message, letter.payload)
+    try:
+        letter.socket.send_multipart([letter.peer, *frames], zmq.NOBLOCK)
+    except (zmq.Again, zmq.ZMQError) as error:
+        log.info("a message to a peer was dropped: %s", error)
+        return False
+    return True

@@ -125,7 +125,7 @@ def embedded(stdin: BinaryIO, stdout: BinaryIO) -> None:
     directory = Path(config.directory)
     keys = KeyPair.of(config.server_secret.encode())
     user = Key(_user_name(), CLIENT)
-    settings = Settings(directory / "spool", tuple(m.name for m in config.models), limits=config.limits)
+    settings = Settings(directory, tuple(m.name for m in config.models), limits=config.limits)
     try:
         server = Server(settings, Keys(keys, {config.client_public.encode(): user}))
         stdout.write(msgspec.json.encode(EmbeddedReady(server.client_endpoint)) + b"\n")
@@ -159,7 +159,7 @@ def shared(models: Sequence[str], adapters: Sequence[str], host: str, port: int,
         check_ranks(spec)
     directory = _state_directory() / f"pool-{port}"
     keys, client = KeyPair.make(), KeyPair.make()
-    settings = Settings(directory / "spool", tuple(s.name for s in specs), host=host, client_port=port)
+    settings = Settings(directory, tuple(s.name for s in specs), host=host, client_port=port)
     server = Server(settings, Keys(keys, {client.public: Key(_user_name(), CLIENT)}))
     address = Address(_reachable(server.client_endpoint), keys.public, client)
     write_secret(directory / "connection", f"{address}\n")

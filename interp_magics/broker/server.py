@@ -18,8 +18,9 @@ from .admission import CLIENT, WORKER, Admission, Key
 from .book import Book
 from .clients import Clients, Places
 from .door import Door
+from .journal import Journal, JournalError
 from .outbox import Outbox, Route
-from .store import ObjectStore, Spool
+from .store import open_stores
 from .workers import Workers
 
 log = logging.getLogger(__name__)
@@ -31,9 +32,9 @@ _MESSAGES, _BULK_MESSAGES = 1000, 64
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """How a pool is set up. Ports of 0 are chosen by the system."""
+    """How a pool is set up. Ports of 0 are chosen by the system; in `directory`, its own, it keeps its journal and spool."""
 
-    spool: Path
+    directory: Path
     models: tuple[str, ...]
     host: str = "127.0.0.1"
     client_port: int = 0
@@ -41,6 +42,11 @@ class Settings(msgspec.Struct, frozen=True):
     bulk_port: int = 0
     limits: Limits = Limits()
     patience: float = 5.0
+
+    @property
+    def spool(self) -> Path:
+        """Where workers leave large results."""
+        return self.directory / "spool"
 
 
 @dataclass
@@ -56,21 +62,25 @@ class Server:
 
     def __init__(self, settings: Settings, keys: Keys) -> None:
         self.settings = settings
+        settings.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._journal = Journal(settings.directory / "journal.sqlite")
         self._context = zmq.Context()
         self.admission = Admission(self._context, keys.admitted)
         self._clients_socket = self._bind(CLIENT, settings.client_port, keys.server)
         self._bulk_socket = self._bind(CLIENT, settings.bulk_port, keys.server, _BULK_MESSAGES)
         self._workers_socket = self._bind(WORKER, settings.worker_port, keys.server)
-        book, store, spool = (
-            Book(most_rows=settings.limits.running_rows),
-            ObjectStore(settings.limits),
-            Spool(settings.spool, settings.limits),
-        )
-        self._door = Door(settings.spool.parent)
+        book = Book(most_rows=settings.limits.running_rows)
+        book.recall(self._journal.jobs(), time.monotonic())
+        store, spool = open_stores(settings.spool, self._journal, settings.limits)
+        for key in spool.held():
+            if key not in book.jobs:
+                spool.release(key)
+        self._door = Door(settings.directory)
         places = Places(self._door, int(_endpoint(self._bulk_socket).rpartition(":")[2]))
-        outbox = Outbox(self._clients_socket, self._bulk_socket, self._workers_socket)
-        self.workers = Workers(book, store, spool, outbox, settings.limits)
-        self.clients = Clients(book, store, spool, outbox, settings.limits, settings.models, self.workers, places)
+        self._out = Outbox(self._clients_socket, self._bulk_socket, self._workers_socket)
+        self.workers = Workers(book, store, spool, self._out, settings.limits)
+        self.workers.sweep()
+        self.clients = Clients(book, store, spool, self._out, settings.limits, settings.models, self.workers, places)
         self._book, self._store = book, store
         self._read_client, self._read_worker = Reader(FromClient, MAX_CLIENT_HEADER), Reader(FromWorker)
         self._next_tick = 0.0
@@ -103,8 +113,10 @@ class Server:
                 self._drain(self._bulk_socket, partial(self._from_client, True))
             if self._door.fileno() in ready:
                 self._guarded(self._door.answer)
-            self._guarded(self.workers.hand_out)
             self._guarded(self._tick)
+            self._guarded(self._say)
+            self._guarded(self.workers.hand_out)
+            self._guarded(self._say)
 
     def close(self) -> None:
         self._door.close()
@@ -112,6 +124,7 @@ class Server:
             socket.close(linger=200)
         self.admission.close()
         self._context.term()
+        self._journal.close()
 
     def _bind(self, domain: bytes, port: int, keys: KeyPair, waiting: int = _MESSAGES) -> "zmq.Socket[bytes]":
         socket = self._context.socket(zmq.ROUTER)
@@ -165,6 +178,27 @@ class Server:
             act()
         except Exception:
             log.exception("the broker could not finish %s", act.__name__)
+
+    def _say(self) -> None:
+        """Write down what has changed, and only then tell of it."""
+        changes = self._book.changes()
+        for number in changes.gone:
+            self._journal.forget(number)
+        for job in changes.fresh.values():
+            self._journal.add(job)
+        for job in changes.changed.values():
+            group = self._book.groups.get(job.group)
+            self._journal.update(job, group.epoch if group else "")
+        try:
+            self._journal.commit()
+            self.clients.trouble = ""
+        except JournalError as error:
+            if not self.clients.trouble:
+                log.error("the journal cannot be written: %s", error)
+            self.clients.trouble = str(error)
+            self.clients.disown(list(changes.fresh.values()), str(error))
+        for route in self._out.flush():
+            self.workers.unreachable(route)
 
     def _tick(self) -> None:
         now = time.monotonic()

@@ -1,126 +1,97 @@
 """Objects that clients put and results that workers leave: owner-scoped, with quotas and times to live."""
 
 import hashlib
-import os
-import secrets
-from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from ..wire.messages import Limits
+from .journal import Journal
 from .schedule import JobKey
+from .shelf import Shelf, Slip, StoreError
 
-
-class StoreError(Exception):
-    """The store cannot take something; the message goes to the user."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-@dataclass
-class _Held:
-    data: bytes
-    expires: float
+_LONGEST_TTL = 24 * 3600
 
 
 class ObjectStore:
     """Immutable objects under the sha256 of their bytes, for each user apart."""
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._held: dict[tuple[str, str], _Held] = {}
-        self._used: dict[str, int] = {}
+    def __init__(self, shelf: Shelf, limits: Limits) -> None:
+        self._shelf, self._limits = shelf, limits
 
     def put(self, user: str, digest: str, data: bytes, ttl: int, now: float) -> None:
         """Store `data`. Raises StoreError when the digest is not that of the bytes, or the user's quota is full."""
         if hashlib.sha256(data).hexdigest() != digest:
             raise StoreError("bad_request", "the object's bytes do not have the digest that was given")
-        expires = now + min(ttl, 24 * 3600)
-        held = self._held.get((user, digest))
-        if held:
-            held.expires = max(held.expires, expires)
+        until = now + min(ttl, _LONGEST_TTL)
+        if self._shelf.find((user, digest)):
+            self._shelf.prolong((user, digest), until)
             return
-        used = self._used.get(user, 0)
-        if used + len(data) > self._limits.store_bytes:
+        if self._shelf.used(user) + len(data) > self._limits.store_bytes:
             raise StoreError(
                 "quota",
                 f"your stored objects would pass {self._limits.store_bytes / 1e9:.1f} GB; wait until some expire",
             )
-        self._held[user, digest] = _Held(data, expires)
-        self._used[user] = used + len(data)
+        self._shelf.put((user, digest), data, until)
 
     def get(self, user: str, digest: str) -> bytes | None:
-        held = self._held.get((user, digest))
-        return held.data if held else None
+        return self._shelf.read((user, digest)) if self._shelf.find((user, digest)) else None
 
     def missing(self, user: str, digests: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(d for d in digests if (user, d) not in self._held)
+        return tuple(d for d in digests if not self._shelf.find((user, d)))
+
+    def used(self, user: str) -> int:
+        return self._shelf.used(user)
 
     def expire(self, now: float) -> None:
-        for (user, digest), held in list(self._held.items()):
-            if held.expires < now:
-                del self._held[user, digest]
-                self._used[user] -= len(held.data)
-
-
-@dataclass
-class Result:
-    """A finished result: small ones in memory, large ones as a committed spool file."""
-
-    size: int
-    data: bytes | None
-    path: Path | None
+        self._shelf.expire(now)
 
 
 class Spool:
-    """Results of finished jobs. A worker writes `incoming/NAME`; the broker renames it when the attempt counts."""
+    """Results of finished jobs. A worker writes the file that `incoming` names; the broker takes it when the attempt counts."""
 
-    def __init__(self, root: Path, limits: Limits) -> None:
-        self._root, self._limits = root, limits
-        self._results: dict[JobKey, Result] = {}
-        for name in ("incoming", "results"):
-            (root / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+    def __init__(self, root: Path, shelf: Shelf) -> None:
+        self._root, self._shelf = root, shelf
+        (root / "incoming").mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def incoming(self) -> str:
-        """A fresh name for a worker to write to, relative to the root."""
-        return f"incoming/{secrets.token_hex(16)}"
+    def incoming(self, number: int, attempt: int) -> str:
+        """The name, relative to the root, that an attempt of a job writes its result to."""
+        return f"incoming/{number:012d}-{attempt}"
 
-    def keep(self, key: JobKey, data: bytes) -> Result:
-        self._results[key] = Result(len(data), data, None)
-        return self._results[key]
+    def keep(self, key: JobKey, data: bytes) -> Slip:
+        return self._shelf.put(key, data)
 
-    def commit(self, key: JobKey, incoming: str) -> Result:
-        """Take a worker's file over. Raises StoreError when it is not there or too large."""
-        source = self._root / incoming
-        target = self._root / "results" / secrets.token_hex(16)
-        try:
-            size = source.stat().st_size
-            os.replace(source, target)
-        except OSError as error:
-            raise StoreError("internal", f"the worker's result file is gone: {error.strerror}") from error
-        self._results[key] = Result(size, None, target)
-        return self._results[key]
+    def commit(self, key: JobKey, incoming: str) -> Slip:
+        """Take a worker's file over. Raises StoreError when it is not there."""
+        return self._shelf.take(key, self._root / incoming)
 
     def discard(self, incoming: str) -> None:
         (self._root / incoming).unlink(missing_ok=True)
 
-    def find(self, key: JobKey) -> Result | None:
-        return self._results.get(key)
+    def sweep(self, expected: set[str]) -> None:
+        """Remove what workers left for attempts that count no more."""
+        for path in (self._root / "incoming").iterdir():
+            if f"incoming/{path.name}" not in expected:
+                path.unlink(missing_ok=True)
+
+    def find(self, key: JobKey) -> Slip | None:
+        return self._shelf.find(key)
 
     def used(self, user: str) -> int:
-        return sum(result.size for key, result in self._results.items() if key[0] == user)
+        return self._shelf.used(user)
 
     def release(self, key: JobKey) -> None:
-        result = self._results.pop(key, None)
-        if result and result.path:
-            result.path.unlink(missing_ok=True)
+        self._shelf.drop(key)
 
-    def read(self, key: JobKey, offset: int, size: int) -> bytes:
-        result = self._results[key]
-        if result.data is not None:
-            return result.data[offset : offset + size]
-        assert result.path is not None
-        with result.path.open("rb") as file:
-            file.seek(offset)
-            return file.read(size)
+    def read(self, key: JobKey, offset: int = 0, size: int | None = None) -> bytes:
+        return self._shelf.read(key, offset, size)
+
+    def held(self) -> list[JobKey]:
+        return self._shelf.held()
+
+
+def open_stores(root: Path, journal: Journal, limits: Limits) -> tuple[ObjectStore, Spool]:
+    """The stores of a pool, with what the journal says of them."""
+    known = (number for shelf in ("objects", "results") for number, *_ in journal.kept(shelf))
+    numbers = count(max(known, default=0) + 1)
+    objects = ObjectStore(Shelf("objects", root / "objects", journal, numbers), limits)
+    return objects, Spool(root, Shelf("results", root / "results", journal, numbers))

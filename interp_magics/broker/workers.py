@@ -10,7 +10,6 @@ from ..wire.frames import Buffer
 from ..wire.messages import (
     Assign,
     Beat,
-    CancelJob,
     Chunk,
     Done,
     Event,
@@ -22,11 +21,13 @@ from ..wire.messages import (
     Limits,
     Ready,
     Started,
+    Stop,
 )
 from .book import Book
 from .jobs import Group, Job
 from .outbox import Outbox
-from .store import ObjectStore, Spool, StoreError
+from .shelf import StoreError
+from .store import ObjectStore, Spool
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,6 @@ class Workers:
     def __init__(self, book: Book, store: ObjectStore, spool: Spool, outbox: Outbox, limits: Limits) -> None:
         self._book, self._store, self._spool, self._out, self._limits = book, store, spool, outbox, limits
         self._routes: dict[bytes, str] = {}
-        self._incoming: dict[tuple[str, str, int], str] = {}
 
     def handle(self, route: bytes, message: FromWorker, buffers: Sequence[Buffer]) -> None:
         """One message from a worker group; from a process that has not said `ready` only `ready` and `beat` count."""
@@ -52,24 +52,33 @@ class Workers:
     def hand_out(self) -> None:
         """Send what waits to whoever has room."""
         for job in self._book.hand_out(time.monotonic()):
-            if job.state != "running" or job.request is None:
-                continue  # its group was lost while an earlier job of this round was sent
-            group = self._book.groups[job.group]
-            name = self._spool.incoming()
-            self._incoming[(*job.key, job.attempt)] = name
-            sent = self._out.worker(
-                group.route,
-                Assign(job=_wire_id(job), attempt=job.attempt, request=job.request, owner=job.key[0], spool=name),
-            )
-            if not sent:
-                self.lost(group.name, "it is not connected")
+            if job.request is not None:
+                message = Assign(
+                    job=_wire_id(job),
+                    attempt=job.attempt,
+                    request=job.request,
+                    owner=job.key[0],
+                    spool=self._incoming(job),
+                )
+                self._out.worker(self._book.groups[job.group].route, message)
+
+    def unreachable(self, route: bytes) -> None:
+        """A message to a group could not be sent."""
+        group = self._group(route)
+        if group:
+            self.lost(group.name, "it is not connected")
+
+    def sweep(self) -> None:
+        """Remove what attempts that count no more have left in the spool."""
+        running = [self._book.jobs[key] for group in self._book.groups.values() for key in group.running]
+        self._spool.sweep({self._incoming(job) for job in running})
 
     def cancel(self, job: Job) -> None:
         """Tell the groups that run a job or parts of it."""
         for part in self._book.parts(job) or [job]:
             group = self._book.groups.get(part.group)
             if group and part.cancelling:
-                self._out.worker(group.route, CancelJob(job=_wire_id(part)))
+                self._out.worker(group.route, Stop(job=_wire_id(part), attempt=part.attempt))
 
     def lost(self, name: str, why: str) -> None:
         """A group is gone; its jobs go back to the queue."""
@@ -90,14 +99,26 @@ class Workers:
 
     def _ready(self, route: bytes, ready: Ready, now: float) -> None:
         self._routes[route] = ready.group
-        self._tell_lost(self._book.ready(ready.group, route, ready.epoch, ready.card, ready.slots, now))
+        has = {(int(attempt.job), attempt.number) for attempt in ready.has if attempt.job.isdigit()}
+        self._tell_lost(self._book.ready(ready.group, route, ready.epoch, ready.card, ready.slots, now, has))
+        expected = {(job.number, job.attempt) for job in self._running(ready.group)}
+        for number, attempt in has - expected:
+            self._out.worker(route, Stop(job=f"{number:012d}", attempt=attempt))
+        for job in self._running(ready.group):
+            if job.cancelling:
+                self._out.worker(route, Stop(job=_wire_id(job), attempt=job.attempt))
+
+    def _running(self, group: str) -> list[Job]:
+        return [self._book.jobs[key] for key in self._book.groups[group].running]
+
+    def _incoming(self, job: Job) -> str:
+        return self._spool.incoming(job.number, job.attempt)
 
     def _of_group(self, group: Group, route: bytes, message: FromWorker, buffers: Sequence[Buffer], now: float) -> None:
         if isinstance(message, Started):
-            for job_id in message.jobs:
-                job = self._find(group, job_id)
-                if job:
-                    self._book.started(job.key, group.name, now)
+            for attempt in message.jobs:
+                job = self._find(group, attempt.job)
+                if job and self._book.started(job.key, group.name, attempt.number, now):
                     self._event(job, Event(job="-", attempt=0, seq=0, part="started", worker=group.name))
         elif isinstance(message, Get):
             self._get(group, route, message)
@@ -115,7 +136,7 @@ class Workers:
         job = self._book.end(running.key, group.name, done.attempt, "done", now) if running else None
         if job is None:
             return
-        incoming = self._incoming.pop((*job.key, job.attempt), "")
+        incoming = self._incoming(job)
         try:
             if self._spool.used(job.key[0]) + done.size > self._limits.result_bytes:
                 raise StoreError("quota", "your results would pass the pool's limit; release some, or capture less")
@@ -129,14 +150,14 @@ class Workers:
             self._settled(job, now)
             return
         answer = Done(job=job.key[1], attempt=job.attempt, size=result.size, seconds=job.seconds, worker=group.name)
-        self._out.clients(job.followers, answer, result.data)
+        self._out.clients(job.followers, answer, buffers[0] if buffers else None)
 
     def _failed(self, group: Group, failed: Failed, now: float) -> None:
         running = self._find(group, failed.job)
         state: JobState = "cancelled" if failed.code == "cancelled" else "failed"
         job = self._book.end(running.key, group.name, failed.attempt, state, now) if running else None
         if job:
-            self._spool.discard(self._incoming.pop((*job.key, job.attempt), "incoming/none"))
+            self._spool.discard(self._incoming(job))
             self._fail(job, failed.code, failed.message, group.name)
 
     def _settled(self, part: Job, now: float) -> None:
@@ -191,6 +212,7 @@ class Workers:
 
     def _fail(self, job: Job, code: str, message: str, worker: str = "") -> None:
         """Tell the end of a job that ended badly, or settle the job of which it is a part."""
+        self._book.note(job)
         job.failure = Failure(code=code, message=message, job=self._book.whole(job).key[1], worker=worker)
         if job.parent:
             self._settled(job, time.monotonic())
@@ -199,7 +221,7 @@ class Workers:
 
     def _tell_lost(self, jobs: list[Job]) -> None:
         for job in jobs:
-            self._spool.discard(self._incoming.pop((*job.key, job.attempt), "incoming/none"))
+            self._spool.discard(self._incoming(job))
             if job.state == "cancelled":
                 self._fail(job, "cancelled", "the job was cancelled")
             elif job.state == "failed":

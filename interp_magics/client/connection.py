@@ -9,11 +9,15 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
+from msgspec import structs
+
 from ..errors import Cancelled, InterpError, PoolUnavailable, RemoteError, RequestError
 from ..methods.requests import Request
 from ..wire.frames import MAX_CLIENT_HEADER, Reader, WireError, write, write_bytes
 from ..wire.keys import Address
 from ..wire.messages import (
+    MAJOR,
+    MINOR,
     Accepted,
     CancelJob,
     Chunk,
@@ -24,6 +28,7 @@ from ..wire.messages import (
     Fetch,
     Follow,
     FromClient,
+    Hello,
     PoolState,
     Priority,
     Put,
@@ -233,7 +238,17 @@ class Connection:
         if asked:
             asked.state = state
             asked.event.set()
+        if self.welcome and state.epoch != self.welcome.epoch:
+            self._greet_again(state.epoch)
         self._look_after(state)
+
+    def _greet_again(self, epoch: str) -> None:
+        """The broker was started again: it has the jobs, but does not know that this connection follows them."""
+        assert self.welcome is not None
+        self.welcome = structs.replace(self.welcome, epoch=epoch)
+        self._send(Hello(major=MAJOR, minor=MINOR))
+        for job_id, tracked in list(self._tracked.items()):
+            self._send(tracked.submit or Follow(job=job_id))
 
     def _look_after(self, state: PoolState) -> None:
         """Ask again for what a broken link may have lost: the end of a job, a chunk of a result, a job never heard of."""

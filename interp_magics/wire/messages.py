@@ -179,9 +179,11 @@ class ModelInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
 
 
 class PoolState(_Sent, frozen=True, tag="state"):
-    """The state of the pool; `jobs` are the asker's own."""
+    """The state of the pool; `jobs` are the asker's own. A new `epoch` is a broker that was started again: it has the jobs, but
+    not who follows them."""
 
     number: Count
+    epoch: str
     models: tuple[ModelInfo, ...]
     jobs: tuple[JobInfo, ...]
     running: int = 0
@@ -257,13 +259,23 @@ ToClient = Welcome | Accepted | PoolState | Event | Chunk | Ticket | Done | Fail
 # Worker group to broker
 
 
+class Attempt(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """One try of a job."""
+
+    job: JobId
+    number: Count
+
+
 class Ready(_Sent, frozen=True, tag="ready"):
-    """A worker process of group `group` has loaded its model; a new `epoch` means that what it ran before is lost."""
+    """A worker process of group `group` serves its model and has these attempts; a new `epoch` means that what it ran before
+    is lost. Said again and again, so that a broker that was restarted finds it, and nothing that was lost on the way stays
+    so."""
 
     group: Name
     epoch: JobId
     card: ModelCard
     slots: Annotated[int, Meta(ge=1, le=256)] = 16
+    has: Annotated[tuple[Attempt, ...], Meta(max_length=1024)] = ()
 
 
 class Beat(_Sent, frozen=True, tag="beat"):
@@ -277,9 +289,9 @@ class Beat(_Sent, frozen=True, tag="beat"):
 
 
 class Started(_Sent, frozen=True, tag="started"):
-    """These jobs are in one batch now."""
+    """These are in one batch now."""
 
-    jobs: tuple[JobId, ...]
+    jobs: tuple[Attempt, ...]
 
 
 class Failed(_Sent, frozen=True, tag="failed"):
@@ -314,8 +326,15 @@ class Assign(_Sent, frozen=True, tag="assign"):
     spool: str
 
 
+class Stop(_Sent, frozen=True, tag="stop"):
+    """Leave an attempt of a job."""
+
+    job: JobId
+    attempt: Count
+
+
 class Drain(_Sent, frozen=True, tag="drain"):
     """Finish what runs, then end."""
 
 
-ToWorker = Assign | CancelJob | Chunk | Drain | Failure
+ToWorker = Assign | Stop | Chunk | Drain | Failure

@@ -1,6 +1,5 @@
 """Several jobs as one run of the engine, each answered at its own end; others join them, or run in between."""
 
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -26,12 +25,11 @@ from ..methods.requests import Request
 from ..program.language import Text
 from ..program.supports import over_context
 from ..program.texts import guessed_tokens
-from ..wire.messages import Assign, Done, Event, Failed, Started
+from ..wire.messages import Assign, Event
+from .answers import tell_failure, tell_result, tell_started
 from .held import HeldRows
-from .link import Link, ObjectMissing
+from .link import Link
 from .vectors import JobObjects, VectorCache
-
-log = logging.getLogger(__name__)
 
 _EVENT_SECONDS = 0.05
 #: Jobs predicted to be shorter run between two steps of a longer batch, as long as they take no more than it does.
@@ -89,7 +87,7 @@ class Batch:
 
     def _start(self, entries: Sequence[_Entry]) -> None:
         """Say that jobs run; one that needs no pass is answered now."""
-        self._link.send(Started(jobs=tuple(entry.assign.job for entry in entries)))
+        tell_started(self._link, [entry.assign for entry in entries])
         for entry in entries:
             if not entry.tasks:
                 self._answer(entry)
@@ -101,7 +99,6 @@ class Batch:
             self._ended += 1
             self._answer(entry)
             entry.results.clear()
-            self._link.cancelled.discard(entry.assign.job)
 
     def cancelled(self, task: int) -> bool:
         now = time.monotonic()
@@ -109,7 +106,7 @@ class Batch:
             self._pumped = now
             self._link.pump()
             self._held.expire()
-        return self._owner[task].assign.job in self._link.cancelled
+        return self._link.stopped(self._owner[task].assign)
 
     def wish(self, joins: bool) -> Wish:
         """Short jobs run in between, as long as this batch has not lent half of its time already; others join, if their
@@ -161,7 +158,7 @@ class Batch:
             raise
         except Exception as error:
             for assign in taken:
-                self._fail(assign, error)
+                tell_failure(self._link, assign, error)
         self._lent += time.monotonic() - started
 
     def _short(self) -> list[Assign]:
@@ -227,14 +224,13 @@ class Batch:
         """A job as tasks; None when it is answered already, by its fault."""
         objects = JobObjects(self._cache, lambda digest: self._link.object(digest, assign.job))
         try:
-            if assign.job in self._link.cancelled:
+            if self._link.stopped(assign):
                 raise Cancelled("the job was cancelled before it ran")
             plans.validate(assign.request, self._engine.card)
             self._check_size(assign.request)
             programs = runs.programs(assign.request, self._engine)
         except Exception as error:
-            self._fail(assign, error)
-            self._link.cancelled.discard(assign.job)
+            tell_failure(self._link, assign, error)
             return None
         return _Entry(assign, [Task(program, objects) for program in programs])
 
@@ -251,13 +247,13 @@ class Batch:
         except Exception as error:
             if out_of_memory(error):
                 return False  # a pass is split where memory is short, a decoding is not
-            self._fail(assign, error)
+            tell_failure(self._link, assign, error)
             return True
         if outcome is None:
             return False
         if seconds := plans.keep(assign.request):
             handle = self._held.keep(assign.owner, seconds, [held]) or handle
-        self._link.send(Started(jobs=(assign.job,)))
+        tell_started(self._link, [assign])
         self._answer(_Entry(assign, list(tasks), results={0: replace(outcome, handles=(handle,))}))
         return True
 
@@ -310,32 +306,6 @@ class Batch:
                     raise result
                 outcomes.append(result)
             data = runs.result(entry.assign.request, self._keep(entry.assign, outcomes), self._engine)
-            self._send(entry.assign, data)
+            tell_result(self._link, self._spool, self._limits, entry.assign, data)
         except Exception as error:
-            self._fail(entry.assign, error)
-
-    def _send(self, assign: Assign, data: bytes) -> None:
-        if len(data) <= self._limits.inline_bytes:
-            self._link.send(Done(job=assign.job, attempt=assign.attempt, size=len(data)), data)
-            return
-        (self._spool / assign.spool).write_bytes(data)
-        self._link.send(Done(job=assign.job, attempt=assign.attempt, size=len(data), spooled=assign.spool))
-
-    def _fail(self, assign: Assign, error: Exception) -> None:
-        code, message = describe(error)
-        if code == "internal":
-            log.error("job %s failed", assign.job, exc_info=error)
-        self._link.send(Failed(job=assign.job, attempt=assign.attempt, code=code, message=message))
-
-
-def describe(error: Exception) -> tuple[str, str]:
-    """(stable code, message for the user) of a fault."""
-    if isinstance(error, RequestError):
-        return "bad_request", str(error)
-    if isinstance(error, Cancelled):
-        return "cancelled", str(error)
-    if isinstance(error, ObjectMissing):
-        return "missing", "an object of the job expired before it ran; submit it again"
-    if out_of_memory(error):
-        return "out_of_memory", "the model's device ran out of memory, alone too; use fewer tokens, layers or rows"
-    return "internal", f"{type(error).__name__}: {error}"
+            tell_failure(self._link, entry.assign, error)

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import zmq
+from msgspec import structs
 
 from ..launch.config import GroupConfig
 from ..program.cards import ModelCard
 from ..wire.frames import Reader, WireError, write, write_bytes
 from ..wire.keys import KeyPair, use_client_keys
-from ..wire.messages import Assign, CancelJob, Chunk, Drain, Failure, Get, Ready, ToWorker
+from ..wire.messages import Assign, Attempt, Chunk, Done, Drain, Failed, Failure, Get, Ready, Stop, ToWorker
 
 _READY_SECONDS = 2.0
 _OBJECT_SECONDS = 30.0
@@ -37,7 +38,8 @@ class Link:
         self._reader = Reader(ToWorker)
         self._next_ready = 0.0
         self.assigned: deque[Assign] = deque()
-        self.cancelled: set[str] = set()
+        self._has: dict[tuple[str, int], Attempt] = {}
+        self._stopped: set[tuple[str, int]] = set()
         self.draining = False
         self._objects: dict[str, bytes | None] = {}
 
@@ -46,7 +48,7 @@ class Link:
         now = time.monotonic()
         if now >= self._next_ready:
             self._next_ready = now + _READY_SECONDS
-            self.send(self._ready)
+            self.send(structs.replace(self._ready, has=tuple(self._has.values())))
         if wait:
             self._socket.poll(int(wait * 1000))
         for frames in self._waiting():
@@ -68,7 +70,14 @@ class Link:
             raise ObjectMissing(digest)
         return data
 
+    def stopped(self, assign: Assign) -> bool:
+        """Whether the broker has asked to leave this attempt."""
+        return (assign.job, assign.attempt) in self._stopped
+
     def send(self, message: Any, payload: bytes | None = None) -> None:
+        if isinstance(message, Done | Failed):
+            self._has.pop((message.job, message.attempt), None)
+            self._stopped.discard((message.job, message.attempt))
         self._socket.send_multipart(write(message) if payload is None else write_bytes(message, payload))
 
     def close(self) -> None:
@@ -84,9 +93,11 @@ class Link:
 
     def _take(self, message: ToWorker, buffers: list[Any]) -> None:
         if isinstance(message, Assign):
+            self._has[message.job, message.attempt] = Attempt(message.job, message.attempt)
             self.assigned.append(message)
-        elif isinstance(message, CancelJob):
-            self.cancelled.add(message.job)
+        elif isinstance(message, Stop):
+            if (message.job, message.attempt) in self._has:
+                self._stopped.add((message.job, message.attempt))
         elif isinstance(message, Chunk):
             self._objects[message.digest] = bytes(buffers[0])
         elif isinstance(message, Failure) and message.digest:

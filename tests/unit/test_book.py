@@ -50,7 +50,7 @@ def submit(book, job, user="ada"):
 def test_a_late_result_of_an_old_attempt_is_dropped(book):
     submit(book, "one")
     (job,) = book.hand_out()
-    book.started(job.key, "g")
+    book.started(job.key, "g", job.attempt)
     book.ready("g", b"r2", "e2", card(), 16, 1.0)
     (again,) = book.hand_out()
     assert again is job and job.attempt == 2
@@ -61,7 +61,7 @@ def test_a_late_result_of_an_old_attempt_is_dropped(book):
 def test_jobs_of_a_dead_batch_are_suspect_and_run_alone_without_a_strike(book):
     jobs = [submit(book, name) for name in ("one", "two")]
     for job in book.hand_out():
-        book.started(job.key, "g")
+        book.started(job.key, "g", job.attempt)
     book.ready("g", b"r2", "e2", card(), 16, 1.0)
     assert [job.strikes for job in jobs] == [0, 0] and all(job.suspect for job in jobs)
     assert len(book.hand_out()) == 1
@@ -71,7 +71,7 @@ def test_a_job_that_kills_its_worker_alone_is_poison_after_three(book):
     job = submit(book, "one")
     for number in range(STRIKES):
         assert book.hand_out() == [job]
-        book.started(job.key, "g")
+        book.started(job.key, "g", job.attempt)
         book.ready("g", b"r", f"epoch{number}", card(), 16, 1.0)
     assert job.state == "failed" and book.hand_out() == []
 
@@ -79,7 +79,7 @@ def test_a_job_that_kills_its_worker_alone_is_poison_after_three(book):
 def test_a_job_that_had_not_started_is_not_suspect_where_another_had(book):
     begun, waiting = submit(book, "begun"), submit(book, "waiting")
     book.hand_out()
-    book.started(begun.key, "g")
+    book.started(begun.key, "g", begun.attempt)
     book.ready("g", b"r2", "e2", card(), 16, 1.0)
     assert begun.suspect and waiting.state == "queued" and not waiting.suspect
 
@@ -119,8 +119,8 @@ def _timed(book, job, user="ada", cost=1.0):
 def test_the_time_of_a_group_is_shared_among_the_jobs_of_its_batch(book):
     one, two = _timed(book, "one"), _timed(book, "two", "bob")
     book.hand_out(0.0)
-    book.started(one.key, "g", 1.0)
-    book.started(two.key, "g", 3.0)
+    book.started(one.key, "g", one.attempt, 1.0)
+    book.started(two.key, "g", two.attempt, 3.0)
     book.end(one.key, "g", 1, "done", 7.0)
     book.end(two.key, "g", 1, "done", 10.0)
     assert (one.work, two.work) == (1 / 2 + 2 + 4 / 2, 1 / 2 + 4 / 2 + 3)
@@ -135,7 +135,7 @@ def test_who_was_cheaper_than_predicted_is_next(book):
     for _ in range(6):
         (job,) = book.hand_out(now)
         served.append(job.key[0])
-        book.started(job.key, "g", now)
+        book.started(job.key, "g", job.attempt, now)
         now += 1.0
         book.end(job.key, "g", 1, "done", now)
     assert sorted(served[:2]) == sorted(served[2:4]) == sorted(served[4:]) == ["ada", "bob"]
@@ -144,7 +144,7 @@ def test_who_was_cheaper_than_predicted_is_next(book):
 def test_a_prediction_is_corrected_by_what_was_measured(book):
     first = _timed(book, "first", cost=2.0)
     book.hand_out(0.0)
-    book.started(first.key, "g", 0.0)
+    book.started(first.key, "g", first.attempt, 0.0)
     book.end(first.key, "g", 1, "done", 6.0)
     assert _timed(book, "second", cost=2.0).view.cost == pytest.approx(6.0)
 
@@ -163,7 +163,7 @@ def test_places_and_waits_are_estimated_from_what_is_before(book):
 def test_time_is_shared_by_what_each_job_was_predicted_to_take(book):
     long, short = _timed(book, "long", cost=9.0), _timed(book, "short", "bob", 1.0)
     for job in book.hand_out(0.0):
-        book.started(job.key, "g", 0.0)
+        book.started(job.key, "g", job.attempt, 0.0)
     book.end(long.key, "g", 1, "done", 10.0)
     book.end(short.key, "g", 1, "done", 10.0)
     assert (long.work, short.work) == (9.0, 1.0)
@@ -175,11 +175,11 @@ def test_a_job_that_died_is_charged_what_it_took_and_not_what_was_predicted(book
     for name in ("two", "three"):
         _timed(book, name, "bob", 4.0)
     book.hand_out(0.0)
-    book.started(job.key, "g", 0.0)
+    book.started(job.key, "g", job.attempt, 0.0)
     book.ready("g", b"r", "e2", card(), 1, 3.0)
     (other,) = book.hand_out(3.0)
     assert other.key[0] == "bob"
-    book.started(other.key, "g", 3.0)
+    book.started(other.key, "g", other.attempt, 3.0)
     book.end(other.key, "g", 1, "done", 7.0)
     assert book.hand_out(7.0) == [job]
 
@@ -196,7 +196,7 @@ def test_work_that_ends_before_it_began_is_charged_too(book):
         served.append(job.key[0])
         now += 1.0
         if job.key[0] == "ada":
-            book.started(job.key, "g", now - 1.0)
+            book.started(job.key, "g", job.attempt, now - 1.0)
         book.end(job.key, "g", 1, "done" if job.key[0] == "ada" else "failed", now)
     assert served.count("eve") == served.count("ada") == 4
 
@@ -204,6 +204,6 @@ def test_work_that_ends_before_it_began_is_charged_too(book):
 def test_what_was_guessed_teaches_nothing(book):
     first = submit(book, "first")
     book.hand_out(0.0)
-    book.started(first.key, "g", 0.0)
+    book.started(first.key, "g", first.attempt, 0.0)
     book.end(first.key, "g", 1, "done", 300.0)
     assert _timed(book, "second", cost=2.0).view.cost == 2.0

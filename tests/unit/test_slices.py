@@ -135,7 +135,7 @@ def test_cancelling_ends_what_waits_at_once_and_the_job_with_its_last_part(book)
 def test_a_part_whose_group_dies_is_run_again_and_in_the_end_is_poison(book):
     whole = _submit(book, parts=2)
     first, second = book.hand_out()
-    book.started(first.key, first.group)
+    book.started(first.key, first.group, first.attempt)
     for strike in range(STRIKES):
         lost = book.lose(first.group, 1.0)
         assert lost == [first]
@@ -146,5 +146,5 @@ def test_a_part_whose_group_dies_is_run_again_and_in_the_end_is_poison(book):
             book.end(second.key, second.group, second.attempt, "done", 1.0)
             (again,) = book.hand_out()
             assert again is first
-            book.started(first.key, first.group)
+            book.started(first.key, first.group, first.attempt)
     assert first.state == "failed" and book.settle(first, 1.0).state == "failed"
