@@ -19,7 +19,7 @@ from .methods.tokenize.request import TokenizeRequest
 from .program.cards import ModelCard
 from .program.language import digests
 from .program.layers import LayerSpec
-from .wire.messages import Priority
+from .wire.standing import Priority
 
 _OBJECTS = 256
 _CALL = ("model", "priority", "timeout", "wait")

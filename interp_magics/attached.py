@@ -11,7 +11,7 @@ from .data import results
 from .errors import PoolUnavailable, RemoteError, RequestError, nearest
 from .program.cards import ModelCard
 from .status import PoolStatus
-from .wire.messages import JobInfo, Limits
+from .wire.standing import JobInfo, Limits
 
 _LOAD_SECONDS = 600.0
 

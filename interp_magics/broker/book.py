@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from ..methods.plans import kept, method, texts
 from ..methods.requests import Request
 from ..program.cards import ModelCard
-from ..wire.messages import JobInfo, JobState
+from ..wire.standing import JobInfo, JobState
 from .jobs import Changes, Group, Job, Place
+from .line import Line
 from .schedule import Free, JobKey, Schedule, Waiting
 from .work import LEAST_COST, Pace, share_out
 
@@ -27,13 +28,19 @@ _PLACES_LAST = 0.5
 class Book:
     """Jobs and groups of a pool. `weight` gives a user's share, `most_rows` how many rows of one user run at once."""
 
-    def __init__(self, weight: Callable[[str], float] = lambda user: 1.0, most_rows: int = 1 << 30) -> None:
+    def __init__(
+        self, weight: Callable[[str], float] = lambda user: 1.0, most_rows: Callable[[str], int] = lambda user: 1 << 30
+    ) -> None:
         self.jobs: dict[JobKey, Job] = {}
         self.groups: dict[str, Group] = {}
-        self._waiting: dict[JobKey, Job] = {}
-        self._waiting_of: Counter[str] = Counter()
+        self._line = Line()
         self._schedule, self._pace = Schedule(weight, most_rows), Pace()
+        #: For each user and model: sliced jobs with parts that the schedule does not know yet, and how many parts it does.
+        self._unfed: dict[tuple[str, str], dict[JobKey, Job]] = {}
+        self._open: Counter[tuple[str, str]] = Counter()
         self._numbers = 0
+        #: Nothing is handed out.
+        self.paused = False
         self._changes = Changes()
         self._places: dict[JobKey, Place] = {}
         self._placed = float("-inf")
@@ -62,8 +69,7 @@ class Book:
         for part_key, request, cost in zip(whole.parts, slices, predicted, strict=True):
             part = self._new(part_key, model, request, priority, objects, now)
             part.parent, part.cost, part.predicted = key, cost, bool(costs)
-            self._waiting[part_key] = part
-            self._waiting_of[key[0]] += 1
+            self._line.add(part)
         whole.texts = sum(self.jobs[part].texts for part in whole.parts)
         self._feed(whole)
         return whole
@@ -96,8 +102,7 @@ class Book:
             self.jobs[job.key] = job
             self._numbers = max(self._numbers, job.number)
             if job.state == "queued" and job.parent:
-                self._waiting[job.key] = job
-                self._waiting_of[job.key[0]] += 1
+                self._line.add(job)
             elif job.state == "queued" and not job.parts:
                 self._wait(job)
             elif job.state == "running" and not job.parts:
@@ -112,6 +117,9 @@ class Book:
         )
         group.running.add(job.key)
         job.handed = now
+        if job.parent:
+            job.fed = 1
+            self._open[job.key[0], job.model] += 1
 
     def whole(self, job: Job) -> Job:
         """The job that its user knows: the one that this is a part of, or itself."""
@@ -124,6 +132,7 @@ class Book:
         """Take note of the end of a part: the whole job, which may have ended with it."""
         whole = self.whole(part)
         if whole.ended_state:
+            self._feed(whole)
             return whole
         states = {other.state for other in self.parts(whole)}
         if part.state == "failed":
@@ -131,8 +140,7 @@ class Book:
             self._finish(whole, "failed", now)
         elif states <= {"done", "cancelled"}:
             self._finish(whole, "cancelled" if "cancelled" in states else "done", now)
-        else:
-            self._feed(whole)
+        self._feed(whole)
         return whole
 
     def withdraw(self, whole: Job, now: float) -> list[Job]:
@@ -143,14 +151,22 @@ class Book:
                 self._unwait(part.key)
                 self._finish(part, "cancelled", now)
             elif part.state == "running":
-                part.cancelling = True
+                part.cancelling, part.left = True, now
                 self.note(part)
                 running.append(part)
         return running
 
     def queued_of(self, user: str) -> int:
         """How many jobs of a user wait, each part of one that is run in slices counted."""
-        return self._waiting_of[user]
+        return self._line.of(user)
+
+    def queued_for(self, model: str) -> int:
+        """How many jobs and parts wait for a model."""
+        return self._line.on(model)
+
+    def rows_of(self, user: str) -> int:
+        """How many rows of a user run."""
+        return self._schedule.rows(user)
 
     def places(self, now: float) -> dict[JobKey, Place]:
         """Where waiting jobs are, if all takes what is predicted."""
@@ -169,17 +185,17 @@ class Book:
 
     def hand_out(self, now: float = 0.0) -> list[Job]:
         """Take jobs from the queue for groups with room; each is a new attempt."""
-        if not len(self._schedule):
+        if self.paused or not len(self._schedule):
             return []
         groups = [
             Free(g.name, g.model, len(g.running), g.slots, any(self.jobs[k].suspect for k in g.running))
             for g in self.groups.values()
-            if g.state == "up"
+            if g.state == "up" and not g.held_back
         ]
         taken = []
         for key, group in self._schedule.hand_out(groups, now):
-            job = self._waiting.pop(key)
-            self._waiting_of[key[0]] -= 1
+            job = self._line.take(key)
+            assert job is not None
             job.state, job.group, job.started, job.work = "running", group, False, 0.0
             job.attempt += 1
             job.handed = now
@@ -222,8 +238,8 @@ class Book:
         elif job.state == "queued":
             self._unwait(key)
             self._finish(job, "cancelled", now)
-        else:
-            job.cancelling = True
+        elif not job.cancelling:
+            job.cancelling, job.left = True, now
         return job
 
     def fail(self, job: Job, now: float) -> None:
@@ -232,7 +248,7 @@ class Book:
         self._finish(job, "failed", now)
 
     def waiting_for(self, model: str) -> list[Job]:
-        return [job for job in self._waiting.values() if job.model == model]
+        return [job for job in self._line if job.model == model]
 
     def beat(self, name: str, model: str, state: str, trouble: str, now: float) -> list[Job]:
         """A nanny's word about its group; jobs that were lost with a process that died."""
@@ -241,7 +257,7 @@ class Book:
         if state == "alive":
             group.state = group.state if group.state in ("up", "loading") else "loading"
             return []
-        lost = self.lose(name, now) if group.running else []
+        lost = self.lose(name, now, died=not group.kicked) if group.running else []
         group.state, group.trouble = state, trouble or group.trouble
         return lost
 
@@ -259,11 +275,15 @@ class Book:
         had are lost with it, and those that never arrived, or whose end did not."""
         group = self.groups.setdefault(name, Group(name, card.name))
         same = group.epoch == epoch
-        lost = self._astray(group, has, now) if same else self.lose(name, now, died=not group.recalled)
-        group.recalled = False
+        lost = (
+            self._astray(group, has, now) if same else self.lose(name, now, died=not (group.recalled or group.kicked))
+        )
+        if not same:
+            group.recalled = group.kicked = group.restarting = False
+        group.word = now
         group.route, group.epoch, group.card, group.slots = route, epoch, card, slots
         group.state, group.heard, group.trouble = "up", now, ""
-        for whole in {job.parent for job in self._waiting.values() if job.parent and job.model == group.model}:
+        for whole in {job.parent for job in self._line if job.parent and job.model == group.model}:
             self._feed(self.jobs[whole])
         return lost
 
@@ -316,20 +336,27 @@ class Book:
         """Drop a job that has ended. A part that still runs goes when its group says how it ended, or is lost."""
         job = self.jobs.pop(key, None)
         self._unwait(key)
+        if job and job.parts:
+            self._unfeed(job)
         if job and not self._changes.fresh.pop(job.number, None):
             self._changes.changed.pop(job.number, None)
             self._changes.gone.add(job.number)
         for part in job.parts if job else ():
             self.forget(part)
 
-    def info(self, job: Job, places: dict[JobKey, Place]) -> JobInfo:
-        """A job as its owner sees it."""
+    def info(self, job: Job, places: dict[JobKey, Place], now: float) -> JobInfo:
+        """A job as those see it who may."""
         waits = [places[key] for key in job.parts or (job.key,) if key in places]
         unknown = Place(self.queued if job.state == "queued" else 0, 0.0)
         first = min(waits, key=lambda place: place.ahead, default=unknown)
         return JobInfo(
             job=job.key[1],
             user=job.key[0],
+            priority="batch" if job.priority == "batch" else "interactive",
+            submitted=round(now - job.submitted, 3),
+            done=sum(part.texts for part in self.parts(job) if part.state == "done"),
+            texts=job.texts,
+            shared=tuple(sorted(job.shared)),
             model=job.model,
             method=job.method,
             state=job.state,
@@ -353,21 +380,19 @@ class Book:
 
     @property
     def queued(self) -> int:
-        return len(self._waiting)
+        return len(self._line)
 
     @property
     def running(self) -> int:
         return sum(len(group.running) for group in self.groups.values())
 
     def _wait(self, job: Job) -> None:
-        self._waiting[job.key] = job
-        self._waiting_of[job.key[0]] += 1
+        self._line.add(job)
         self._schedule_one(job)
 
     def _unwait(self, key: JobKey) -> None:
         self._schedule.remove(key)
-        if self._waiting.pop(key, None):
-            self._waiting_of[key[0]] -= 1
+        self._line.take(key)
 
     def _schedule_one(self, job: Job) -> None:
         near = next((group.name for group in self.groups.values() if job.near and group.epoch == job.near), "")
@@ -379,26 +404,41 @@ class Book:
         self._schedule.add(job.view)
 
     def _feed(self, whole: Job) -> None:
-        """Put as many more parts of a job to the schedule as keep its groups busy, so that others find room."""
+        """Put as many more parts of a user's jobs to the schedule as keep the groups busy, so that others find room."""
+        place = (whole.key[0], whole.model)
+        waiting = self._unfed.setdefault(place, {})
+        if whole.fed < len(whole.parts) and not whole.ended_state:
+            waiting[whole.key] = whole
         up = sum(group.state == "up" and group.model == whole.model for group in self.groups.values())
-        begun = whole.parts[: whole.fed]
-        room = PARTS_AT_ONCE * up - sum(key in self._schedule or self.jobs[key].state == "running" for key in begun)
-        while room > 0 and whole.fed < len(whole.parts):
-            part = self.jobs[whole.parts[whole.fed]]
-            whole.fed += 1
+        while waiting and self._open[place] < PARTS_AT_ONCE * up:
+            first = next(iter(waiting.values()))
+            part = self.jobs[first.parts[first.fed]]
+            first.fed += 1
             if part.state == "queued":
+                part.fed = 1
+                self._open[place] += 1
                 self._schedule_one(part)
-                room -= 1
+            if first.fed == len(first.parts):
+                del waiting[first.key]
+        if not waiting:
+            del self._unfed[place]
+
+    def _unfeed(self, whole: Job) -> None:
+        """No more parts of a job are to run."""
+        waiting = self._unfed.get((whole.key[0], whole.model), {})
+        waiting.pop(whole.key, None)
 
     def _meter(self, group: Group, now: float) -> None:
         """Share the time out among the jobs of the batch; where none has begun, among those that were handed out."""
         running = [self.jobs[key] for key in group.running]
+        group.busy.note(bool(running), now)
         share_out(group, [job for job in running if job.started] or running, now)
 
     def _release(self, job: Job) -> None:
         """A job runs no more: its user is charged what it took."""
         if job.view:
             self._schedule.ended(job.view, job.work)
+            self.whole(job).spent += job.work
             job.view = None
 
     def _running(self, key: JobKey, group: str) -> Job | None:
@@ -412,6 +452,12 @@ class Book:
             if state == "done" and job.started and job.predicted:
                 self._pace.learn(job.model, job.method, job.cost, job.work)
             self._release(job)
+        if job.parent and job.fed:
+            self._open[job.key[0], job.model] -= 1
+        if job.parts:
+            self._unfeed(job)
         job.state, job.ended, job.request = state, now, None
         job.seconds = now - job.submitted
         self.note(job)
+        if not job.parent:
+            self._changes.ended.append(job)

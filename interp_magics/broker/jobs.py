@@ -1,10 +1,12 @@
 """What the book holds: jobs, the groups that run them, places in the queue."""
 
 from dataclasses import dataclass, field
+from math import exp
 
 from ..methods.requests import Request
 from ..program.cards import ModelCard
-from ..wire.messages import Failure, JobState
+from ..wire.messages import Failure
+from ..wire.standing import Device, JobState
 from .outbox import Route
 from .schedule import JobKey, Waiting
 
@@ -15,9 +17,9 @@ class Job:
     worker that holds rows for it.
 
     A job that is run in slices has `parts`, jobs in their own right that only the pool sees, and never runs itself; the
-    first `fed` of them have been put to the schedule. `cost` is its work in seconds of a group, `predicted` or a guess, `work`
-    what it has had, `view` what the schedule knows of it; `handed` is when its group was given it. `shared` names who else may
-    see it.
+    first `fed` of them have been put to the schedule (of a part: 1 when it has been). `cost` is its work in seconds of a
+    group, `predicted` or a guess, `work` what it has had in this attempt, `spent` in all, `view` what the schedule knows of
+    it; `handed` is when its group was given it, `left` when that was told to leave it. `shared` names who else may see it.
     """
 
     key: JobKey
@@ -49,6 +51,8 @@ class Job:
     work: float = 0.0
     view: Waiting | None = None
     handed: float = 0.0
+    left: float = 0.0
+    spent: float = 0.0
     shared: set[str] = field(default_factory=set)
 
     @property
@@ -57,9 +61,29 @@ class Job:
 
 
 @dataclass
+class Busy:
+    """The share of about the last minute in which a group ran jobs: a mean that forgets."""
+
+    level: float = 0.0
+    at: float = 0.0
+
+    def note(self, runs: bool, now: float) -> None:
+        """Whether it has run since it was last noted."""
+        self.level, self.at = self._mean(runs, now), now
+
+    def share(self, now: float, runs: bool) -> float:
+        return self._mean(runs, now)
+
+    def _mean(self, runs: bool, now: float) -> float:
+        old = exp(-max(0.0, now - self.at) / 60)
+        return self.level * old + runs * (1 - old)
+
+
+@dataclass
 class Group:
     """A worker group: the process that runs (its routing id and epoch) and the nanny that watches it. One that is `recalled`
-    was known to the broker before this one, and has not spoken since."""
+    was known to the broker before this one, and has not spoken since. `heard` is when its nanny spoke, `word` when the process
+    did. An administrator may have it `paused`, or started anew: `restarting` when what it runs is done, `kicked` at once."""
 
     name: str
     model: str
@@ -73,15 +97,28 @@ class Group:
     running: set[JobKey] = field(default_factory=set)
     metered: float = 0.0
     recalled: bool = False
+    paused: bool = False
+    restarting: bool = False
+    kicked: bool = False
+    nanny: bytes = b""
+    word: float = 0.0
+    busy: Busy = field(default_factory=Busy)
+    devices: tuple[Device, ...] = ()
+
+    @property
+    def held_back(self) -> bool:
+        """Whether it is given nothing, though it could run."""
+        return self.paused or self.restarting or self.kicked
 
 
 @dataclass
 class Changes:
-    """What has changed since it was last written down, by the numbers of jobs."""
+    """What has changed since it was last written down, by the numbers of jobs; and which whole jobs have ended."""
 
     fresh: dict[int, Job] = field(default_factory=dict)
     changed: dict[int, Job] = field(default_factory=dict)
     gone: set[int] = field(default_factory=set)
+    ended: list[Job] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

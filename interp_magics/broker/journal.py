@@ -16,7 +16,8 @@ import msgspec
 
 from ..errors import PoolUnavailable
 from ..methods.requests import Request
-from ..wire.messages import Failure, JobState
+from ..wire.messages import Failure
+from ..wire.standing import JobState
 from .jobs import Job
 
 log = logging.getLogger(__name__)

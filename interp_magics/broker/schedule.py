@@ -56,12 +56,16 @@ class Free:
 @dataclass
 class _User:
     """What a user has had of a model (`used`, over their weight; `charged` of it for jobs that run), how many jobs wait for
-    it and how many rows run."""
+    it and how many rows run. What each running job was charged is remembered, since weights may change."""
 
     used: float = 0.0
-    charged: float = 0.0
     waiting: int = 0
     rows: int = 0
+    charges: dict[JobKey, float] = field(default_factory=dict)
+
+    @property
+    def charged(self) -> float:
+        return sum(self.charges.values())
 
 
 @dataclass
@@ -96,7 +100,9 @@ class Schedule:
     """What waits, and what each user has had. `weight` gives the share of a user, `most_rows` how many rows of theirs may run
     at once on a model."""
 
-    def __init__(self, weight: Callable[[str], float] = lambda user: 1.0, most_rows: int = 1 << 30) -> None:
+    def __init__(
+        self, weight: Callable[[str], float] = lambda user: 1.0, most_rows: Callable[[str], int] = lambda user: 1 << 30
+    ) -> None:
         self._weight, self._most_rows = weight, most_rows
         self._jobs: dict[JobKey, Waiting] = {}
         self._queues: dict[str, dict[str, _Queue]] = {}
@@ -134,8 +140,11 @@ class Schedule:
         predicted."""
         user = self._users[job.model, job.user]
         user.rows -= job.rows
-        user.charged -= job.cost / self._weight(job.user)
-        user.used += (work - job.cost) / self._weight(job.user)
+        user.used += work / self._weight(job.user) - user.charges.pop(job.key)
+
+    def rows(self, name: str) -> int:
+        """How many rows of a user run."""
+        return sum(user.rows for (_, owner), user in self._users.items() if owner == name)
 
     def hand_out(self, groups: Sequence[Free], now: float) -> list[tuple[JobKey, str]]:
         """Take jobs, each with its group: the one that it is near to, if that has room, else the least loaded of its model.
@@ -190,7 +199,7 @@ class Schedule:
                 del queues[name]
                 continue
             user = self._users[model, name]
-            if user.rows and user.rows + job.rows > self._most_rows:
+            if user.rows and user.rows + job.rows > self._most_rows(name):
                 user.used = max(user.used, self._reached.get(model, 0.0))
                 continue
             candidates.append(((job.lane(now), user.used, name), job))
@@ -209,8 +218,9 @@ class Schedule:
         self._reached[job.model] = max(self._reached.get(job.model, 0.0), user.used - user.charged)
         user.waiting -= 1
         user.rows += job.rows
-        user.charged += job.cost / self._weight(job.user)
-        user.used += job.cost / self._weight(job.user)
+        charge = job.cost / self._weight(job.user)
+        user.charges[job.key] = charge
+        user.used += charge
 
     def order(self, now: float) -> Iterable[Waiting]:
         """The waiting jobs of one model after another, each in the order in which they would be handed out, if all took what is

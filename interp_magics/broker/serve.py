@@ -22,7 +22,7 @@ from ..launch import local
 from ..launch.checks import check_ranks
 from ..launch.config import GroupConfig, ModelSpec, WorkLimits
 from ..wire.keys import Address, KeyPair, write_secret
-from ..wire.messages import Limits
+from ..wire.standing import Limits
 from .admission import CLIENT, WORKER, Key
 from .server import Keys, Server, Settings
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 import msgspec
 import zmq
@@ -13,14 +14,21 @@ import zmq
 from ..errors import PoolUnavailable
 from ..wire.frames import MAX_CLIENT_HEADER, Reader, WireError
 from ..wire.keys import KeyPair, use_server_keys
-from ..wire.messages import FromClient, FromWorker, Limits
+from ..wire.messages import FromClient, FromWorker
+from ..wire.standing import Limits
+from .access import Access
 from .admission import CLIENT, WORKER, Admission, Key
+from .audit import Audit
 from .book import Book
-from .clients import Clients, Places
+from .clients import Clients
 from .door import Door
+from .fetching import Places
 from .journal import Journal, JournalError
+from .metrics import Metrics
 from .outbox import Outbox, Route
-from .store import open_stores
+from .rules import Rule, Rules
+from .standing import Standing
+from .store import Spool, open_stores
 from .workers import Workers
 
 log = logging.getLogger(__name__)
@@ -41,6 +49,9 @@ class Settings(msgspec.Struct, frozen=True):
     worker_port: int = 0
     bulk_port: int = 0
     limits: Limits = Limits()
+    rules: dict[str, Rule] = {}
+    audit: Path | None = None
+    audit_texts: bool = False
     patience: float = 5.0
 
     @property
@@ -69,21 +80,41 @@ class Server:
         self._clients_socket = self._bind(CLIENT, settings.client_port, keys.server)
         self._bulk_socket = self._bind(CLIENT, settings.bulk_port, keys.server, _BULK_MESSAGES)
         self._workers_socket = self._bind(WORKER, settings.worker_port, keys.server)
-        book = Book(most_rows=settings.limits.running_rows)
-        book.recall(self._journal.jobs(), time.monotonic())
-        store, spool = open_stores(settings.spool, self._journal, settings.limits)
-        for key in spool.held():
-            if key not in book.jobs:
-                spool.release(key)
+        self._rules = Rules(settings.limits, settings.rules)
+        for key in keys.admitted.values():
+            self._rules.know(key.user, key.groups)
+        self._book = Book(lambda user: self._rules.of(user).weight, lambda user: self._rules.of(user).running_rows)
+        self._book.recall(self._journal.jobs(), time.monotonic())
+        self._store, spool = open_stores(settings.spool, self._journal, self._rules)
+        for held in spool.held():
+            if held not in self._book.jobs:
+                spool.release(held)
         self._door = Door(settings.directory)
-        places = Places(self._door, int(_endpoint(self._bulk_socket).rpartition(":")[2]))
         self._out = Outbox(self._clients_socket, self._bulk_socket, self._workers_socket)
-        self.workers = Workers(book, store, spool, self._out, settings.limits)
+        self.workers = Workers(self._book, self._store, spool, self._out, settings.limits, self._rules)
         self.workers.sweep()
-        self.clients = Clients(book, store, spool, self._out, settings.limits, settings.models, self.workers, places)
-        self._book, self._store = book, store
+        self.metrics, self._audit = Metrics(), Audit(settings.audit, settings.audit_texts)
+        self.clients = self._make_clients(spool)
         self._read_client, self._read_worker = Reader(FromClient, MAX_CLIENT_HEADER), Reader(FromWorker)
         self._next_tick = 0.0
+
+    def _make_clients(self, spool: Spool) -> Clients:
+        access, epoch = Access(self._book), uuid4().hex
+        self.standing = Standing(self._book, access, self._store, spool, self._rules, self.settings.models, epoch)
+        return Clients(
+            self._book,
+            self._store,
+            spool,
+            self._out,
+            self.settings.limits,
+            self._rules,
+            self.standing,
+            access,
+            self.workers,
+            Places(self._door, int(_endpoint(self._bulk_socket).rpartition(":")[2])),
+            self._audit,
+            epoch,
+        )
 
     @property
     def client_endpoint(self) -> str:
@@ -125,6 +156,7 @@ class Server:
         self.admission.close()
         self._context.term()
         self._journal.close()
+        self._audit.close()
 
     def _bind(self, domain: bytes, port: int, keys: KeyPair, waiting: int = _MESSAGES) -> "zmq.Socket[bytes]":
         socket = self._context.socket(zmq.ROUTER)
@@ -157,14 +189,20 @@ class Server:
 
     def _from_client(self, bulk: bool, peer: bytes, user: str, frames: list[bytes]) -> None:
         route = Route(bulk, peer)
+        who = self.admission.who(user)
+        if who is None:
+            self.clients.dismiss(route)
+            return
         try:
             message, buffers = self._read_client.read(frames)
         except WireError as error:
             self.clients.refuse(route, str(error))
             return
-        self.clients.handle(route, user, message, buffers)
+        self.clients.handle(route, who, message, buffers)
 
     def _from_worker(self, route: bytes, user: str, frames: list[bytes]) -> None:
+        if self.admission.who(user) is None:
+            return
         try:
             message, buffers = self._read_worker.read(frames)
         except WireError as error:
@@ -189,6 +227,9 @@ class Server:
         for job in changes.changed.values():
             group = self._book.groups.get(job.group)
             self._journal.update(job, group.epoch if group else "")
+        for ended in changes.ended:
+            self._audit.ended(ended)
+            self.metrics.ended(ended)
         try:
             self._journal.commit()
             self.clients.trouble = ""
@@ -209,10 +250,14 @@ class Server:
         self._store.expire(now)
         self.clients.expire(now)
         self._door.expire()
+        self.admission.expire()
+        self.workers.restart_idle()
+        self.metrics.observe(self._book, bool(self.clients.trouble), now)
         if stalled:
             return  # beats that came meanwhile are still unread: silence would be this loop's own
         for name in self._book.silent(now, self.settings.patience):
             self.workers.lost(name, "nothing was heard of it")
+        self.workers.enforce(now)
 
 
 def _endpoint(socket: "zmq.Socket[bytes]") -> str:

@@ -4,8 +4,8 @@ import hashlib
 from itertools import count
 from pathlib import Path
 
-from ..wire.messages import Limits
 from .journal import Journal
+from .rules import Rules
 from .schedule import JobKey
 from .shelf import Shelf, Slip, StoreError
 
@@ -15,8 +15,8 @@ _LONGEST_TTL = 24 * 3600
 class ObjectStore:
     """Immutable objects under the sha256 of their bytes, for each user apart."""
 
-    def __init__(self, shelf: Shelf, limits: Limits) -> None:
-        self._shelf, self._limits = shelf, limits
+    def __init__(self, shelf: Shelf, rules: Rules) -> None:
+        self._shelf, self._rules = shelf, rules
 
     def put(self, user: str, digest: str, data: bytes, ttl: int, now: float) -> None:
         """Store `data`. Raises StoreError when the digest is not that of the bytes, or the user's quota is full."""
@@ -26,11 +26,9 @@ class ObjectStore:
         if self._shelf.find((user, digest)):
             self._shelf.prolong((user, digest), until)
             return
-        if self._shelf.used(user) + len(data) > self._limits.store_bytes:
-            raise StoreError(
-                "quota",
-                f"your stored objects would pass {self._limits.store_bytes / 1e9:.1f} GB; wait until some expire",
-            )
+        most = self._rules.of(user).store_bytes
+        if self._shelf.used(user) + len(data) > most:
+            raise StoreError("quota", f"your stored objects would pass {most / 1e9:.1f} GB; wait until some expire")
         self._shelf.put((user, digest), data, until)
 
     def get(self, user: str, digest: str) -> bytes | None:
@@ -64,6 +62,11 @@ class Spool:
         """Take a worker's file over. Raises StoreError when it is not there."""
         return self._shelf.take(key, self._root / incoming)
 
+    def size(self, incoming: str) -> int:
+        """Bytes of what a worker has written; 0 when there is nothing."""
+        path = self._root / incoming
+        return path.stat().st_size if path.is_file() else 0
+
     def discard(self, incoming: str) -> None:
         (self._root / incoming).unlink(missing_ok=True)
 
@@ -89,9 +92,9 @@ class Spool:
         return self._shelf.held()
 
 
-def open_stores(root: Path, journal: Journal, limits: Limits) -> tuple[ObjectStore, Spool]:
+def open_stores(root: Path, journal: Journal, rules: Rules) -> tuple[ObjectStore, Spool]:
     """The stores of a pool, with what the journal says of them."""
     known = (number for shelf in ("objects", "results") for number, *_ in journal.kept(shelf))
     numbers = count(max(known, default=0) + 1)
-    objects = ObjectStore(Shelf("objects", root / "objects", journal, numbers), limits)
+    objects = ObjectStore(Shelf("objects", root / "objects", journal, numbers), rules)
     return objects, Spool(root, Shelf("results", root / "results", journal, numbers))

@@ -12,20 +12,22 @@ from ..wire.messages import (
     Beat,
     Chunk,
     Done,
+    Drain,
     Event,
     Failed,
     Failure,
     FromWorker,
     Get,
-    JobState,
-    Limits,
     Ready,
+    Restart,
     Started,
     Stop,
 )
+from ..wire.standing import JobState, Limits
 from .book import Book
 from .jobs import Group, Job
 from .outbox import Outbox
+from .rules import Rules
 from .shelf import StoreError
 from .store import ObjectStore, Spool
 
@@ -35,15 +37,18 @@ log = logging.getLogger(__name__)
 class Workers:
     """Hands jobs to worker groups, and passes on what they say to those who follow the jobs."""
 
-    def __init__(self, book: Book, store: ObjectStore, spool: Spool, outbox: Outbox, limits: Limits) -> None:
-        self._book, self._store, self._spool, self._out, self._limits = book, store, spool, outbox, limits
+    def __init__(
+        self, book: Book, store: ObjectStore, spool: Spool, outbox: Outbox, limits: Limits, rules: Rules
+    ) -> None:
+        self._book, self._store, self._spool, self._out = book, store, spool, outbox
+        self._limits, self._rules = limits, rules
         self._routes: dict[bytes, str] = {}
 
     def handle(self, route: bytes, message: FromWorker, buffers: Sequence[Buffer]) -> None:
         """One message from a worker group; from a process that has not said `ready` only `ready` and `beat` count."""
         now = time.monotonic()
         if isinstance(message, Beat):
-            self._beat(message, now)
+            self._beat(route, message, now)
         elif isinstance(message, Ready):
             self._ready(route, message, now)
         elif group := self._group(route):
@@ -61,6 +66,29 @@ class Workers:
                     spool=self._incoming(job),
                 )
                 self._out.worker(self._book.groups[job.group].route, message)
+
+    def kick(self, group: Group, why: str, died: bool = False) -> None:
+        """Have a group started anew at once. Its jobs go back to the queue; unless it `died` of them, none is blamed."""
+        log.warning("group %s is started anew: %s", group.name, why)
+        group.kicked, group.word = group.kicked or not died, time.monotonic()
+        self._out.worker(group.nanny, Restart())
+
+    def restart_idle(self) -> None:
+        """Start groups anew that were waiting for their last job to end."""
+        for group in self._book.groups.values():
+            if group.restarting and group.state == "up" and not group.running:
+                self._out.worker(group.route, Drain())
+
+    def enforce(self, now: float) -> None:
+        """Start groups anew that do not leave a cancelled job in time, or that give no sign while they run jobs."""
+        for group in self._book.groups.values():
+            if group.state != "up" or group.kicked or not group.running:
+                continue
+            late = [job for job in self._running(group.name) if job.cancelling]
+            if any(now - job.left > self._limits.cancel_seconds for job in late):
+                self.kick(group, "it does not leave a cancelled job")
+            elif now - max(group.word, *(job.handed for job in self._running(group.name))) > self._limits.stall_seconds:
+                self.kick(group, "it has given no sign for too long", died=True)
 
     def unreachable(self, route: bytes) -> None:
         """A message to a group could not be sent."""
@@ -90,8 +118,10 @@ class Workers:
         group = self._book.groups.get(self._routes.get(route, ""))
         return group if group and group.route == route else None
 
-    def _beat(self, beat: Beat, now: float) -> None:
+    def _beat(self, route: bytes, beat: Beat, now: float) -> None:
         self._tell_lost(self._book.beat(beat.group, beat.model, beat.state, beat.trouble, now))
+        if beat.pid:
+            self._book.groups[beat.group].nanny = route
         if beat.state == "failed" and beat.trouble:
             log.error("%s cannot be served: %s", beat.model, beat.trouble)
         if beat.state == "failed":
@@ -99,6 +129,7 @@ class Workers:
 
     def _ready(self, route: bytes, ready: Ready, now: float) -> None:
         self._routes[route] = ready.group
+        self._book.groups[ready.group].devices = ready.devices
         has = {(int(attempt.job), attempt.number) for attempt in ready.has if attempt.job.isdigit()}
         self._tell_lost(self._book.ready(ready.group, route, ready.epoch, ready.card, ready.slots, now, has))
         expected = {(job.number, job.attempt) for job in self._running(ready.group)}
@@ -115,6 +146,7 @@ class Workers:
         return self._spool.incoming(job.number, job.attempt)
 
     def _of_group(self, group: Group, route: bytes, message: FromWorker, buffers: Sequence[Buffer], now: float) -> None:
+        group.word = now
         if isinstance(message, Started):
             for attempt in message.jobs:
                 job = self._find(group, attempt.job)
@@ -138,7 +170,8 @@ class Workers:
             return
         incoming = self._incoming(job)
         try:
-            if self._spool.used(job.key[0]) + done.size > self._limits.result_bytes:
+            size = len(buffers[0]) if buffers else self._spool.size(incoming)
+            if self._spool.used(job.key[0]) + size > self._rules.of(job.key[0]).result_bytes:
                 raise StoreError("quota", "your results would pass the pool's limit; release some, or capture less")
             result = self._spool.keep(job.key, bytes(buffers[0])) if buffers else self._spool.commit(job.key, incoming)
         except StoreError as error:

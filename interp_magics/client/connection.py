@@ -30,7 +30,6 @@ from ..wire.messages import (
     FromClient,
     Hello,
     PoolState,
-    Priority,
     Put,
     Release,
     Stat,
@@ -39,6 +38,7 @@ from ..wire.messages import (
     ToClient,
     Welcome,
 )
+from ..wire.standing import Priority
 from .channel import Channel, Listener
 from .door import mapped
 from .job import Job

@@ -15,7 +15,7 @@ import msgspec
 from ..errors import PoolUnavailable
 from ..launch.config import ModelSpec
 from ..wire.keys import Address, KeyPair
-from ..wire.messages import Limits
+from ..wire.standing import Limits
 
 _START_SECONDS = 20.0
 

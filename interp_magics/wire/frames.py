@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from .messages import BufferSpec
+from .fields import BufferSpec
 
 MAGIC = b"IMP1"
 MAX_HEADER = 8 << 20

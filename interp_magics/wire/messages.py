@@ -10,25 +10,12 @@ from msgspec import Meta, Struct
 
 from ..methods.requests import Request
 from ..program.cards import ModelCard
+from .fields import BufferSpec, Count, Digest, JobId, Name, Sent
+from .standing import Device, GroupInfo, JobInfo, Limits, ModelInfo, Priority, Quota
 
 MAJOR, MINOR = 1, 0
-
-JobId = Annotated[str, Meta(pattern=r"^[0-9a-z]{8,40}$")]
-Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
-Count = Annotated[int, Meta(ge=0, le=2**53)]
-
-
-class BufferSpec(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a buffer frame holds; its length must equal the size that follows from these."""
-
-    dtype: Literal["uint8", "int32", "int64", "float16", "bfloat16", "float32", "float64"]
-    shape: Annotated[tuple[Count, ...], Meta(max_length=8)]
-
-
-class _Sent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    buffers: tuple[BufferSpec, ...] = ()
-
+#: What this version can do beyond the first; told in the handshake, so that what a side lacks can be named.
+CAPABILITIES = ("share", "manage")
 
 # Client to broker
 
@@ -39,26 +26,24 @@ class Hello(Struct, frozen=True, kw_only=True, tag="hello"):
     major: int
     minor: int
     software: str = ""
+    capabilities: tuple[str, ...] = ()
     buffers: tuple[BufferSpec, ...] = ()
 
 
-class Put(_Sent, frozen=True, tag="put"):
+class Put(Sent, frozen=True, tag="put"):
     """Store the object in the one buffer under the sha256 of its bytes."""
 
     digest: Digest
     ttl: Count = 3600
 
 
-class Stat(_Sent, frozen=True, tag="stat"):
+class Stat(Sent, frozen=True, tag="stat"):
     """Ask for the state of the pool: models and cards, queue, my jobs."""
 
     number: Count = 0
 
 
-Priority = Literal["interactive", "batch"]
-
-
-class Submit(_Sent, frozen=True, tag="submit"):
+class Submit(Sent, frozen=True, tag="submit"):
     """Queue a job. Its id is the client's; the same id again is the same job."""
 
     job: JobId
@@ -68,13 +53,13 @@ class Submit(_Sent, frozen=True, tag="submit"):
     priority: Priority = "interactive"
 
 
-class CancelJob(_Sent, frozen=True, tag="cancel"):
+class CancelJob(Sent, frozen=True, tag="cancel"):
     """End a job."""
 
     job: JobId
 
 
-class Fetch(_Sent, frozen=True, tag="fetch"):
+class Fetch(Sent, frozen=True, tag="fetch"):
     """Send the result of a finished job, from `offset` on; or with `local` a ticket for its file, if that can be. `part`
     numbers the parts of a job that was run in slices."""
 
@@ -84,19 +69,19 @@ class Fetch(_Sent, frozen=True, tag="fetch"):
     local: bool = False
 
 
-class Follow(_Sent, frozen=True, tag="follow"):
+class Follow(Sent, frozen=True, tag="follow"):
     """Send events of a job, and its end, to this connection."""
 
     job: JobId
 
 
-class Release(_Sent, frozen=True, tag="release"):
+class Release(Sent, frozen=True, tag="release"):
     """Forget the result of a job."""
 
     job: JobId
 
 
-class Credit(_Sent, frozen=True, tag="credit"):
+class Credit(Sent, frozen=True, tag="credit"):
     """Allow `chunks` more chunks of a result that is being fetched."""
 
     job: JobId
@@ -104,28 +89,35 @@ class Credit(_Sent, frozen=True, tag="credit"):
     part: Count = 0
 
 
-FromClient = Hello | Put | Stat | Submit | CancelJob | Fetch | Follow | Release | Credit
+class Share(Sent, frozen=True, tag="share"):
+    """Let other users, and the members of groups, see a job and fetch its result. The answer carries the same `number`."""
+
+    number: Annotated[int, Meta(ge=1, le=2**53)]
+    job: JobId
+    users: Annotated[tuple[Name, ...], Meta(max_length=64)] = ()
+    groups: Annotated[tuple[Name, ...], Meta(max_length=64)] = ()
+
+
+Action = Literal["drain", "pause", "resume", "restart", "kick", "expel"]
+
+
+class Manage(Sent, frozen=True, tag="manage"):
+    """Manage the pool (admin only): take no new jobs (drain), hand none out (pause; also of one worker group), end both
+    (resume); start a group anew when what it runs is done (restart) or now (kick); end all jobs of a user (expel)."""
+
+    number: Annotated[int, Meta(ge=1, le=2**53)]
+    action: Action
+    target: Annotated[str, Meta(max_length=200)] = ""
+
+
+FromClient = Hello | Put | Stat | Submit | CancelJob | Fetch | Follow | Release | Credit | Share | Manage
 
 
 # Broker to client
 
 
-class Limits(Struct, frozen=True, forbid_unknown_fields=True):
-    """What this pool allows one user. A job predicted to take longer than `slice_seconds` is run in slices;
-    no more than `running_rows` texts run at once, or one job."""
-
-    message_bytes: int = 64 << 20
-    inline_bytes: int = 4 << 20
-    result_bytes: int = 4 << 30
-    store_bytes: int = 1 << 30
-    queued_jobs: int = 10_000
-    result_ttl: int = 3600
-    slice_seconds: float = 2.0
-    running_rows: int = 4096
-
-
 class Welcome(Struct, frozen=True, kw_only=True, tag="welcome"):
-    """The answer to `hello`: the versions that hold from now on, who the pool says you are, what it allows.
+    """The answer to `hello`: the versions that hold from now on, who the pool says you are, what it allows and can do.
 
     `door` is the path of a Unix socket that gives files of results to processes on the pool's host, `bulk` the port of the
     endpoint for results in chunks.
@@ -138,49 +130,24 @@ class Welcome(Struct, frozen=True, kw_only=True, tag="welcome"):
     limits: Limits
     door: str = ""
     bulk: int = 0
+    groups: tuple[str, ...] = ()
+    admin: bool = False
+    capabilities: tuple[str, ...] = ()
     buffers: tuple[BufferSpec, ...] = ()
 
 
-class Accepted(_Sent, frozen=True, tag="accepted"):
-    """The job is queued, `ahead` jobs before it (an estimate); or the object is stored."""
+class Accepted(Sent, frozen=True, tag="accepted"):
+    """The job is queued, `ahead` jobs before it (an estimate); or the object is stored; or what came with `number` is done."""
 
     job: str = ""
+    number: Count = 0
     digest: str = ""
     ahead: int = 0
 
 
-JobState = Literal["queued", "running", "done", "failed", "cancelled"]
-
-
-class JobInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A job as its owner sees it. While it waits, `ahead` and `wait` (seconds) are estimates: jobs before it, and how long."""
-
-    job: str
-    user: str
-    model: str
-    method: str
-    state: JobState
-    ahead: int = 0
-    wait: float = 0.0
-    attempt: int = 0
-    worker: str = ""
-    seconds: float = 0.0
-
-
-class ModelInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A model that the pool may serve: `card` once a worker has loaded it, `trouble` if none could."""
-
-    name: str
-    state: Literal["waiting", "loading", "serving", "failed"]
-    workers: int = 0
-    queued: int = 0
-    card: ModelCard | None = None
-    trouble: str = ""
-
-
-class PoolState(_Sent, frozen=True, tag="state"):
-    """The state of the pool; `jobs` are the asker's own. A new `epoch` is a broker that was started again: it has the jobs, but
-    not who follows them."""
+class PoolState(Sent, frozen=True, tag="state"):
+    """The state of the pool; `jobs` are those that the asker may see. A new `epoch` is a broker that was started again: it has
+    the jobs, but not who follows them."""
 
     number: Count
     epoch: str
@@ -189,9 +156,13 @@ class PoolState(_Sent, frozen=True, tag="state"):
     running: int = 0
     queued: int = 0
     uptime: float = 0.0
+    groups: tuple[GroupInfo, ...] = ()
+    quota: Quota | None = None
+    draining: bool = False
+    paused: bool = False
 
 
-class Event(_Sent, frozen=True, tag="event"):
+class Event(Sent, frozen=True, tag="event"):
     """Progress of a job. A new `attempt` begins with part "restart", and what came before it is void.
 
     `done` and `total` count the tokens of `row` ("generated"), or the texts of a job that is run in slices ("progress");
@@ -210,7 +181,7 @@ class Event(_Sent, frozen=True, tag="event"):
     worker: str = ""
 
 
-class Chunk(_Sent, frozen=True, tag="chunk"):
+class Chunk(Sent, frozen=True, tag="chunk"):
     """A piece of a result or an object, in one uint8 buffer; `size` is the whole."""
 
     job: str = ""
@@ -220,7 +191,7 @@ class Chunk(_Sent, frozen=True, tag="chunk"):
     size: Count = 0
 
 
-class Ticket(_Sent, frozen=True, tag="ticket"):
+class Ticket(Sent, frozen=True, tag="ticket"):
     """What to say at the pool's door for the file of a result of `size` bytes."""
 
     job: JobId
@@ -229,7 +200,7 @@ class Ticket(_Sent, frozen=True, tag="ticket"):
     part: Count = 0
 
 
-class Done(_Sent, frozen=True, tag="done"):
+class Done(Sent, frozen=True, tag="done"):
     """The job ended well: its result is the one buffer (safetensors), or `size` bytes to fetch, in `parts` if it was run in
     slices."""
 
@@ -242,7 +213,7 @@ class Done(_Sent, frozen=True, tag="done"):
     worker: str = ""
 
 
-class Failure(_Sent, frozen=True, tag="error"):
+class Failure(Sent, frozen=True, tag="error"):
     """What went wrong. `missing` names objects to put before the job is submitted again."""
 
     code: str
@@ -251,6 +222,7 @@ class Failure(_Sent, frozen=True, tag="error"):
     digest: str = ""
     worker: str = ""
     missing: tuple[str, ...] = ()
+    number: Count = 0
 
 
 ToClient = Welcome | Accepted | PoolState | Event | Chunk | Ticket | Done | Failure
@@ -266,7 +238,7 @@ class Attempt(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     number: Count
 
 
-class Ready(_Sent, frozen=True, tag="ready"):
+class Ready(Sent, frozen=True, tag="ready"):
     """A worker process of group `group` serves its model and has these attempts; a new `epoch` means that what it ran before
     is lost. Said again and again, so that a broker that was restarted finds it, and nothing that was lost on the way stays
     so."""
@@ -276,9 +248,10 @@ class Ready(_Sent, frozen=True, tag="ready"):
     card: ModelCard
     slots: Annotated[int, Meta(ge=1, le=256)] = 16
     has: Annotated[tuple[Attempt, ...], Meta(max_length=1024)] = ()
+    devices: Annotated[tuple[Device, ...], Meta(max_length=64)] = ()
 
 
-class Beat(_Sent, frozen=True, tag="beat"):
+class Beat(Sent, frozen=True, tag="beat"):
     """The nanny of a group lives; `state` is that of its worker process, "failed" when it will not be tried again."""
 
     group: Name
@@ -288,13 +261,13 @@ class Beat(_Sent, frozen=True, tag="beat"):
     pid: int = 0
 
 
-class Started(_Sent, frozen=True, tag="started"):
+class Started(Sent, frozen=True, tag="started"):
     """These are in one batch now."""
 
     jobs: tuple[Attempt, ...]
 
 
-class Failed(_Sent, frozen=True, tag="failed"):
+class Failed(Sent, frozen=True, tag="failed"):
     """An attempt ended badly; `code` is a stable word."""
 
     job: JobId
@@ -303,7 +276,7 @@ class Failed(_Sent, frozen=True, tag="failed"):
     message: str
 
 
-class Get(_Sent, frozen=True, tag="get"):
+class Get(Sent, frozen=True, tag="get"):
     """Send a stored object that an assigned job of `user` names."""
 
     digest: Digest
@@ -316,7 +289,7 @@ FromWorker = Ready | Beat | Started | Event | Done | Failed | Get
 # Broker to worker group
 
 
-class Assign(_Sent, frozen=True, tag="assign"):
+class Assign(Sent, frozen=True, tag="assign"):
     """Run a job of `owner`. `spool` is the path, under the spool's root, that a large result is written to."""
 
     job: JobId
@@ -326,15 +299,22 @@ class Assign(_Sent, frozen=True, tag="assign"):
     spool: str
 
 
-class Stop(_Sent, frozen=True, tag="stop"):
+class Stop(Sent, frozen=True, tag="stop"):
     """Leave an attempt of a job."""
 
     job: JobId
     attempt: Count
 
 
-class Drain(_Sent, frozen=True, tag="drain"):
+class Drain(Sent, frozen=True, tag="drain"):
     """Finish what runs, then end."""
 
 
 ToWorker = Assign | Stop | Chunk | Drain | Failure
+
+
+class Restart(Sent, frozen=True, tag="restart"):
+    """To a nanny: kill the processes of the group, and start them anew."""
+
+
+ToNanny = Restart

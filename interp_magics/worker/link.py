@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import zmq
@@ -14,6 +14,7 @@ from ..program.cards import ModelCard
 from ..wire.frames import Reader, WireError, write, write_bytes
 from ..wire.keys import KeyPair, use_client_keys
 from ..wire.messages import Assign, Attempt, Chunk, Done, Drain, Failed, Failure, Get, Ready, Stop, ToWorker
+from ..wire.standing import Device
 
 _READY_SECONDS = 2.0
 _OBJECT_SECONDS = 30.0
@@ -26,7 +27,11 @@ class ObjectMissing(Exception):
 class Link:
     """What has been assigned, what has been cancelled, and a way to send."""
 
-    def __init__(self, config: GroupConfig, card: ModelCard) -> None:
+    def __init__(
+        self, config: GroupConfig, card: ModelCard, devices: Callable[[], tuple[Device, ...]] = lambda: ()
+    ) -> None:
+        """`devices` tells what memory is in use."""
+        self._devices = devices
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.routing_id = secrets.token_bytes(16)
@@ -48,7 +53,7 @@ class Link:
         now = time.monotonic()
         if now >= self._next_ready:
             self._next_ready = now + _READY_SECONDS
-            self.send(structs.replace(self._ready, has=tuple(self._has.values())))
+            self.send(structs.replace(self._ready, has=tuple(self._has.values()), devices=self._devices()))
         if wait:
             self._socket.poll(int(wait * 1000))
         for frames in self._waiting():

@@ -9,17 +9,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import zmq
 from msgspec import structs
 
 from ..launch.config import GroupConfig, encode
-from ..wire.frames import write
+from ..wire.frames import Reader, WireError, write
 from ..wire.keys import KeyPair, use_client_keys
-from ..wire.messages import Beat
+from ..wire.messages import Beat, Restart, ToNanny
 
 log = logging.getLogger(__name__)
 
@@ -32,16 +33,16 @@ _LAST_WORDS_SECONDS = 2.0
 
 
 class Nanny:
-    """Runs until `lifeline` (its standard input) ends."""
+    """Runs until `lifeline` (its standard input) ends, or without one until it is told to stop."""
 
-    def __init__(self, config: GroupConfig, lifeline: BinaryIO) -> None:
-        self._config, self._lifeline = config, lifeline
+    def __init__(self, config: GroupConfig, lifeline: BinaryIO | None) -> None:
+        self._config, self._lifeline, self._stopping = config, lifeline, False
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         use_client_keys(self._socket, KeyPair.of(config.secret_key.encode()), config.server_key.encode())
         self._socket.linger = 200
         self._socket.connect(config.endpoint)
-        self._poller = zmq.Poller()
+        self._poller, self._reader = zmq.Poller(), Reader(ToNanny)
         self._deaths = 0
         self._served = False
         self._failed = False
@@ -49,13 +50,17 @@ class Nanny:
         self._directory = Path(tempfile.mkdtemp(prefix="interp-ranks-"))
 
     def run(self) -> None:
-        self._poller.register(self._lifeline, zmq.POLLIN)
+        self._poller.register(self._socket, zmq.POLLIN)
+        if self._lifeline is not None:
+            self._poller.register(self._lifeline, zmq.POLLIN)
         try:
             while True:
                 self._watch()
                 ready = dict(self._poller.poll(int(BEAT_SECONDS * 1000)))
-                if self._lifeline.fileno() in ready and not os.read(self._lifeline.fileno(), 4096):
+                if self._stopping or (self._lifeline and _ended(self._lifeline, ready)):
                     return
+                if self._socket in ready:
+                    self._obey()
                 for output in [p.stdout.fileno() for p in self._processes if p.stdout]:
                     if output in ready:
                         self._hear(output)
@@ -64,6 +69,20 @@ class Nanny:
             shutil.rmtree(self._directory, ignore_errors=True)
             self._socket.close()
             self._context.term()
+
+    def stop(self) -> None:
+        """End soon; safe in a signal handler."""
+        self._stopping = True
+
+    def _obey(self) -> None:
+        """The broker wants the processes killed; the next look starts them anew."""
+        with suppress(WireError, zmq.Again):
+            while True:
+                message, _ = self._reader.read(self._socket.recv_multipart(zmq.NOBLOCK))
+                if isinstance(message, Restart):
+                    log.warning("the broker has the processes of %s started anew", self._config.group)
+                    for process in self._processes:
+                        process.kill()
 
     def _watch(self) -> None:
         if not self._processes and not self._failed:
@@ -135,3 +154,7 @@ class Nanny:
                     self._poller.unregister(process.stdout.fileno())
                 process.stdout.close()
         self._processes.clear()
+
+
+def _ended(lifeline: BinaryIO, ready: Mapping[Any, int]) -> bool:
+    return lifeline.fileno() in ready and not os.read(lifeline.fileno(), 4096)

@@ -18,6 +18,7 @@ from ..wire.frames import write
 from ..wire.keys import KeyPair, use_client_keys
 from ..wire.messages import Assign, Beat
 from .batching import JOBS, Batch
+from .devices import devices
 from .held import HeldRows
 from .lifeline import die_with_parent
 from .link import Link
@@ -54,7 +55,7 @@ def main(stdin: BinaryIO) -> None:
 
 def serve(config: GroupConfig, engine: Engine) -> None:
     """Take jobs until told to drain."""
-    link, cache = Link(config, engine.card), VectorCache()
+    link, cache = Link(config, engine.card, devices), VectorCache()
     limits = config.limits
     held = HeldRows(link.epoch, limits.kept_bytes, limits.all_kept_bytes)
     spool = Path(config.spool)

@@ -67,7 +67,7 @@ def test_a_direction_that_is_not_finite_never_leaves_the_notebook():
 
 
 def test_a_capture_larger_than_the_quota_is_refused_with_its_size(pool, monkeypatch):
-    from interp_magics.wire.messages import Limits
+    from interp_magics.wire.standing import Limits
 
     monkeypatch.setattr(type(pool), "limits", Limits(result_bytes=1000))
     with pytest.raises(im.RequestError, match=r"GB; choose fewer layers"):

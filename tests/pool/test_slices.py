@@ -13,7 +13,7 @@ from interp_magics.client import embedded
 from interp_magics.client.connection import Connection
 from interp_magics.errors import Cancelled, RequestError
 from interp_magics.launch.config import ModelSpec
-from interp_magics.wire.messages import Limits
+from interp_magics.wire.standing import Limits
 from tests.pool.conftest import named, until_begun, wait_for
 
 TEXTS = [[0, 17 + i, 44, 9, 120 + i, 301][: 2 + i % 5] for i in range(40)]

@@ -22,7 +22,6 @@ from interp_magics.wire.messages import (
     Fetch,
     Follow,
     Hello,
-    Limits,
     PoolState,
     Put,
     Stat,
@@ -31,6 +30,7 @@ from interp_magics.wire.messages import (
     ToWorker,
     Welcome,
 )
+from interp_magics.wire.standing import Limits
 from tests.unit.test_book import card
 
 

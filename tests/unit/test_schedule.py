@@ -243,7 +243,7 @@ def test_a_job_that_must_be_alone_is_not_kept_out_by_a_stream_of_others():
 def test_nobody_runs_more_rows_than_they_may_but_one_job(jobs):
     given_ = [Waiting((user, str(i)), "m", i, rows=rows) for i, (user, rows) in enumerate(jobs)]
     by_key = {job.key: job for job in given_}
-    schedule = scheduled(given_, most_rows=12)
+    schedule = scheduled(given_, most_rows=lambda user: 12)
     taken = [by_key[key] for key, _ in schedule.hand_out([Free("g", "m", 0, 99)], 0.0)]
     for user in USERS:
         mine = [job.rows for job in taken if job.user == user]

@@ -1,0 +1,58 @@
+"""What an administrator may do to a running pool."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from ..errors import RequestError, nearest
+from ..wire.messages import Manage
+from .book import Book
+from .jobs import Group, Job
+from .standing import Standing
+from .workers import Workers
+
+log = logging.getLogger(__name__)
+
+
+class Management:
+    """Acts on the pool, on one of its groups, or on all jobs of a user."""
+
+    def __init__(self, book: Book, workers: Workers, standing: Standing, end: Callable[[Job], None]) -> None:
+        """`end` cancels a job as its owner would."""
+        self._book, self._workers, self._standing, self._end = book, workers, standing, end
+
+    def do(self, manage: Manage) -> None:
+        """Raises RequestError when there is no such target."""
+        action, target = manage.action, manage.target
+        if action == "drain":
+            self._standing.draining = True
+        elif action == "expel":
+            self._expel(target)
+        elif action in ("pause", "resume") and not target:
+            self._book.paused = action == "pause"
+            self._standing.draining = self._standing.draining and action == "pause"
+        else:
+            self._to_group(action, self._group(target))
+
+    def _to_group(self, action: str, group: Group) -> None:
+        if action in ("pause", "resume"):
+            group.paused = action == "pause"
+        elif action == "restart":
+            group.restarting = True
+            self._workers.restart_idle()
+        else:
+            self._workers.kick(group, "an administrator asked for it")
+
+    def _group(self, name: str) -> Group:
+        group = self._book.groups.get(name)
+        if group is None:
+            raise RequestError(f"there is no worker group {name!r}{nearest(name, self._book.groups)}")
+        return group
+
+    def _expel(self, user: str) -> None:
+        jobs = [job for job in self._book.of_user(user) if not job.ended_state]
+        if not jobs:
+            raise RequestError(f"{user!r} has no job that waits or runs")
+        log.info("all %d jobs of %s are ended at %.0f", len(jobs), user, time.time())
+        for job in jobs:
+            self._end(job)

@@ -1,0 +1,71 @@
+"""What a pool counts, for Prometheus. No label is a prompt, a token or a job."""
+
+from collections import Counter
+from typing import Any
+
+from .book import Book
+from .jobs import Job
+
+_EVERY = 1.0
+
+
+class Metrics:
+    """Counters and gauges of a broker; nothing is counted until `serve` was called."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+        self._next = 0.0
+        self.registry: Any = None
+
+    def serve(self) -> None:
+        """Begin to count. Needs prometheus-client."""
+        from prometheus_client import CollectorRegistry, Gauge, Histogram
+        from prometheus_client import Counter as Count
+
+        registry = self.registry = CollectorRegistry()
+        self._made = {
+            "jobs": Count("interp_jobs", "Jobs that ended", ("model", "method", "outcome"), registry=registry),
+            "work": Count("interp_work_seconds", "Time of worker groups", ("model", "user"), registry=registry),
+            "seconds": Histogram(
+                "interp_job_seconds",
+                "From submission to the end of jobs that were done",
+                ("model", "method"),
+                buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3600),
+                registry=registry,
+            ),
+            "queued": Gauge("interp_queued_jobs", "Jobs and parts that wait", ("model",), registry=registry),
+            "running": Gauge("interp_running_jobs", "Jobs and parts that run", ("model",), registry=registry),
+            "groups": Gauge("interp_worker_groups", "Worker groups", ("model", "state"), registry=registry),
+            "load": Gauge("interp_group_load", "Share of the last minute with jobs", ("group",), registry=registry),
+            "memory": Gauge("interp_device_used_bytes", "Memory of devices", ("group", "device"), registry=registry),
+            "journal": Gauge("interp_journal_trouble", "1 while nothing can be written down", registry=registry),
+        }
+
+    def ended(self, job: Job) -> None:
+        """A whole job has ended."""
+        if not self._made:
+            return
+        outcome = job.failure.code if job.state == "failed" and job.failure else job.state
+        self._made["jobs"].labels(job.model, job.method, outcome).inc()
+        self._made["work"].labels(job.model, job.key[0]).inc(max(0.0, job.spent))
+        if job.state == "done":
+            self._made["seconds"].labels(job.model, job.method).observe(job.seconds)
+
+    def observe(self, book: Book, trouble: bool, now: float) -> None:
+        """Look at the pool, at most once a second."""
+        if not self._made or now < self._next:
+            return
+        self._next = now + _EVERY
+        groups = book.groups.values()
+        for name in ("queued", "running", "groups", "load", "memory"):
+            self._made[name].clear()
+        self._made["journal"].set(trouble)
+        for model in {group.model for group in groups}:
+            self._made["queued"].labels(model).set(book.queued_for(model))
+            self._made["running"].labels(model).set(sum(len(g.running) for g in groups if g.model == model))
+        for (model, state), count in Counter((group.model, group.state) for group in groups).items():
+            self._made["groups"].labels(model, state).set(count)
+        for group in groups:
+            self._made["load"].labels(group.name).set(group.busy.share(now, bool(group.running)))
+            for device in group.devices:
+                self._made["memory"].labels(group.name, device.name).set(device.used)
