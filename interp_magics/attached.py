@@ -3,14 +3,15 @@
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from .client.connection import Connection
 from .client.job import Job, Progress
 from .data import results
-from .errors import PoolUnavailable, RemoteError, RequestError, nearest
+from .errors import PoolUnavailable, RemoteError, RequestError, nearest, one_of
 from .program.cards import ModelCard
 from .status import PoolStatus
+from .wire.messages import Action
 from .wire.standing import JobInfo, Limits
 
 _LOAD_SECONDS = 600.0
@@ -80,12 +81,18 @@ class Attached:
         """Models, queue and my jobs."""
         return PoolStatus(self._connection.state())
 
+    def manage(self, action: str, target: str = "") -> None:
+        """Administrators: "drain", "pause", "resume" the pool, "pause", "resume", "restart", "kick" a worker group, "expel" a
+        user. Raises RequestError."""
+        self._connection.manage(one_of("action", action, get_args(Action)), target)
+
     def jobs(self) -> tuple[JobInfo, ...]:
-        """My jobs that the pool still knows."""
+        """My jobs that the pool still knows, and those that others have shared with me."""
         return self._connection.state().jobs
 
     def job(self, job_id: str) -> Job[Any]:
-        """A job submitted before, also by another kernel of mine. A list of one result comes as that result."""
+        """A job submitted before, also by another kernel of mine or by somebody who shares it. A list of one result comes as
+        that result."""
         info = next((j for j in self.jobs() if j.job == job_id), None)
         if info is None:
             raise RequestError(f"you have no job {job_id!r}{nearest(job_id, [j.job for j in self.jobs()])}")

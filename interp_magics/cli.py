@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from . import pool_commands
 from .errors import InterpError, RequestError, nearest
 
 if TYPE_CHECKING:
@@ -32,29 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("text", nargs="?", default="The capital of France is")
     demo.add_argument("--out", default="demo.html", help="where the page is written (default: %(default)s)")
     demo.set_defaults(run=_demo)
-    serve = commands.add_parser("serve", help="serve models to others")
-    serve.add_argument("--embedded", action="store_true", help=argparse.SUPPRESS)
-    serve.add_argument(
-        "--model", action="append", default=[], metavar="[NAME=]PATH", help="a directory or hub id; repeat it"
-    )
-    serve.add_argument(
-        "--adapter", action="append", default=[], metavar="NAME=DIR", help="a LoRA adapter for model NAME"
-    )
-    serve.add_argument("--host", default="127.0.0.1")
-    serve.add_argument("--port", type=int, default=7717)
-    serve.add_argument("--groups", type=int, default=1, help="worker groups for each model")
-    serve.add_argument("--dtype", choices=("float32", "float16", "bfloat16"))
-    serve.add_argument("--tp", type=int, default=1, help="ranks of each group")
-    serve.add_argument(
-        "--max-memory", help="lay a model that no device holds over several: 0=20GB,1=20GB,cpu=60GB; slow"
-    )
-    serve.set_defaults(run=_serve)
-    worker = commands.add_parser("worker", help="a worker group; started by a pool, configured on standard input")
-    worker.add_argument("--config-from-stdin", action="store_true", help=argparse.SUPPRESS)
-    worker.add_argument("--process", action="store_true", help=argparse.SUPPRESS)
-    worker.set_defaults(run=_worker)
-    status = commands.add_parser("status", help="models, queue and jobs of a pool")
-    status.set_defaults(run=_status)
+    pool_commands.add(commands)
     plan = commands.add_parser("plan", help="what a model would need and take, from its configuration alone")
     plan.add_argument("model", help="a checkpoint's directory, its config.json, or a known name such as llama-3.1-70b")
     plan.add_argument("--tp", type=int, default=1, help="ranks of one replica")
@@ -97,41 +76,6 @@ def _steer_eval(given: argparse.Namespace) -> None:
     from .steer_eval import Protocol, evaluate
 
     evaluate(Protocol(**{name: value for name, value in vars(given).items() if name != "run"}))
-
-
-def _serve(given: argparse.Namespace) -> None:
-    from .broker import serve
-
-    if given.embedded:
-        serve.embedded(sys.stdin.buffer, sys.stdout.buffer)
-    else:
-        placed = serve.Placed(given.dtype, given.tp, given.max_memory)
-        serve.shared(given.model, given.adapter, given.host, given.port, given.groups, placed)
-
-
-def _worker(given: argparse.Namespace) -> None:
-    if given.process:
-        from .worker import process
-
-        process.main(sys.stdin.buffer)
-    elif given.config_from_stdin:
-        from .launch.config import decode
-        from .worker.nanny import Nanny
-
-        Nanny(decode(sys.stdin.buffer.readline()), sys.stdin.buffer).run()
-    else:
-        raise SystemExit("interp worker is started by `interp serve`; it reads its configuration from standard input")
-
-
-def _status(given: argparse.Namespace) -> None:
-    import os
-
-    from .connecting import connect
-
-    if not os.environ.get("INTERP_POOL_URL"):
-        raise RequestError("no pool is named; set INTERP_POOL_URL to an address or a connection file")
-    with connect() as pool:
-        print(pool.status())
 
 
 def _plan(given: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from .api import Pool
 from .client import embedded
 from .client.connection import Connection
+from .client.hub import HubEntrance
 from .demo import MODEL_DIR, MODEL_NAME
 from .errors import RequestError, one_of
 from .launch.checks import check_ranks
@@ -28,7 +29,8 @@ def connect(
 ) -> Pool:
     """Connect to a pool.
 
-    `url` is a pool's address (tcp://host:port#key=…) or its connection file; without it $INTERP_POOL_URL counts, and without
+    `url` is a pool's address (tcp://host:port#key=…), its connection file, or the address of its JupyterHub service (http…),
+    where this kernel's hub token counts; without it $INTERP_POOL_URL counts, and without
     that an embedded pool starts for `model` (a directory or hub id; by default the demo model) and ends with this process;
     calls that ask for the same one share it. It has `groups` replicas of the model, each on `tp` ranks of `threads` threads
     (by default they share the cores, and leave one);
@@ -38,12 +40,20 @@ def connect(
     target = url or os.environ.get("INTERP_POOL_URL")
     if not target:
         return _embedded(model, tp, dtype, threads, groups, max_memory)
-    connection = Connection(_address(target))
+    connection = _reach(target)
     connection.connect()
     pool = Pool(connection)
     if model:
         pool.use(model)
     return pool
+
+
+def _reach(target: str | Path) -> Connection:
+    if str(target).startswith(("http://", "https://")):
+        entrance = HubEntrance(str(target))
+        address = entrance.enter()
+        return Connection(address, enter=entrance.enter, seconds=entrance.seconds)
+    return Connection(_address(target))
 
 
 def _address(target: str | Path) -> Address:

@@ -254,7 +254,9 @@ class Book:
         """A nanny's word about its group; jobs that were lost with a process that died."""
         group = self.groups.setdefault(name, Group(name, model))
         group.heard = now
-        if state == "alive":
+        if state == "leaving":
+            group.restarting = group.kicked = True
+        if state in ("alive", "leaving"):
             group.state = group.state if group.state in ("up", "loading") else "loading"
             return []
         lost = self.lose(name, now, died=not group.kicked) if group.running else []
@@ -327,6 +329,12 @@ class Book:
         else:
             job.state = "queued"
             self._wait(job)
+
+    def retire(self, name: str, now: float) -> list[Job]:
+        """A group was ended by the pool itself."""
+        lost = self.lose(name, now, died=False) if name in self.groups else []
+        self.groups.pop(name, None)
+        return lost
 
     def silent(self, now: float, patience: float) -> list[str]:
         """Groups whose nanny has said nothing for `patience` seconds."""

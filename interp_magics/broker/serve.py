@@ -6,9 +6,10 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
@@ -18,15 +19,21 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ..errors import RequestError, nearest
-from ..launch import local
 from ..launch.checks import check_ranks
-from ..launch.config import GroupConfig, ModelSpec, WorkLimits
+from ..launch.config import ModelSpec, WorkerFile
 from ..wire.keys import Address, KeyPair, write_secret
 from ..wire.standing import Limits
 from .admission import CLIENT, WORKER, Key
+from .config import ModelConfig, PoolConfig, checked
+from .hub import Gate, hubs_word
+from .managed import Managed
 from .server import Keys, Server, Settings
+from .tokens import Token, Tokens
+from .web import Web
 
 log = logging.getLogger(__name__)
+
+_HEALTHY_SECONDS = 5.0
 
 
 class EmbeddedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,75 +54,21 @@ class EmbeddedReady(msgspec.Struct, frozen=True):
     endpoint: str
 
 
-@dataclass
-class Pool:
-    """A server and its groups; `run` returns when `stop` was asked for or standard input ended."""
+class PoolKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The secret keys (z85) of a pool that is to be found again under the same ones: its own, its operator's, its workers'."""
 
-    server: Server
-    server_keys: KeyPair
-    directory: Path
-    models: Sequence[ModelSpec]
-    groups_each: int = 1
-    threads: int | None = None
-    lifeline: BinaryIO | None = None
-    _stopping: bool = False
-    _groups: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+    server: str
+    operator: str
+    worker: str
 
-    def run(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
-        try:
-            self._start_groups()
-            wake = None if self.lifeline is None else self.lifeline.fileno()
-            self.server.run(self._going, wake)
-        finally:
-            for process in self._groups:
-                local.stop(process)
-            self.server.close()
-
-    def _going(self) -> bool:
-        if self._stopping or self.lifeline is None:
-            return not self._stopping
-        return not _ended(self.lifeline)
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        self._stopping = True
-
-    def _start_groups(self) -> None:
-        worker = KeyPair.make()
-        self.server.admission.admit(worker.public, Key("worker", WORKER))
-        for spec in self.models:
-            for number in range(self.groups_each):
-                name = f"{spec.name}/{number}"
-                with (self.directory / f"worker-{len(self._groups)}.log").open("ab") as log_file:
-                    self._groups.append(local.start(self._config(name, spec, worker), log_file))
-
-    def _config(self, name: str, spec: ModelSpec, worker: KeyPair) -> GroupConfig:
-        limits = self.server.settings.limits
-        return GroupConfig(
-            group=name,
-            endpoint=self.server.worker_endpoint,
-            server_key=self.server_keys.public.decode(),
-            secret_key=worker.secret.decode(),
-            model=spec,
-            spool=str(self.server.settings.spool),
-            limits=WorkLimits(limits.inline_bytes, limits.result_bytes),
-            threads=self.threads or self._share_of_threads(),
-        )
-
-    def _share_of_threads(self) -> int:
-        """The processor's cores among all ranks, one left to the kernel, the broker and whoever else is there: where a
-        thread must wait for a core, every small product waits with it, and a pass takes many times as long."""
-        ranks = self.groups_each * sum(spec.tp for spec in self.models)
-        return max(1, (len(os.sched_getaffinity(0)) - 1) // ranks)
-
-
-def _ended(stream: BinaryIO) -> bool:
-    """Whether the other end of a non-blocking pipe is closed."""
-    try:
-        return os.read(stream.fileno(), 4096) == b""
-    except BlockingIOError:
-        return False
+    @classmethod
+    def of(cls, path: Path) -> "PoolKeys":
+        """Those in the file, which is made when it is not there."""
+        if path.is_file():
+            return msgspec.json.decode(path.read_bytes(), type=cls)
+        made = cls(*(KeyPair.make().secret.decode() for _ in range(3)))
+        write_secret(path, msgspec.json.encode(made).decode())
+        return made
 
 
 def embedded(stdin: BinaryIO, stdout: BinaryIO) -> None:
@@ -123,16 +76,51 @@ def embedded(stdin: BinaryIO, stdout: BinaryIO) -> None:
     config = msgspec.json.decode(stdin.readline(), type=EmbeddedConfig)
     os.set_blocking(stdin.fileno(), False)
     directory = Path(config.directory)
-    keys = KeyPair.of(config.server_secret.encode())
-    user = Key(_user_name(), CLIENT)
+    keys, worker = KeyPair.of(config.server_secret.encode()), KeyPair.make()
+    admitted = {
+        config.client_public.encode(): Key(_user_name(), CLIENT, admin=True),
+        worker.public: Key("worker", WORKER),
+    }
     settings = Settings(directory, tuple(m.name for m in config.models), limits=config.limits)
+    models = [ModelConfig(**msgspec.structs.asdict(spec), groups=config.groups) for spec in config.models]
+    stop = _Stop()
     try:
-        server = Server(settings, Keys(keys, {config.client_public.encode(): user}))
+        server = Server(settings, Keys(keys, admitted))
         stdout.write(msgspec.json.encode(EmbeddedReady(server.client_endpoint)) + b"\n")
         stdout.flush()
-        Pool(server, keys, directory, config.models, config.groups, config.threads, stdin).run()
+        managed = Managed(server, keys, worker, directory, models, config.threads)
+        _run(server, managed, lambda: not stop.asked and not _ended(stdin), stdin.fileno())
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _run(server: Server, managed: Managed, going: Callable[[], bool], wake: int | None = None) -> None:
+    """Serve as long as `going`; then end the groups."""
+
+    def go_on() -> bool:
+        managed.look()
+        return going()
+
+    try:
+        managed.start()
+        server.run(go_on, wake)
+    finally:
+        managed.stop()
+        server.close()
+
+
+@dataclass
+class _Stop:
+    """Whether a signal has asked this process to end."""
+
+    asked: int = 0
+
+    def __post_init__(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked += 1
 
 
 @dataclass(frozen=True)
@@ -144,34 +132,142 @@ class Placed:
     max_memory: str | None = None
 
 
-def shared(models: Sequence[str], adapters: Sequence[str], host: str, port: int, groups: int, placed: Placed) -> None:
-    """Serve models to others until told to stop, and write the connection file that lets its reader in.
-
-    `models` are `NAME=PATH` or paths, `adapters` `NAME=DIR` for some of them. Raises RequestError when there is no model, two
-    have one name, or an adapter names none.
-    """
+def models_of(models: Sequence[str], adapters: Sequence[str], groups: int, placed: Placed) -> tuple[ModelConfig, ...]:
+    """Models as the command line names them: `NAME=PATH` or paths, `adapters` `NAME=DIR` for some of them. Raises RequestError
+    when an adapter names none."""
     specs = _with_adapters([_spec(text, placed) for text in models], adapters)
-    if not specs:
-        raise RequestError("name at least one model: interp serve --model NAME=PATH")
-    if len({spec.name for spec in specs}) < len(specs):
-        raise RequestError("two models have the same name; write --model NAME=PATH")
-    for spec in specs:
-        check_ranks(spec)
-    directory = _state_directory() / f"pool-{port}"
-    keys, client = KeyPair.make(), KeyPair.make()
-    settings = Settings(directory, tuple(s.name for s in specs), host=host, client_port=port)
-    server = Server(settings, Keys(keys, {client.public: Key(_user_name(), CLIENT)}))
-    address = Address(_reachable(server.client_endpoint), keys.public, client)
-    write_secret(directory / "connection", f"{address}\n")
-    print(
-        f"serving {', '.join(s.name for s in specs)}; connect with\n  INTERP_POOL_URL={directory / 'connection'}",
-        flush=True,
+    return tuple(ModelConfig(**msgspec.structs.asdict(spec), groups=groups) for spec in specs)
+
+
+def shared(given: PoolConfig, hub: bool = False) -> None:
+    """Serve models to others until told to stop. What was accepted stays in the pool's directory, and is gone on with when it
+    is served from there again.
+
+    Raises RequestError when there is no model, two have one name, or the ranks do not fit; PoolUnavailable when the directory
+    or a port is another's.
+    """
+    config = checked(given)
+    for model in config.models:
+        check_ranks(model.spec())
+    directory = Path(config.directory).expanduser() if config.directory else state_directory() / f"pool-{config.port}"
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    secrets = PoolKeys.of(directory / "keys")
+    pairs = {name: KeyPair.of(secret.encode()) for name, secret in msgspec.structs.asdict(secrets).items()}
+    tokens = Tokens(directory / "tokens.json")
+    operator = Key(_user_name(), CLIENT, frozenset(config.users.get(_user_name(), ())), admin=True)
+    admitted = {pairs["operator"].public: operator, pairs["worker"].public: Key("worker", WORKER)}
+    server = Server(_settings(config, directory), Keys(pairs["server"], admitted))
+    managed = Managed(
+        server, pairs["server"], pairs["worker"], directory, config.models, config.threads, config.most_loaded
     )
+    stop, endpoint = _Stop(), _reachable(server.client_endpoint)
+    files = _write_files(directory, server, endpoint, pairs)
+    web = _web(config, server, endpoint, pairs["server"], hub)
+    names = ", ".join(model.name for model in config.models)
+    print(f"serving {names}; connect with\n  INTERP_POOL_URL={directory / 'connection'}", flush=True)
+    admissions = _Admissions(server, tokens, config.users)
     try:
-        Pool(server, keys, directory, specs, groups_each=groups).run()
+        _run(server, managed, lambda: admissions.look() and _goes_on(server, stop, config.drain_seconds))
     finally:
-        (directory / "connection").unlink(missing_ok=True)
-        shutil.rmtree(directory / "spool", ignore_errors=True)
+        for file in files:
+            file.unlink(missing_ok=True)
+        if web:
+            web.close()
+
+
+def _settings(config: PoolConfig, directory: Path) -> Settings:
+    client, worker, bulk = config.ports()
+    return Settings(
+        directory,
+        tuple(model.name for model in config.models),
+        host=config.host,
+        client_port=client,
+        worker_port=worker,
+        bulk_port=bulk,
+        limits=config.limits,
+        rules=config.groups,
+        audit=directory / "audit.jsonl" if config.audit else None,
+        audit_texts=config.audit_texts,
+    )
+
+
+def _write_files(directory: Path, server: Server, endpoint: str, pairs: dict[str, KeyPair]) -> list[Path]:
+    """The operator's connection file, and what workers elsewhere need; both secrets, gone when the pool ends."""
+    connection, worker = directory / "connection", directory / "worker"
+    write_secret(connection, f"{Address(endpoint, pairs['server'].public, pairs['operator'])}\n")
+    keys = pairs["server"].public.decode(), pairs["worker"].secret.decode()
+    told = WorkerFile(_reachable(server.worker_endpoint), *keys, str(server.settings.spool.resolve()))
+    write_secret(worker, msgspec.json.encode(told).decode() + "\n")
+    return [connection, worker]
+
+
+def _web(config: PoolConfig, server: Server, endpoint: str, keys: KeyPair, hub: bool) -> Web | None:
+    """What answers over HTTP, if anything is to: at the address that a hub gives to its service, or at the pool's own."""
+    if not hub and not config.http:
+        return None
+    if config.http:
+        server.metrics.serve()
+    address = urlsplit(os.environ.get("JUPYTERHUB_SERVICE_URL", "")) if hub else urlsplit(f"//{config.http}")
+    if not address.hostname or not address.port:
+        raise RequestError(
+            "interp serve --hub runs as a service of a JupyterHub, with a url; see the README"
+            if hub
+            else f"http = {config.http!r}: write host:port"
+        )
+    gate = Gate(server.admission, endpoint, keys.public, hubs_word()) if hub else None
+    prefix = os.environ.get("JUPYTERHUB_SERVICE_PREFIX", "/") if hub else "/"
+    return Web(address.hostname, address.port, server.metrics, lambda: _healthy(server), prefix, gate)
+
+
+def _healthy(server: Server) -> bool:
+    return time.monotonic() - server.turned < _HEALTHY_SECONDS and not server.clients.trouble
+
+
+@dataclass
+class _Admissions:
+    """Keeps the keys that are let in as the file of tokens has them."""
+
+    server: Server
+    tokens: Tokens
+    users: dict[str, tuple[str, ...]]
+
+    def __post_init__(self) -> None:
+        self._known: dict[bytes, Token] = {}
+
+    def look(self) -> bool:
+        """Always true: to be said in one breath with what goes on."""
+        if self.tokens.changed():
+            try:
+                named = {token.public.encode(): token for token in self.tokens.all()}
+            except RequestError as error:
+                log.error("%s", error)
+                return True
+            for public in self._known.keys() - named.keys():
+                self.server.admission.revoke(public)
+            for public, token in named.items():
+                groups = (*token.groups, *self.users.get(token.user, ()))
+                self.server.admission.admit(public, msgspec.structs.replace(token, groups=groups).key())
+            self._known = named
+        return True
+
+
+def _goes_on(server: Server, stop: _Stop, patience: float) -> bool:
+    """After the first signal what runs may end, within `patience` seconds; after the second nothing is waited for."""
+    if not stop.asked:
+        return True
+    if not server.standing.draining:
+        print("draining: what runs may end, nothing new is taken; once more ends it now", file=sys.stderr, flush=True)
+        server.standing.draining = server.book.paused = True
+        server.drained_by = time.monotonic() + patience
+    return stop.asked < 2 and server.book.running > 0 and time.monotonic() < server.drained_by
+
+
+def _ended(stream: BinaryIO) -> bool:
+    """Whether the other end of a non-blocking pipe is closed."""
+    try:
+        return os.read(stream.fileno(), 4096) == b""
+    except BlockingIOError:
+        return False
 
 
 def _reachable(endpoint: str) -> str:
@@ -199,7 +295,8 @@ def _with_adapters(specs: Sequence[ModelSpec], adapters: Sequence[str]) -> list[
     return [msgspec.structs.replace(spec, adapter=chosen.get(spec.name)) for spec in specs]
 
 
-def _state_directory() -> Path:
+def state_directory() -> Path:
+    """Where this user's pools keep what they know, each in a directory of its own."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     directory = Path(base) / "interp_magics"
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -83,26 +83,28 @@ class Server:
         self._rules = Rules(settings.limits, settings.rules)
         for key in keys.admitted.values():
             self._rules.know(key.user, key.groups)
-        self._book = Book(lambda user: self._rules.of(user).weight, lambda user: self._rules.of(user).running_rows)
-        self._book.recall(self._journal.jobs(), time.monotonic())
+        self.book = Book(lambda user: self._rules.of(user).weight, lambda user: self._rules.of(user).running_rows)
+        self.book.recall(self._journal.jobs(), time.monotonic())
         self._store, spool = open_stores(settings.spool, self._journal, self._rules)
         for held in spool.held():
-            if held not in self._book.jobs:
+            if held not in self.book.jobs:
                 spool.release(held)
         self._door = Door(settings.directory)
         self._out = Outbox(self._clients_socket, self._bulk_socket, self._workers_socket)
-        self.workers = Workers(self._book, self._store, spool, self._out, settings.limits, self._rules)
+        self.workers = Workers(self.book, self._store, spool, self._out, settings.limits, self._rules)
         self.workers.sweep()
         self.metrics, self._audit = Metrics(), Audit(settings.audit, settings.audit_texts)
         self.clients = self._make_clients(spool)
         self._read_client, self._read_worker = Reader(FromClient, MAX_CLIENT_HEADER), Reader(FromWorker)
         self._next_tick = 0.0
+        self.turned = time.monotonic()
+        self.drained_by = 0.0
 
     def _make_clients(self, spool: Spool) -> Clients:
-        access, epoch = Access(self._book), uuid4().hex
-        self.standing = Standing(self._book, access, self._store, spool, self._rules, self.settings.models, epoch)
+        access, epoch = Access(self.book), uuid4().hex
+        self.standing = Standing(self.book, access, self._store, spool, self._rules, self.settings.models, epoch)
         return Clients(
-            self._book,
+            self.book,
             self._store,
             spool,
             self._out,
@@ -134,6 +136,7 @@ class Server:
             poller.register(wake, zmq.POLLIN)
         while going():
             ready = dict(poller.poll(int(_TICK * 1000)))
+            self.turned = time.monotonic()
             if self.admission.socket in ready:
                 self.admission.answer()
             if self._workers_socket in ready:
@@ -219,13 +222,13 @@ class Server:
 
     def _say(self) -> None:
         """Write down what has changed, and only then tell of it."""
-        changes = self._book.changes()
+        changes = self.book.changes()
         for number in changes.gone:
             self._journal.forget(number)
         for job in changes.fresh.values():
             self._journal.add(job)
         for job in changes.changed.values():
-            group = self._book.groups.get(job.group)
+            group = self.book.groups.get(job.group)
             self._journal.update(job, group.epoch if group else "")
         for ended in changes.ended:
             self._audit.ended(ended)
@@ -252,10 +255,10 @@ class Server:
         self._door.expire()
         self.admission.expire()
         self.workers.restart_idle()
-        self.metrics.observe(self._book, bool(self.clients.trouble), now)
+        self.metrics.observe(self.book, bool(self.clients.trouble), now)
         if stalled:
             return  # beats that came meanwhile are still unread: silence would be this loop's own
-        for name in self._book.silent(now, self.settings.patience):
+        for name in self.book.silent(now, self.settings.patience):
             self.workers.lost(name, "nothing was heard of it")
         self.workers.enforce(now)
 

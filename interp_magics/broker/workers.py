@@ -73,6 +73,10 @@ class Workers:
         group.kicked, group.word = group.kicked or not died, time.monotonic()
         self._out.worker(group.nanny, Restart())
 
+    def retire(self, name: str) -> None:
+        """A group was ended by the pool itself, and will not come back."""
+        self._tell_lost(self._book.retire(name, time.monotonic()))
+
     def restart_idle(self) -> None:
         """Start groups anew that were waiting for their last job to end."""
         for group in self._book.groups.values():

@@ -1,11 +1,11 @@
 """What is said to a pool and what comes of it: jobs that other threads wait for."""
 
-import os
+import logging
+import math
 import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -19,19 +19,20 @@ from ..wire.messages import (
     MAJOR,
     MINOR,
     Accepted,
+    Action,
     CancelJob,
     Chunk,
-    Credit,
     Done,
     Event,
     Failure,
-    Fetch,
     Follow,
     FromClient,
     Hello,
+    Manage,
     PoolState,
     Put,
     Release,
+    Share,
     Stat,
     Submit,
     Ticket,
@@ -40,49 +41,35 @@ from ..wire.messages import (
 )
 from ..wire.standing import Priority
 from .channel import Channel, Listener
-from .door import mapped
 from .job import Job
+from .questions import Questions
+from .receiving import Receiving, Tracked
+
+log = logging.getLogger(__name__)
 
 _TICK = 0.25
 _PING_SECONDS = 3.0
 _SILENCE_SECONDS = 20.0
 
 
-@dataclass
-class _Tracked:
-    """A job of this connection: how to submit it again, what has come of its result (whole `parts`, and `data` of the next),
-    and the port where more is asked for."""
-
-    job: Job[Any]
-    submit: Submit | None
-    objects: Mapping[str, bytes]
-    heard: float = field(default_factory=time.monotonic)
-    size: int = 0
-    got: int = 0
-    data: bytearray = field(default_factory=bytearray)
-    bulk: int = 0
-    count: int = 1
-    parts: list[Any] = field(default_factory=list)
-
-
-@dataclass
-class _Asked:
-    """A question about the pool's state, and its answer."""
-
-    event: threading.Event = field(default_factory=threading.Event)
-    state: PoolState | None = None
-
-
 class Connection:
     """Submits, cancels, fetches and asks. Thread-safe; every method but the waiting ones returns at once."""
 
-    def __init__(self, address: Address, alive: Callable[[], str | None] = lambda: None) -> None:
-        """`alive` says why the pool is known to be gone, or None."""
-        self._address, self._alive = address, alive
-        self._tracked: dict[str, _Tracked] = {}
-        self._asked: dict[int, _Asked] = {}
+    def __init__(
+        self,
+        address: Address,
+        alive: Callable[[], str | None] = lambda: None,
+        enter: Callable[[], object] | None = None,
+        seconds: float = math.inf,
+    ) -> None:
+        """`alive` says why the pool is known to be gone, or None. A key that is let in for `seconds` only is let in again by
+        `enter`."""
+        self._address, self._alive, self._enter, self._seconds = address, alive, enter, seconds
+        self._entered, self._entering = time.monotonic(), threading.Lock()
+        self._tracked: dict[str, Tracked] = {}
         self._lock = threading.Lock()
-        self._numbers = 0
+        self._questions = Questions(lambda: self._gone)
+        self._receiving = Receiving(self._send, self._take_whole)
         self._pools_reader = Reader(FromClient)
         self._closed = False
         self._welcomed = threading.Event()
@@ -123,7 +110,7 @@ class Connection:
         priority: Priority = "interactive",
     ) -> Job[Any]:
         """Queue a request; objects that the pool lacks are put first."""
-        job: Job[Any] = Job(secrets.token_hex(10), method, build, self.cancel)
+        job: Job[Any] = Job(secrets.token_hex(10), method, build, self)
         message = Submit(job=job.id, model=model, request=request, priority=priority)
         frames = self._checked(message)
         if len(frames[1]) > MAX_CLIENT_HEADER:
@@ -137,7 +124,7 @@ class Connection:
         with self._lock:
             if self._gone:
                 raise PoolUnavailable(self._gone)
-            self._tracked[job.id] = _Tracked(job, message, dict(objects))
+            self._tracked[job.id] = Tracked(job, message, dict(objects))
         self._channel.send(frames)
         return job
 
@@ -155,9 +142,9 @@ class Connection:
         known = self._tracked.get(job_id)
         if known:
             return known.job
-        job: Job[Any] = Job(job_id, method, build, self.cancel)
+        job: Job[Any] = Job(job_id, method, build, self)
         with self._lock:
-            self._tracked[job_id] = _Tracked(job, None, {})
+            self._tracked[job_id] = Tracked(job, None, {})
         self._send(Follow(job=job_id))
         return job
 
@@ -170,18 +157,32 @@ class Connection:
 
     def state(self, timeout: float = 10.0) -> PoolState:
         """The pool's state. Raises PoolUnavailable when it does not answer."""
-        asked = _Asked()
-        with self._lock:
-            self._numbers += 1
-            number = self._numbers
-            self._asked[number] = asked
-        self._send(Stat(number=number))
-        deadline = time.monotonic() + timeout
-        while not asked.event.wait(0.1):
-            if self._gone or time.monotonic() > deadline:
-                raise PoolUnavailable(self._gone or f"the pool at {self._address.endpoint} does not answer")
-        assert asked.state is not None
-        return asked.state
+        state = self._ask(lambda number: Stat(number=number), timeout)
+        assert isinstance(state, PoolState)
+        return state
+
+    def share(self, job_id: str, users: tuple[str, ...], groups: tuple[str, ...]) -> None:
+        """Let others see a job. Raises RequestError when it is not this user's."""
+        self._need("share")
+        self._ask(lambda number: Share(number=number, job=job_id, users=users, groups=groups))
+
+    def manage(self, action: Action, target: str = "") -> None:
+        """Do what an administrator may. Raises RequestError when this user may not, or there is no such target."""
+        self._need("manage")
+        self._ask(lambda number: Manage(number=number, action=action, target=target))
+
+    def _need(self, capability: str) -> None:
+        if self.welcome and capability not in self.welcome.capabilities:
+            raise RequestError(f"the pool is of an older version that cannot {capability!r}: upgrade the pool")
+
+    def _ask(self, message: Callable[[int], Any], timeout: float = 10.0) -> Any:
+        """The answer to a question. Raises what the pool says is wrong with it."""
+        answer = self._questions.ask(
+            lambda number: self._send(message(number)), timeout, f"the pool at {self._address.endpoint} does not answer"
+        )
+        if isinstance(answer, Failure):
+            raise to_error(answer)
+        return answer
 
     def close(self) -> None:
         """End the thread and the socket; jobs that still wait fail."""
@@ -190,6 +191,8 @@ class Connection:
 
     def _check(self) -> None:
         trouble = self._alive()
+        if time.monotonic() - self._entered > self._seconds / 2:
+            self._enter_again()
         if trouble:
             self._fail_all(trouble)
         elif self._tracked:
@@ -200,15 +203,40 @@ class Connection:
     def _garbled(self, error: WireError) -> None:
         self._fail_all(f"the pool sent what this version does not understand ({error}); upgrade one of them")
 
+    def _enter_again(self) -> None:
+        """Have the key let in again, away from this thread; then greet, as what was said meanwhile was not heard."""
+        if self._enter is not None and self._entering.acquire(blocking=False):
+            threading.Thread(target=self._entering_again, name="interp-magics-enter", daemon=True).start()
+
+    def _entering_again(self) -> None:
+        try:
+            if self._enter is not None:
+                self._enter()
+            self._entered = time.monotonic()
+            self._greet()
+        except InterpError as error:
+            log.warning("%s", error)
+            self._entered = time.monotonic() - self._seconds / 2 + _PING_SECONDS
+        finally:
+            self._entering.release()
+
+    def _greet(self) -> None:
+        """Say again what the pool may not know: that this connection is here, and what it follows."""
+        self._send(Hello(major=MAJOR, minor=MINOR))
+        for job_id, tracked in list(self._tracked.items()):
+            self._send(tracked.submit or Follow(job=job_id))
+
     def _send(self, message: Any, bulk: int = 0) -> None:
         self._channel.send(write(message), bulk)
 
     def _take(self, message: ToClient, buffers: list[Any]) -> None:
         if isinstance(message, Welcome):
-            self.welcome = message
+            self.welcome = self._receiving.welcome = message
             self._welcomed.set()
         elif isinstance(message, PoolState):
             self._take_state(message)
+        elif isinstance(message, Accepted | Failure) and message.number:
+            self._questions.answer(message.number, message)
         elif isinstance(message, Failure) and not message.job:
             self._take_failure(message)
         else:
@@ -217,7 +245,7 @@ class Connection:
                 tracked.heard = time.monotonic()
                 self._take_of_job(tracked, message, buffers)
 
-    def _take_of_job(self, tracked: _Tracked, message: Any, buffers: list[Any]) -> None:
+    def _take_of_job(self, tracked: Tracked, message: Any, buffers: list[Any]) -> None:
         if isinstance(message, Event):
             tracked.job.take_event(message, buffers[0] if buffers else None)
         elif isinstance(message, Accepted):
@@ -225,30 +253,21 @@ class Connection:
         elif isinstance(message, Done):
             self._take_done(tracked, message, buffers)
         elif isinstance(message, Chunk):
-            self._take_chunk(tracked, message, buffers[0])
+            self._receiving.take_chunk(tracked, message, buffers[0])
         elif isinstance(message, Ticket):
-            self._take_ticket(tracked, message)
+            self._receiving.take_ticket(tracked, message)
         elif isinstance(message, Failure) and message.code == "missing" and tracked.submit and message.missing:
             self._put(tracked, message)
         elif isinstance(message, Failure):
             self._end(tracked, error=to_error(message))
 
     def _take_state(self, state: PoolState) -> None:
-        asked = self._asked.pop(state.number, None)
-        if asked:
-            asked.state = state
-            asked.event.set()
+        self._questions.answer(state.number, state)
         if self.welcome and state.epoch != self.welcome.epoch:
-            self._greet_again(state.epoch)
+            # The broker was started again: it has the jobs, but does not know that this connection follows them.
+            self.welcome = structs.replace(self.welcome, epoch=state.epoch)
+            self._greet()
         self._look_after(state)
-
-    def _greet_again(self, epoch: str) -> None:
-        """The broker was started again: it has the jobs, but does not know that this connection follows them."""
-        assert self.welcome is not None
-        self.welcome = structs.replace(self.welcome, epoch=epoch)
-        self._send(Hello(major=MAJOR, minor=MINOR))
-        for job_id, tracked in list(self._tracked.items()):
-            self._send(tracked.submit or Follow(job=job_id))
 
     def _look_after(self, state: PoolState) -> None:
         """Ask again for what a broken link may have lost: the end of a job, a chunk of a result, a job never heard of."""
@@ -259,9 +278,7 @@ class Connection:
             if now - tracked.heard < _PING_SECONDS:
                 continue
             if tracked.size:
-                # The bulk endpoint may be out of reach: the rest comes on this one.
-                tracked.bulk = 0
-                self._send(Fetch(job=job_id, part=len(tracked.parts), offset=tracked.got))
+                self._receiving.again(tracked)
             elif job_id in ended:
                 self._send(Follow(job=job_id))
             elif job_id not in listed and tracked.submit is not None:
@@ -275,59 +292,21 @@ class Connection:
             error = to_error(failure)
             for tracked in [t for t in self._tracked.values() if failure.digest in t.objects]:
                 self._end(tracked, error=error)
-        elif failure.code == "protocol":
-            self._fail_all(failure.message)
+        elif failure.code == "expired" and self._enter is not None:
+            self._enter_again()
+        elif failure.code in ("protocol", "expired"):
+            self._fail_all(failure.message, gone=failure.code == "expired")
 
-    def _take_done(self, tracked: _Tracked, done: Done, buffers: list[Any]) -> None:
+    def _take_done(self, tracked: Tracked, done: Done, buffers: list[Any]) -> None:
         if buffers:
             self._end(tracked, data=buffers)
-            return
-        if not tracked.size:
-            tracked.size, tracked.count = max(1, done.size), done.parts
-            self._fetch(tracked)
-
-    def _fetch(self, tracked: _Tracked) -> None:
-        """Ask for the next part of the result; on the pool's host for its file."""
-        tracked.got, tracked.data = 0, bytearray()
-        if self.welcome and self.welcome.door and os.access(self.welcome.door, os.W_OK):
-            self._send(Fetch(job=tracked.job.id, part=len(tracked.parts), local=True))
         else:
-            self._fetch_chunks(tracked)
+            self._receiving.begin(tracked, done)
 
-    def _take_ticket(self, tracked: _Tracked, ticket: Ticket) -> None:
-        assert self.welcome is not None
-        if ticket.part != len(tracked.parts):
-            return
-        data = mapped(self.welcome.door, ticket.secret, ticket.size)
-        if data is None:
-            self._fetch_chunks(tracked)
-        else:
-            self._take_part(tracked, data)
+    def _take_whole(self, tracked: Tracked) -> None:
+        self._end(tracked, data=tracked.parts)
 
-    def _fetch_chunks(self, tracked: _Tracked) -> None:
-        tracked.bulk = self.welcome.bulk if self.welcome else 0
-        self._send(Fetch(job=tracked.job.id, part=len(tracked.parts)), tracked.bulk)
-
-    def _take_chunk(self, tracked: _Tracked, chunk: Chunk, data: Any) -> None:
-        if chunk.part != len(tracked.parts) or chunk.offset != tracked.got or chunk.offset + len(data) > chunk.size:
-            return
-        if not tracked.data:
-            tracked.data = bytearray(chunk.size)
-        tracked.data[chunk.offset : chunk.offset + len(data)] = data
-        tracked.got += len(data)
-        if tracked.got == chunk.size:
-            self._take_part(tracked, tracked.data)
-            return
-        self._send(Credit(job=tracked.job.id, part=chunk.part, chunks=1), tracked.bulk)
-
-    def _take_part(self, tracked: _Tracked, data: Any) -> None:
-        tracked.parts.append(data)
-        if len(tracked.parts) == tracked.count:
-            self._end(tracked, data=tracked.parts)
-        else:
-            self._fetch(tracked)
-
-    def _put(self, tracked: _Tracked, failure: Failure) -> None:
+    def _put(self, tracked: Tracked, failure: Failure) -> None:
         unknown = [digest for digest in failure.missing if digest not in tracked.objects]
         if unknown:
             self._end(
@@ -338,7 +317,7 @@ class Connection:
             self._channel.send(write_bytes(Put(digest=digest), tracked.objects[digest]))
         self._send(tracked.submit)
 
-    def _end(self, tracked: _Tracked, data: list[Any] | None = None, error: BaseException | None = None) -> None:
+    def _end(self, tracked: Tracked, data: list[Any] | None = None, error: BaseException | None = None) -> None:
         with self._lock:
             self._tracked.pop(tracked.job.id, None)
         if error is not None:
@@ -353,11 +332,11 @@ class Connection:
         self._closed = True
         self._fail_all("the connection to the pool was closed")
 
-    def _fail_all(self, why: str) -> None:
+    def _fail_all(self, why: str, gone: bool = False) -> None:
         with self._lock:
             waiting = list(self._tracked.values())
             self._tracked.clear()
-            if self._closed or self._alive():
+            if gone or self._closed or self._alive():
                 self._gone = why
         for tracked in waiting:
             tracked.job.take_error(PoolUnavailable(why))

@@ -3,13 +3,13 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from ..data import lens_run, results
-from ..errors import Cancelled, TimedOut
+from ..errors import Cancelled, RequestError, TimedOut
 from ..wire.messages import Event
 
 T = TypeVar("T")
@@ -49,14 +49,20 @@ def _duration(seconds: float) -> str:
     return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
+class Control(Protocol):
+    """What a job asks of the connection that it came by."""
+
+    def cancel(self, job_id: str) -> None: ...
+
+    def share(self, job_id: str, users: tuple[str, ...], groups: tuple[str, ...]) -> None: ...
+
+
 class Job(Generic[T]):
     """`result()` waits; `await job` too; `async for part in job` gives the parts as they come; `cancel()` ends it."""
 
-    def __init__(
-        self, job_id: str, method: str, build: Callable[[list[Any]], T], cancel: Callable[[str], None]
-    ) -> None:
+    def __init__(self, job_id: str, method: str, build: Callable[[list[Any]], T], pool: Control) -> None:
         self.id, self.method = job_id, method
-        self._build, self._cancel = build, cancel
+        self._build, self._pool = build, pool
         self._changed = threading.Condition()
         self._progress = Progress("queued")
         self._parts: list[Event] = []
@@ -100,8 +106,15 @@ class Job(Generic[T]):
     def cancel(self, wait: float = 0.0) -> bool:
         """Ask the pool to end it; wait up to `wait` seconds for the acknowledgement. Whether it has ended."""
         if not self._ended:
-            self._cancel(self.id)
+            self._pool.cancel(self.id)
         return self.wait(wait) if wait else self._ended
+
+    def share(self, *users: str, group: str | Sequence[str] = ()) -> None:
+        """Let users, and the members of groups, see this job and fetch its result by its id. Raises RequestError."""
+        groups = (group,) if isinstance(group, str) else tuple(group)
+        if not users and not groups:
+            raise RequestError("name users, or group=, to share a job with")
+        self._pool.share(self.id, users, groups)
 
     def __await__(self) -> Generator[Any, None, T]:
         return self._as_future().__await__()

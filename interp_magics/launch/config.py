@@ -1,6 +1,10 @@
 """What a worker group is told when it starts: one JSON line on its standard input, never on a command line."""
 
+from pathlib import Path
+
 import msgspec
+
+from ..errors import RequestError
 
 
 class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,6 +52,26 @@ class GroupConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threads: int | None = None
     rank: int = 0
     rendezvous: str = ""
+
+
+class WorkerFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a worker that is started apart from its pool must know: endpoint, keys (z85), and the pool's spool, which must be
+    on a file system that both see."""
+
+    endpoint: str
+    server_key: str
+    secret_key: str
+    spool: str
+
+
+def read_worker_file(path: Path) -> WorkerFile:
+    """Raises RequestError when it is not there, or is something else."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=WorkerFile)
+    except OSError as error:
+        raise RequestError(f"{path} cannot be read ({error.strerror}); it is there while the pool runs") from None
+    except msgspec.MsgspecError as error:
+        raise RequestError(f"{path} is not a pool's file for workers: {error}") from None
 
 
 def encode(config: GroupConfig) -> bytes:

@@ -11,7 +11,15 @@ from .config import GroupConfig, encode
 def start(config: GroupConfig, log: IO[bytes] | None = None) -> "subprocess.Popen[bytes]":
     """Start the nanny of a group; its errors go to `log`."""
     command = [sys.executable, "-m", "interp_magics", "worker", "--config-from-stdin"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log, cwd=Path("/"))
+    # In a session of its own, an interrupt in the pool's terminal does not end what the pool lets end.
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=log,
+        cwd=Path("/"),
+        start_new_session=True,
+    )
     assert process.stdin is not None
     process.stdin.write(encode(config))
     process.stdin.flush()

@@ -252,11 +252,12 @@ class Ready(Sent, frozen=True, tag="ready"):
 
 
 class Beat(Sent, frozen=True, tag="beat"):
-    """The nanny of a group lives; `state` is that of its worker process, "failed" when it will not be tried again."""
+    """The nanny of a group lives; `state` is that of its worker process: "leaving" when it is to end after what it runs,
+    "failed" when it will not be tried again."""
 
     group: Name
     model: Name
-    state: Literal["alive", "down", "failed"]
+    state: Literal["alive", "leaving", "down", "failed"]
     trouble: str = ""
     pid: int = 0
 

@@ -33,10 +33,10 @@ _LAST_WORDS_SECONDS = 2.0
 
 
 class Nanny:
-    """Runs until `lifeline` (its standard input) ends, or without one until it is told to stop."""
+    """Runs until `lifeline` (its standard input) ends; or without one until it is told to stop, and what runs has ended."""
 
     def __init__(self, config: GroupConfig, lifeline: BinaryIO | None) -> None:
-        self._config, self._lifeline, self._stopping = config, lifeline, False
+        self._config, self._lifeline, self._stops = config, lifeline, 0
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         use_client_keys(self._socket, KeyPair.of(config.secret_key.encode()), config.server_key.encode())
@@ -57,7 +57,7 @@ class Nanny:
             while True:
                 self._watch()
                 ready = dict(self._poller.poll(int(BEAT_SECONDS * 1000)))
-                if self._stopping or (self._lifeline and _ended(self._lifeline, ready)):
+                if self._left() or (self._lifeline and _ended(self._lifeline, ready)):
                     return
                 if self._socket in ready:
                     self._obey()
@@ -71,8 +71,16 @@ class Nanny:
             self._context.term()
 
     def stop(self) -> None:
-        """End soon; safe in a signal handler."""
-        self._stopping = True
+        """End when the jobs that run have ended, or asked again at once; safe in a signal handler."""
+        self._stops += 1
+
+    def _left(self) -> bool:
+        """Whether it has been told to stop, and may."""
+        if not self._stops:
+            return False
+        over = self._stops > 1 or not self._served or any(process.poll() is not None for process in self._processes)
+        self._say("down" if over else "leaving")
+        return over
 
     def _obey(self) -> None:
         """The broker wants the processes killed; the next look starts them anew."""
@@ -85,6 +93,8 @@ class Nanny:
                         process.kill()
 
     def _watch(self) -> None:
+        if self._stops:
+            return
         if not self._processes and not self._failed:
             self._start()
         elif any(process.poll() is not None for process in self._processes):
@@ -99,7 +109,7 @@ class Nanny:
         self._served = False
         for rank in range(self._config.model.tp):
             command = [sys.executable, "-m", "interp_magics", "worker", "--process"]
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
             self._processes.append(process)
             assert process.stdin is not None and process.stdout is not None
             self._poller.register(process.stdout.fileno(), zmq.POLLIN)
@@ -136,7 +146,7 @@ class Nanny:
                 process.wait(_LAST_WORDS_SECONDS)
         return process.poll()
 
-    def _say(self, state: Literal["alive", "down", "failed"], trouble: str = "") -> None:
+    def _say(self, state: Literal["alive", "leaving", "down", "failed"], trouble: str = "") -> None:
         pid = self._processes[0].pid if self._processes else 0
         beat = Beat(group=self._config.group, model=self._config.model.name, state=state, trouble=trouble, pid=pid)
         try:

@@ -1,0 +1,88 @@
+"""A result on its way here: a file of the pool's host, or chunks; in as many parts as it was run in."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..wire.messages import Chunk, Credit, Done, Fetch, Submit, Ticket, Welcome
+from .door import mapped
+from .job import Job
+
+
+@dataclass
+class Tracked:
+    """A job of this connection: how to submit it again, what has come of its result (whole `parts`, and `data` of the next),
+    and the port where more is asked for."""
+
+    job: Job[Any]
+    submit: Submit | None
+    objects: Mapping[str, bytes]
+    heard: float = field(default_factory=time.monotonic)
+    size: int = 0
+    got: int = 0
+    data: bytearray = field(default_factory=bytearray)
+    bulk: int = 0
+    count: int = 1
+    parts: list[Any] = field(default_factory=list)
+
+
+class Receiving:
+    """Asks for results and puts them together. `send` sends a message to a port, `whole` takes a job whose parts are there."""
+
+    def __init__(self, send: Callable[[Any, int], None], whole: Callable[[Tracked], None]) -> None:
+        self._send, self._whole = send, whole
+        self.welcome: Welcome | None = None
+
+    def begin(self, tracked: Tracked, done: Done) -> None:
+        """The job is done; its result is to be fetched."""
+        if not tracked.size:
+            tracked.size, tracked.count = max(1, done.size), done.parts
+            self._fetch(tracked)
+
+    def again(self, tracked: Tracked) -> None:
+        """Nothing has come for a while. The bulk endpoint may be out of reach: the rest comes on the other one."""
+        tracked.bulk = 0
+        self._send(Fetch(job=tracked.job.id, part=len(tracked.parts), offset=tracked.got), 0)
+
+    def take_ticket(self, tracked: Tracked, ticket: Ticket) -> None:
+        assert self.welcome is not None
+        if ticket.part != len(tracked.parts):
+            return
+        data = mapped(self.welcome.door, ticket.secret, ticket.size)
+        if data is None:
+            self._fetch_chunks(tracked)
+        else:
+            self._take_part(tracked, data)
+
+    def take_chunk(self, tracked: Tracked, chunk: Chunk, data: Any) -> None:
+        if chunk.part != len(tracked.parts) or chunk.offset != tracked.got or chunk.offset + len(data) > chunk.size:
+            return
+        if not tracked.data:
+            tracked.data = bytearray(chunk.size)
+        tracked.data[chunk.offset : chunk.offset + len(data)] = data
+        tracked.got += len(data)
+        if tracked.got == chunk.size:
+            self._take_part(tracked, tracked.data)
+            return
+        self._send(Credit(job=tracked.job.id, part=chunk.part, chunks=1), tracked.bulk)
+
+    def _fetch(self, tracked: Tracked) -> None:
+        """Ask for the next part of the result; on the pool's host for its file."""
+        tracked.got, tracked.data = 0, bytearray()
+        if self.welcome and self.welcome.door and os.access(self.welcome.door, os.W_OK):
+            self._send(Fetch(job=tracked.job.id, part=len(tracked.parts), local=True), 0)
+        else:
+            self._fetch_chunks(tracked)
+
+    def _fetch_chunks(self, tracked: Tracked) -> None:
+        tracked.bulk = self.welcome.bulk if self.welcome else 0
+        self._send(Fetch(job=tracked.job.id, part=len(tracked.parts)), tracked.bulk)
+
+    def _take_part(self, tracked: Tracked, data: Any) -> None:
+        tracked.parts.append(data)
+        if len(tracked.parts) == tracked.count:
+            self._whole(tracked)
+        else:
+            self._fetch(tracked)

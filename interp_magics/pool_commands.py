@@ -1,0 +1,253 @@
+"""The commands of those who run a pool: serve it, add workers, give tokens out, look after it."""
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import RequestError
+
+if TYPE_CHECKING:
+    from .broker.tokens import Tokens
+
+_DTYPES = ("float32", "float16", "bfloat16")
+_ACTIONS = {
+    "drain": "take no new jobs; what waits still runs",
+    "pause": "hand out no jobs, or none to one group",
+    "resume": "take and hand out jobs again",
+    "restart": "start a worker group anew when what it runs is done; no job is lost",
+    "kick": "start a worker group anew now; its jobs run again, none is blamed",
+    "expel": "end all jobs of a user",
+}
+
+
+def add(commands: Any) -> None:
+    """Add the commands to a parser's."""
+    _add_serve(commands)
+    _add_worker(commands)
+    _add_token(commands)
+    model = commands.add_parser("model", help="register a checkpoint: its digest, and its entry for a pool's file")
+    model.add_argument("model", metavar="[NAME=]PATH")
+    model.add_argument("--tp", type=int, default=1, help="ranks of each group")
+    model.set_defaults(run=_model)
+    commands.add_parser("status", help="models, queue and jobs of a pool").set_defaults(run=_status)
+    for action, text in _ACTIONS.items():
+        managing = commands.add_parser(action, help=f"administrator: {text}")
+        if action != "drain":
+            needed = None if action in ("restart", "kick", "expel") else "?"
+            managing.add_argument("target", nargs=needed, default="", metavar="USER" if action == "expel" else "GROUP")
+        managing.set_defaults(run=_manage, action=action)
+
+
+def _add_serve(commands: Any) -> None:
+    serve = commands.add_parser("serve", help="serve models to others")
+    serve.add_argument("--embedded", action="store_true", help=argparse.SUPPRESS)
+    serve.add_argument("--config", metavar="FILE", help="a pool's file (TOML); other options change what it says")
+    serve.add_argument(
+        "--model", action="append", default=[], metavar="[NAME=]PATH", help="a directory or hub id; repeat it"
+    )
+    serve.add_argument(
+        "--adapter", action="append", default=[], metavar="NAME=DIR", help="a LoRA adapter for model NAME"
+    )
+    serve.add_argument("--directory", help="where the pool keeps its journal, results and keys")
+    serve.add_argument("--host")
+    serve.add_argument("--port", type=int)
+    serve.add_argument("--http", metavar="HOST:PORT", help="answer /metrics and /healthz there")
+    serve.add_argument("--hub", action="store_true", help="as a JupyterHub's service: let its users in")
+    serve.add_argument("--groups", type=int, default=1, help="worker groups for each --model")
+    serve.add_argument("--dtype", choices=_DTYPES)
+    serve.add_argument("--tp", type=int, default=1, help="ranks of each group")
+    serve.add_argument(
+        "--max-memory", help="lay a model that no device holds over several: 0=20GB,1=20GB,cpu=60GB; slow"
+    )
+    serve.set_defaults(run=_serve)
+
+
+def _add_worker(commands: Any) -> None:
+    worker = commands.add_parser("worker", help="add a worker group to a pool that runs, from this or another host")
+    worker.add_argument("--pool", metavar="FILE", help="the file `worker` in the pool's directory")
+    worker.add_argument("--model", metavar="[NAME=]PATH", help="a model that the pool's file names")
+    worker.add_argument("--group", help="a name for the group (default: the model and this host)")
+    worker.add_argument("--dtype", choices=_DTYPES)
+    worker.add_argument("--tp", type=int, default=1, help="ranks of the group")
+    worker.add_argument("--threads", type=int, help="threads of each rank")
+    worker.add_argument("--config-from-stdin", action="store_true", help=argparse.SUPPRESS)
+    worker.add_argument("--process", action="store_true", help=argparse.SUPPRESS)
+    worker.set_defaults(run=_worker)
+
+
+def _add_token(commands: Any) -> None:
+    token = commands.add_parser("token", help="let people in whom no hub vouches for")
+    token.add_argument("--directory", help="the pool's directory (default: that of port 7717)")
+    acts = token.add_subparsers(required=True, metavar="make|list|revoke", dest="act")
+    make = acts.add_parser("make", help="print an address for a user; it is shown once")
+    make.add_argument("name")
+    make.add_argument("--user", help="whose jobs these are (default: the token's name)")
+    make.add_argument("--group", action="append", default=[])
+    make.add_argument("--admin", action="store_true")
+    make.add_argument("--days", type=float, help="how long it is good (default: until revoked)")
+    acts.add_parser("list", help="names, users, groups and expiry")
+    acts.add_parser("revoke", help="end it, open connections too").add_argument("name")
+    token.set_defaults(run=_token)
+
+
+def _serve(given: argparse.Namespace) -> None:
+    from .broker import serve
+
+    if given.embedded:
+        serve.embedded(sys.stdin.buffer, sys.stdout.buffer)
+        return
+    from msgspec import structs
+
+    from .broker.config import PoolConfig, read
+
+    config = read(Path(given.config)) if given.config else PoolConfig()
+    if config.json_logs:
+        _log_json()
+    named = serve.models_of(
+        given.model, given.adapter, given.groups, serve.Placed(given.dtype, given.tp, given.max_memory)
+    )
+    said = {name: getattr(given, name) for name in ("directory", "host", "port", "http")}
+    changed = {name: value for name, value in said.items() if value is not None}
+    serve.shared(structs.replace(config, models=(*config.models, *named), **changed), given.hub)
+
+
+def _log_json() -> None:
+    import json
+
+    class Lines(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            said = {
+                "time": round(record.created, 3),
+                "level": record.levelname,
+                "logger": record.name,
+                "message": record.getMessage(),
+            }
+            if record.exc_info:
+                said["exception"] = self.formatException(record.exc_info)
+            return json.dumps(said)
+
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(Lines())
+
+
+def _worker(given: argparse.Namespace) -> None:
+    if given.process:
+        from .worker import process
+
+        process.main(sys.stdin.buffer)
+        return
+    from .launch.config import decode
+    from .worker.nanny import Nanny
+
+    if given.config_from_stdin:
+        Nanny(decode(sys.stdin.buffer.readline()), sys.stdin.buffer).run()
+        return
+    nanny = Nanny(_worker_config(given), None)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: nanny.stop())
+    nanny.run()
+
+
+def _worker_config(given: argparse.Namespace) -> Any:
+    from .broker.serve import Placed, models_of
+    from .launch.checks import check_ranks
+    from .launch.config import GroupConfig, read_worker_file
+
+    if not given.pool or not given.model:
+        raise RequestError("name the pool's file and a model: interp worker --pool DIRECTORY/worker --model NAME=PATH")
+    pool = read_worker_file(Path(given.pool).expanduser())
+    (model,) = models_of([given.model], [], 1, Placed(given.dtype, given.tp))
+    check_ranks(model.spec())
+    return GroupConfig(
+        group=given.group or f"{model.name}/{socket.gethostname()}-{os.getpid()}",
+        endpoint=pool.endpoint,
+        server_key=pool.server_key,
+        secret_key=pool.secret_key,
+        model=model.spec(),
+        spool=pool.spool,
+        threads=given.threads,
+    )
+
+
+def _token(given: argparse.Namespace) -> None:
+    from .broker.serve import state_directory
+    from .broker.tokens import Tokens
+
+    directory = Path(given.directory).expanduser() if given.directory else state_directory() / "pool-7717"
+    tokens = Tokens(directory / "tokens.json")
+    if given.act == "list":
+        _list(tokens)
+    elif given.act == "revoke":
+        tokens.revoke(given.name)
+        print(f"token {given.name} is revoked")
+    else:
+        _make(tokens, directory, given)
+
+
+def _make(tokens: "Tokens", directory: Path, given: argparse.Namespace) -> None:
+    from .wire.keys import Address
+
+    connection = directory / "connection"
+    if not connection.is_file():
+        raise RequestError(f"no pool runs in {directory}; start it first, so that the address can be told")
+    pool = Address.parse(connection.read_text().strip())
+    pair = tokens.make(given.name, given.user or given.name, tuple(given.group), given.admin, given.days)
+    print(Address(pool.endpoint, pool.server, pair))
+
+
+def _list(tokens: "Tokens") -> None:
+    for token in tokens.all():
+        until = (
+            "for good"
+            if token.expires is None
+            else time.strftime("until %Y-%m-%d %H:%M", time.localtime(token.expires))
+        )
+        groups = f", groups {', '.join(token.groups)}" if token.groups else ""
+        over = " (over)" if token.expires is not None and token.expires < time.time() else ""
+        print(f"{token.name}: user {token.user}{', admin' if token.admin else ''}{groups}, {until}{over}")
+
+
+def _model(given: argparse.Namespace) -> None:
+    from . import planning
+    from .broker.serve import Placed, models_of
+    from .engine.checkpoint import digest_of
+    from .launch.checks import check_ranks
+
+    (model,) = models_of([given.model], [], 1, Placed(tp=given.tp))
+    path = Path(model.path)
+    if not path.is_dir():
+        raise RequestError(
+            f"{model.path!r} is no directory here; a hub id is registered when a worker has downloaded it"
+        )
+    check_ranks(model.spec())
+    shape = planning.read_shape(str(path))
+    print(f"# {shape.parameters / 1e9:.2f} B parameters, {shape.sizes.layers} layers; sha256 {digest_of(path)}")
+    print(f'[[models]]\nname = "{model.name}"\npath = "{path}"' + (f"\ntp = {given.tp}" if given.tp > 1 else ""))
+
+
+def _status(given: argparse.Namespace) -> None:
+    from .connecting import connect
+
+    _named_pool()
+    with connect() as pool:
+        print(pool.status())
+
+
+def _manage(given: argparse.Namespace) -> None:
+    from .connecting import connect
+
+    _named_pool()
+    with connect() as pool:
+        pool.manage(given.action, getattr(given, "target", ""))
+        print(pool.status())
+
+
+def _named_pool() -> None:
+    if not os.environ.get("INTERP_POOL_URL"):
+        raise RequestError("no pool is named; set INTERP_POOL_URL to an address or a connection file")
