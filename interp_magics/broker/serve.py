@@ -166,6 +166,7 @@ def shared(given: PoolConfig, hub: bool = False) -> None:
     names = ", ".join(model.name for model in config.models)
     print(f"serving {names}; connect with\n  INTERP_POOL_URL={directory / 'connection'}", flush=True)
     admissions = _Admissions(server, tokens, config.users)
+    server.admission.look_again = admissions.look
     try:
         _run(server, managed, lambda: admissions.look() and _goes_on(server, stop, config.drain_seconds))
     finally:

@@ -33,6 +33,9 @@ from .store import ObjectStore, Spool
 
 log = logging.getLogger(__name__)
 
+#: Of how many processes that have not said `ready` how many messages wait for it.
+_EARLY_ROUTES, _EARLY_MESSAGES = 64, 64
+
 
 class Workers:
     """Hands jobs to worker groups, and passes on what they say to those who follow the jobs."""
@@ -43,16 +46,23 @@ class Workers:
         self._book, self._store, self._spool, self._out = book, store, spool, outbox
         self._limits, self._rules = limits, rules
         self._routes: dict[bytes, str] = {}
+        self._early: dict[bytes, list[tuple[FromWorker, Sequence[Buffer]]]] = {}
 
     def handle(self, route: bytes, message: FromWorker, buffers: Sequence[Buffer]) -> None:
-        """One message from a worker group; from a process that has not said `ready` only `ready` and `beat` count."""
+        """One message from a worker group; what a process says before `ready` counts after it."""
         now = time.monotonic()
         if isinstance(message, Beat):
             self._beat(route, message, now)
         elif isinstance(message, Ready):
             self._ready(route, message, now)
+            for early in self._early.pop(route, ()):
+                self.handle(route, *early)
         elif group := self._group(route):
             self._of_group(group, route, message, buffers, now)
+        elif len(self._early) < _EARLY_ROUTES or route in self._early:
+            # A process that outlived its broker says first what it could not say while that was away.
+            self._early.setdefault(route, []).append((message, buffers))
+            del self._early[route][:-_EARLY_MESSAGES]
 
     def hand_out(self) -> None:
         """Send what waits to whoever has room."""
