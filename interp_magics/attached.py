@@ -36,6 +36,12 @@ class Attached:
         return welcome.limits if welcome else Limits()
 
     @property
+    def user(self) -> str:
+        """Who the pool says you are."""
+        welcome = self._connection.welcome
+        return welcome.user if welcome else ""
+
+    @property
     def model(self) -> str:
         """The model that calls use unless they name another."""
         if self._model is None:

@@ -53,6 +53,7 @@ class HubEntrance:
 
 def _reason(error: urllib.error.HTTPError) -> str:
     try:
-        return str(json.loads(error.read())["error"])
+        with error:
+            return str(json.loads(error.read())["error"])
     except (ValueError, KeyError, TypeError, OSError):
         return f"HTTP {error.code} {error.reason}"
