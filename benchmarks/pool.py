@@ -21,7 +21,7 @@ from interp_magics.methods.tokenize.request import TokenizeRequest
 from interp_magics.program.cards import ModelCard
 from interp_magics.wire.frames import Reader, write, write_bytes
 from interp_magics.wire.keys import KeyPair, use_client_keys
-from interp_magics.wire.messages import Assign, Beat, Done, Ready, Started, Submit, ToWorker
+from interp_magics.wire.messages import Assign, Attempt, Beat, Done, Ready, Started, Submit, ToWorker
 
 from .pairs import write as store
 
@@ -143,7 +143,7 @@ def _run(group: "zmq.Socket[bytes]", clients: list["zmq.Socket[bytes]"], jobs: i
             if socket is group:
                 message, _ = reader.read(frames)
                 if isinstance(message, Assign):
-                    group.send_multipart(write(Started(jobs=(message.job,))))
+                    group.send_multipart(write(Started(jobs=(Attempt(message.job, message.attempt),))))
                     group.send_multipart(write_bytes(Done(job=message.job, attempt=message.attempt, size=8), bytes(8)))
             elif b'"done"' in frames[1]:
                 done += 1
