@@ -84,8 +84,10 @@ class Attached:
         return self._cards[name]
 
     def status(self) -> PoolStatus:
-        """Models, queue and my jobs."""
-        return PoolStatus(self._connection.state())
+        """Models, worker groups, queue, my jobs and my quota; in a notebook a panel that goes on."""
+        welcome = self._connection.welcome
+        state = self._connection.state()
+        return PoolStatus(state, self._connection, self.user, bool(welcome and welcome.admin))
 
     def manage(self, action: str, target: str = "") -> None:
         """Administrators: "drain", "pause", "resume" the pool, "pause", "resume", "restart", "kick" a worker group, "expel" a

@@ -355,7 +355,9 @@ class Book:
     def info(self, job: Job, places: dict[JobKey, Place], now: float) -> JobInfo:
         """A job as those see it who may."""
         waits = [places[key] for key in job.parts or (job.key,) if key in places]
-        unknown = Place(self.queued if job.state == "queued" else 0, 0.0)
+        ups = sum(group.state == "up" and group.model == job.model for group in self.groups.values())
+        last = Place(self._line.on(job.model) - len(job.parts), self._line.work(job.model) / max(1, ups))
+        unknown = last if job.state == "queued" else Place(0, 0.0)
         first = min(waits, key=lambda place: place.ahead, default=unknown)
         return JobInfo(
             job=job.key[1],

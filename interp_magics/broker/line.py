@@ -14,6 +14,7 @@ class Line:
         self._jobs: dict[JobKey, Job] = {}
         self._users: Counter[str] = Counter()
         self._models: Counter[str] = Counter()
+        self._work: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -41,8 +42,15 @@ class Line:
         """How many wait for a model."""
         return self._models[model]
 
+    def work(self, model: str) -> float:
+        """Predicted seconds of a group that wait for a model."""
+        return self._work.get(model, 0.0)
+
     def _count(self, job: Job, by: int) -> None:
         for counter, name in ((self._users, job.key[0]), (self._models, job.model)):
             counter[name] += by
             if not counter[name]:
                 del counter[name]
+        self._work[job.model] = self._work.get(job.model, 0.0) + by * job.cost
+        if job.model not in self._models:
+            del self._work[job.model]

@@ -81,6 +81,11 @@ class Connection:
         self._channel.start()
 
     @property
+    def closed(self) -> bool:
+        """Whether it was ended, or the pool is gone."""
+        return self._closed or bool(self._gone)
+
+    @property
     def endpoint(self) -> str:
         """Where the pool is."""
         return self._address.endpoint

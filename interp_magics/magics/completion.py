@@ -10,7 +10,7 @@ from . import capture, lens, pool, steer
 from .arguments import Parser
 from .session import Session
 
-_MAGIC = re.compile(r"^\s*%{1,2}(lens|capture_layers|steer|pool)\s(.*)$", re.S)
+_MAGIC = re.compile(r"^\s*%{1,2}(lens|capture_layers|steer|pool|jobs)\s(.*)$", re.S)
 
 MATCHER_ID = "interp_magics.options"
 
@@ -35,6 +35,8 @@ def make(session: Session) -> Any:
 
 
 def _words(session: Session, magic: str, line: str) -> list[str]:
+    if magic == "jobs":
+        return []
     if magic == "pool":
         return list(session.model_names) if line.split()[:1] in (["use"], ["card"]) else list(pool.COMMANDS)
     parser = _PARSERS[magic]()

@@ -8,7 +8,7 @@ from traitlets import Float, Unicode
 from .questions import protect
 from .session import Session
 
-_NAMES = {"line": ("pool", "lens", "steer"), "cell": ("lens", "capture_layers", "steer")}
+_NAMES = {"line": ("pool", "jobs", "lens", "steer"), "cell": ("lens", "capture_layers", "steer")}
 
 
 @magics_class
@@ -16,7 +16,7 @@ class InterpMagics(Magics):
     """Settings of the magics; change them with `%config InterpMagics.NAME = value`."""
 
     url = Unicode(
-        "", help="Address or connection file of the pool; empty for $INTERP_POOL_URL or an embedded pool."
+        "", help="Address, connection file or hub service of the pool; empty for $INTERP_POOL_URL or an embedded pool."
     ).tag(config=True)
     model = Unicode("", help="Model that is used unless a magic names another.").tag(config=True)
     progress_after = Float(1.0, help="Seconds after which a waiting cell shows progress.").tag(config=True)
@@ -30,7 +30,7 @@ class InterpMagics(Magics):
     def pool(self, line: str) -> Any:
         """Show or change the pool.
 
-        %pool                  models, queue and my jobs
+        %pool                  a live panel: models, worker groups, queue, my jobs, my quota
         %pool connect [URL]    another pool; without URL the configured or an embedded one
         %pool model PATH       an embedded pool for a model directory or hub id
         %pool use MODEL        the model of calls that name none
@@ -42,6 +42,18 @@ class InterpMagics(Magics):
         from . import pool
 
         return pool.run(self.session, line)
+
+    @no_var_expand
+    @line_magic
+    def jobs(self, line: str) -> Any:
+        """My jobs, also those of kernels that are gone.
+
+        %jobs         all of them, the newest first
+        %jobs ID      one of them as a Job: .result(), await, .cancel(), .share("user"); the id may be cut short
+        """
+        from . import jobs
+
+        return jobs.run(self.session, line)
 
     @no_var_expand
     @line_cell_magic
