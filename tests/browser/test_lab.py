@@ -221,3 +221,23 @@ def test_a_vector_is_fitted_tried_and_measured_in_cells(notebook, cells, tmp_pat
         steer.locator(".iw-exports button", has_text="CSV").click()
     saved.value.save_as(tmp_path / "curve.csv")
     assert len(pd.read_csv(tmp_path / "curve.csv")) == 3 * 3 * 3 * 7
+
+
+def test_the_panel_goes_on_and_its_button_ends_a_job_that_a_cell_awaits(notebook, cells):
+    setup = [
+        cells[0],
+        f"%lens -q {TEXT}",
+        "pool = %pool\npool",
+        "jobs = [pool_.generate([[0, 1, 2]] * 8, 110, temperature=1.0, seed=i, wait=False) for i in range(40)]".replace(
+            "pool_", "get_ipython().magics_manager.registry['InterpMagics'].session.pool"
+        ),
+        "try:\n    await jobs[-1]\nexcept Exception as error:\n    print(type(error).__name__)",
+    ]
+    page = notebook("panel", setup)
+    panel = page.locator(".iw-pool[data-drawn]").first
+    panel.wait_for(timeout=60_000)
+    assert "serving" in panel.inner_text()
+    last = panel.locator("tbody tr", has=page.locator("button[data-job]")).last
+    last.wait_for(timeout=20_000)
+    last.locator("button").click()
+    page.get_by_text("Cancelled", exact=True).wait_for(timeout=20_000)

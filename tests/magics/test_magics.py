@@ -9,6 +9,7 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.error import UsageError
 
 import interp_magics as im
+from tests.pool.conftest import wait_for
 
 HOSTILE = [
     "say {x} {nope} $HOME $(ls)",
@@ -176,3 +177,38 @@ def test_a_result_is_shown_as_widget_table_and_text(cell):
     assert "application/vnd.jupyter.widget-view+json" in data
     assert "<script" not in data["text/html"] and "<b>" not in data["text/html"] and "&lt;" in data["text/html"]
     assert "LensRun" in data["text/plain"]
+
+
+def test_jobs_are_listed_and_found_again_by_the_beginning_of_their_id(cell):
+    job = cell("%lens -a the capital").id
+    table = cell("%jobs")
+    assert table.index[0] == job and table.loc[job, "method"] == "lens"
+    assert cell(f"%jobs {job[:8]}").id == job
+    assert len(cell(f"%jobs {job}").result(60).token_ids) >= 2
+    assert "there is no job 'zzz'" in str(cell("%jobs zzz"))
+    assert "one job at most" in str(cell("%jobs a b"))
+
+
+def test_the_panel_follows_the_pool_until_it_is_closed(cell):
+    status = cell("%pool")
+    panel = status.widget()
+    try:
+        before = panel.state["uptime"]
+        cell("%lens -q the capital")
+        wait_for(lambda: panel.state["uptime"] > before and panel.state["jobs"][-1]["state"] == "done")
+        assert panel.state["groups"][0]["devices"][0]["total"] > 1e9
+        assert {share["name"] for share in panel.state["quota"]} == {"waiting", "running rows", "objects", "results"}
+    finally:
+        panel.close()
+    assert panel.closed
+
+
+def test_the_panels_button_ends_a_job(cell):
+    job = cell("%lens -a -n 100 the capital")
+    panel = cell("%pool").widget()
+    try:
+        panel.cancelling = [job.id]
+        wait_for(lambda: job.done)
+        assert job.progress.state in ("cancelled", "done")
+    finally:
+        panel.close()
