@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo lab test bench bench-peers install doctor clean
+.PHONY: demo lab test chaos bench bench-peers install doctor clean
 
 demo: install  ## a lens in the terminal, and an interactive page
 	$(BIN)/interp demo
@@ -20,6 +20,9 @@ test: .venv/test js/node_modules/.made  ## everything
 	$(BIN)/lint-imports
 	cd js && $(NPM) run check && $(NPM) test && $(NPM) run build
 	$(BIN)/python -m pytest
+
+chaos: .venv/test  ## a few thousand jobs while everything that can end is ended; see RELIABILITY.md
+	$(BIN)/python -m tests.chaos.chaos --jobs 3000 --seed 1
 
 bench: .venv/bench  ## speed beside the peers; see benchmarks/README.md
 	$(BIN)/python -m benchmarks

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import RequestError
+from .launch.templates import TEMPLATES, filled
 
 if TYPE_CHECKING:
     from .broker.tokens import Tokens
@@ -35,6 +36,9 @@ def add(commands: Any) -> None:
     model.add_argument("model", metavar="[NAME=]PATH")
     model.add_argument("--tp", type=int, default=1, help="ranks of each group")
     model.set_defaults(run=_model)
+    template = commands.add_parser("template", help="print a file to start from: a pool's, a service's, a batch job's")
+    template.add_argument("name", choices=sorted(TEMPLATES))
+    template.set_defaults(run=_template)
     commands.add_parser("status", help="models, queue and jobs of a pool").set_defaults(run=_status)
     for action, text in _ACTIONS.items():
         managing = commands.add_parser(action, help=f"administrator: {text}")
@@ -229,6 +233,10 @@ def _model(given: argparse.Namespace) -> None:
     shape = planning.read_shape(str(path))
     print(f"# {shape.parameters / 1e9:.2f} B parameters, {shape.sizes.layers} layers; sha256 {digest_of(path)}")
     print(f'[[models]]\nname = "{model.name}"\npath = "{path}"' + (f"\ntp = {given.tp}" if given.tp > 1 else ""))
+
+
+def _template(given: argparse.Namespace) -> None:
+    print(filled(given.name), end="")
 
 
 def _status(given: argparse.Namespace) -> None:
