@@ -1,10 +1,15 @@
 """Who may see a job: its owner, those it is shared with, an administrator. To everybody else it does not exist."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
+from itertools import islice
 
+from ..errors import RequestError
 from .admission import Key
 from .book import Book
 from .jobs import Job
+
+LISTED, LISTED_SHARED = 200, 50
+MOST_SHARED = 256
 
 
 class Access:
@@ -17,8 +22,10 @@ class Access:
             if job.shared:
                 self._shared.setdefault(job.key[1], []).append(job)
 
-    def share(self, job: Job, names: Iterable[str]) -> None:
-        """Let users, and groups named "@group", see a job."""
+    def share(self, job: Job, names: Collection[str]) -> None:
+        """Let users, and groups named "@group", see a job. Raises RequestError when that are too many."""
+        if len(job.shared | set(names)) > MOST_SHARED:
+            raise RequestError(f"a job is shared with {MOST_SHARED} users and groups at most; name a group of them all")
         if not job.shared:
             self._shared.setdefault(job.key[1], []).append(job)
         job.shared.update(names)
@@ -45,10 +52,13 @@ class Access:
         return next((job for job in self._book.jobs.values() if job.key[1] == job_id and not job.parent), None)
 
     def all(self, who: Key) -> list[Job]:
-        """Every job that one may see, in the order of submission; of others' only what was shared."""
-        shared = [job for jobs in self._shared.values() for job in jobs if _names(who) & job.shared]
-        mine = list(self._book.of_user(who.user))
-        return sorted({job.number: job for job in (*mine, *shared)}.values(), key=lambda job: job.number)
+        """The newest jobs that one may see, in the order of submission: one's own, and some that others have shared."""
+        names = _names(who)
+        shared = [
+            job for jobs in self._shared.values() for job in jobs if job.key[0] != who.user and names & job.shared
+        ]
+        newest = sorted(shared, key=lambda job: job.number)[-LISTED_SHARED:]
+        return sorted((*islice(self._book.of_user(who.user), LISTED), *newest), key=lambda job: job.number)
 
 
 def _names(who: Key) -> set[str]:

@@ -4,7 +4,7 @@ A job is (user, id). Each attempt has a number, and what an old attempt sends is
 its batch is suspect and is run again alone; only a job that was alone when its group died gains a strike.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from ..methods.plans import kept, method, texts
@@ -17,6 +17,8 @@ from .schedule import Free, JobKey, Schedule, Waiting
 from .work import LEAST_COST, Pace, share_out
 
 STRIKES = 3
+#: How often an attempt may get lost on the way before its job is given up.
+MOST_ASTRAY = 8
 #: How many parts of one job run at once, for each group that holds its model: one that runs and one that waits there.
 PARTS_AT_ONCE = 2
 #: An attempt that its group does not have so many seconds after it was given, was lost on the way.
@@ -34,6 +36,9 @@ class Book:
         self.jobs: dict[JobKey, Job] = {}
         self.groups: dict[str, Group] = {}
         self._line = Line()
+        #: Whole jobs of each user, and those that have ended in the order of their end.
+        self._users: dict[str, dict[JobKey, Job]] = {}
+        self._over: deque[JobKey] = deque()
         self._schedule, self._pace = Schedule(weight, most_rows), Pace()
         #: For each user and model: sliced jobs with parts that the schedule does not know yet, and how many parts it does.
         self._unfed: dict[tuple[str, str], dict[JobKey, Job]] = {}
@@ -54,21 +59,24 @@ class Book:
         objects: tuple[str, ...],
         now: float,
         costs: Sequence[float] = (),
+        size: int = 0,
+        groups: tuple[str, ...] = (),
     ) -> Job:
         """A new job at the end of its user's queue; of several `slices` each is a part of it. `costs` are their predicted
-        seconds."""
+        seconds, `size` the bytes of the request, `groups` those of the user."""
         predicted = costs or [1.0] * len(slices)
         if len(slices) == 1:
             job = self._new(key, model, slices[0], priority, objects, now)
-            job.cost, job.predicted = predicted[0], bool(costs)
+            job.cost, job.predicted, job.size, job.groups = predicted[0], bool(costs), size, groups
             self._wait(job)
             return job
         whole = self._new(key, model, slices[0], priority, objects, now)
-        whole.request = None
+        whole.request, whole.groups = None, groups
         whole.parts = tuple((key[0], f"{key[1]}/{number}") for number in range(len(slices)))
         for part_key, request, cost in zip(whole.parts, slices, predicted, strict=True):
             part = self._new(part_key, model, request, priority, objects, now)
             part.parent, part.cost, part.predicted = key, cost, bool(costs)
+            part.size, part.groups = size // len(slices), groups
             self._line.add(part)
         whole.texts = sum(self.jobs[part].texts for part in whole.parts)
         self._feed(whole)
@@ -82,8 +90,14 @@ class Book:
         near = followed.epoch if followed else ""
         job = Job(key, model, request, method(request), priority, objects, self._numbers, now, near)
         job.texts = len(texts(request))
-        self.jobs[key] = self._changes.fresh[job.number] = job
+        self._changes.fresh[job.number] = job
+        self._put(job)
         return job
+
+    def _put(self, job: Job) -> None:
+        self.jobs[job.key] = job
+        if not job.parent and "/" not in job.key[1]:
+            self._users.setdefault(job.key[0], {})[job.key] = job
 
     def changes(self) -> Changes:
         """What has changed since this was last asked."""
@@ -99,7 +113,7 @@ class Book:
         """Jobs as an earlier broker left them, each with the epoch of the process that ran it: those that ran wait for their
         groups to speak."""
         for job, epoch in jobs:
-            self.jobs[job.key] = job
+            self._put(job)
             self._numbers = max(self._numbers, job.number)
             if job.state == "queued" and job.parent:
                 self._line.add(job)
@@ -107,6 +121,8 @@ class Book:
                 self._wait(job)
             elif job.state == "running" and not job.parts:
                 self._recall_running(job, epoch, now)
+        ended = [job for job in self.jobs.values() if job.ended_state and not job.parent]
+        self._over.extend(job.key for job in sorted(ended, key=lambda job: job.ended))
         for whole in [job for job in self.jobs.values() if job.parts and not job.ended_state]:
             states = [part.state for part in self.parts(whole)]
             whole.fed = states.index("queued") if "queued" in states else len(states)
@@ -116,7 +132,9 @@ class Book:
             job.group, Group(job.group, job.model, epoch=epoch, state="silent", heard=now, metered=now, recalled=True)
         )
         group.running.add(job.key)
-        job.handed = now
+        job.handed = job.left = now
+        job.view = self._view(job)
+        self._schedule.resume(job.view)
         if job.parent:
             job.fed = 1
             self._open[job.key[0], job.model] += 1
@@ -151,7 +169,8 @@ class Book:
                 self._unwait(part.key)
                 self._finish(part, "cancelled", now)
             elif part.state == "running":
-                part.cancelling, part.left = True, now
+                part.left = part.left if part.cancelling else now
+                part.cancelling = True
                 self.note(part)
                 running.append(part)
         return running
@@ -159,6 +178,10 @@ class Book:
     def queued_of(self, user: str) -> int:
         """How many jobs of a user wait, each part of one that is run in slices counted."""
         return self._line.of(user)
+
+    def bytes_of(self, user: str) -> int:
+        """Bytes of a user's requests that wait."""
+        return self._line.bytes_of(user)
 
     def queued_for(self, model: str) -> int:
         """How many jobs and parts wait for a model."""
@@ -255,11 +278,11 @@ class Book:
         group = self.groups.setdefault(name, Group(name, model))
         group.heard = now
         if state == "leaving":
-            group.restarting = group.kicked = True
+            group.restarting = group.leaving = True
         if state in ("alive", "leaving"):
             group.state = group.state if group.state in ("up", "loading") else "loading"
             return []
-        lost = self.lose(name, now, died=not group.kicked) if group.running else []
+        lost = self.lose(name, now, died=not group.blameless) if group.running else []
         group.state, group.trouble = state, trouble or group.trouble
         return lost
 
@@ -277,11 +300,9 @@ class Book:
         had are lost with it, and those that never arrived, or whose end did not."""
         group = self.groups.setdefault(name, Group(name, card.name))
         same = group.epoch == epoch
-        lost = (
-            self._astray(group, has, now) if same else self.lose(name, now, died=not (group.recalled or group.kicked))
-        )
+        lost = self._astray(group, has, now) if same else self.lose(name, now, died=not group.blameless)
         if not same:
-            group.recalled = group.kicked = group.restarting = False
+            group.recalled = group.kicked = group.restarting = group.leaving = False
         group.word = now
         group.route, group.epoch, group.card, group.slots = route, epoch, card, slots
         group.state, group.heard, group.trouble = "up", now, ""
@@ -313,6 +334,7 @@ class Book:
         if lost:
             self._meter(group, now)
         for job in lost:
+            job.astray += 1
             self._take_back(group, job, now)
         return lost
 
@@ -324,7 +346,7 @@ class Book:
         self.note(job)
         if job.cancelling:
             self._finish(job, "cancelled", now)
-        elif job.strikes >= STRIKES:
+        elif job.strikes >= STRIKES or job.astray >= MOST_ASTRAY:
             self._finish(job, "failed", now)
         else:
             job.state = "queued"
@@ -346,11 +368,24 @@ class Book:
         self._unwait(key)
         if job and job.parts:
             self._unfeed(job)
+        if job and job.parent and job.fed and not job.ended_state:
+            self._open[key[0], job.model] -= 1
+        mine = self._users.get(key[0], {})
+        if mine.pop(key, None) and not mine:
+            del self._users[key[0]]
         if job and not self._changes.fresh.pop(job.number, None):
             self._changes.changed.pop(job.number, None)
             self._changes.gone.add(job.number)
         for part in job.parts if job else ():
             self.forget(part)
+
+    def shed(self, whole: Job) -> None:
+        """Forget the parts of a job that will have no result, once none runs."""
+        if self.over(whole):
+            for part in whole.parts:
+                self.forget(part)
+            whole.parts = ()
+            self.note(whole)
 
     def info(self, job: Job, places: dict[JobKey, Place], now: float) -> JobInfo:
         """A job as those see it who may."""
@@ -378,11 +413,30 @@ class Book:
         )
 
     def of_user(self, user: str) -> Iterator[Job]:
-        return (job for key, job in self.jobs.items() if key[0] == user and not job.parent)
+        """Whole jobs, the newest first."""
+        return reversed(self._users.get(user, {}).values())
 
-    def ended(self) -> list[Job]:
-        """Jobs that have ended, with all their parts."""
-        return [job for job in self.jobs.values() if not job.parent and self.over(job)]
+    def count_of(self, user: str) -> int:
+        """How many whole jobs of a user are known, ended ones too."""
+        return len(self._users.get(user, ()))
+
+    def ended(self, before: float) -> Iterator[Job]:
+        """Whole jobs that ended before a time, with all their parts; they are to be forgotten."""
+        late = []
+        while self._over:
+            job = self.jobs.get(self._over[0])
+            if job is not None and job.ended >= before:
+                break
+            key = self._over.popleft()
+            if job is not None and self.over(job):
+                yield job
+            elif job is not None:
+                late.append(key)
+        self._over.extendleft(reversed(late))
+
+    def oldest_ended(self, user: str) -> Job | None:
+        """The job of a user that was submitted first, of those that are over."""
+        return next((job for job in self._users.get(user, {}).values() if self.over(job)), None)
 
     def over(self, job: Job) -> bool:
         """Whether a job has ended with all its parts."""
@@ -405,13 +459,16 @@ class Book:
         self._line.take(key)
 
     def _schedule_one(self, job: Job) -> None:
+        job.view = self._view(job)
+        self._schedule.add(job.view)
+
+    def _view(self, job: Job) -> Waiting:
         near = next((group.name for group in self.groups.values() if job.near and group.epoch == job.near), "")
         cost = max(LEAST_COST, self._pace.expected(job.model, job.method, job.cost))
         whole = bool(job.parent)
-        job.view = Waiting(
+        return Waiting(
             job.key, job.model, job.number, job.priority, job.suspect, near, whole, cost, job.texts, job.submitted
         )
-        self._schedule.add(job.view)
 
     def _feed(self, whole: Job) -> None:
         """Put as many more parts of a user's jobs to the schedule as keep the groups busy, so that others find room."""
@@ -471,3 +528,4 @@ class Book:
         self.note(job)
         if not job.parent:
             self._changes.ended.append(job)
+            self._over.append(job.key)

@@ -6,11 +6,12 @@ from typing import Any
 
 from ..errors import RequestError, nearest
 from ..methods import plans, slices
+from ..methods.bounds import check_bounds
 from ..methods.requests import Request
 from ..program.cards import ModelCard
 from ..program.language import digests
 from ..program.texts import guessed_tokens
-from ..wire.frames import Buffer
+from ..wire.frames import MAX_CLIENT_HEADER, Buffer, encode
 from ..wire.messages import (
     CAPABILITIES,
     MAJOR,
@@ -47,7 +48,12 @@ from .schedule import JobKey
 from .shelf import StoreError
 from .standing import Standing
 from .store import ObjectStore, Spool
-from .workers import Workers
+from .workers import AT_ONCE, Workers
+
+#: Jobs of one user that are known, ended ones too: the oldest of these make room.
+MOST_JOBS = 25_000
+#: Bytes that the parts of a sliced job may repeat of its request, and from where on a request is measured again.
+MOST_REPEATED, LARGE = 64 << 20, 1 << 20
 
 
 class Clients:
@@ -75,6 +81,7 @@ class Clients:
         self._management = Management(book, workers, standing, self._end)
         #: Why nothing more can be accepted, if that is so.
         self.trouble = ""
+        self._size = 0
         self._handlers: dict[type, Callable[[Route, Key, Any, Sequence[Buffer]], None]] = {
             Hello: self._hello,
             Put: self._put,
@@ -89,7 +96,9 @@ class Clients:
             Manage: self._manage,
         }
 
-    def handle(self, route: Route, who: Key, message: FromClient, buffers: Sequence[Buffer]) -> None:
+    def handle(self, route: Route, who: Key, message: FromClient, buffers: Sequence[Buffer], size: int = 0) -> None:
+        """Answer a message whose header has `size` bytes."""
+        self._size = size
         self._rules.know(who.user, who.groups)
         self._handlers[type(message)](route, who, message, buffers)
 
@@ -104,6 +113,16 @@ class Clients:
         text = "your admission to this pool is over; connect again, or ask its administrator for a new token"
         self._out.client(route, Failure(code="expired", message=text))
 
+    def adopt(self) -> None:
+        """Look after the jobs of an earlier broker: whose they are, and whether they can ever run."""
+        for job in list(self._book.jobs.values()):
+            self._rules.know(job.key[0], job.groups)
+            if job.model not in self._standing.models and not job.parent and not job.ended_state:
+                self._end(job)
+                job.state = "failed"
+                text = f"the pool does not serve {job.model!r} any more"
+                job.failure = Failure(code="model_failed", message=text, job=job.key[1])
+
     def disown(self, jobs: Sequence[Job], why: str) -> None:
         """Jobs that could not be written down were not accepted."""
         for job in jobs:
@@ -112,12 +131,13 @@ class Clients:
                 text = f"the pool cannot write down what it is asked ({why}); nothing was queued, try again later"
                 self._out.clients(job.followers, Failure(code="storage", message=text, job=job.key[1]))
                 self._forget(job)
+        lost = Failure(code="storage", message=f"the pool cannot write this down ({why}); try again later")
+        self._out.replace(lambda said: isinstance(said, Accepted) and bool(said.digest), lost)
 
     def expire(self, now: float) -> None:
         """Forget results whose time is over."""
-        for job in self._book.ended():
-            if now - job.ended > self._limits.result_ttl:
-                self._forget(job)
+        for job in self._book.ended(now - self._limits.result_ttl):
+            self._forget(job)
 
     def _hello(self, route: Route, who: Key, hello: Hello, buffers: Sequence[Buffer]) -> None:
         if hello.major != MAJOR:
@@ -164,13 +184,28 @@ class Clients:
         if trouble:
             self._out.client(route, trouble)
             return
+        while self._book.count_of(who.user) >= MOST_JOBS and (oldest := self._book.oldest_ended(who.user)):
+            self._forget(oldest)
         objects = tuple(sorted(digests(submit.request)))
+        self._store.prolong(who.user, objects, time.monotonic())
         card = self._standing.model(submit.model).card
         most, result = self._limits.slice_seconds, self._rules.of(who.user).result_bytes
         parts = slices.split(submit.request, card, most, result) if card else (submit.request,)
+        if len(parts) * self._size > MOST_REPEATED:
+            parts = (submit.request,)
         costs = [_seconds(part, card) for part in parts] if card else ()
-        job = self._book.submit(key, submit.model, parts, submit.priority, objects, time.monotonic(), costs)
-        job.followers.add(route)
+        job = self._book.submit(
+            key,
+            submit.model,
+            parts,
+            submit.priority,
+            objects,
+            time.monotonic(),
+            costs,
+            self._size,
+            tuple(sorted(who.groups)),
+        )
+        job.follow(route)
         self._audit.submitted(job, submit.request)
         self._out.client(route, Accepted(job=submit.job, ahead=self._ahead(key)))
         if not any(g.state == "up" for g in self._book.groups.values() if g.model == submit.model):
@@ -196,6 +231,16 @@ class Clients:
             return failure(
                 "busy", f"you have {most} jobs or parts of jobs waiting already; submit more when some are done"
             )
+        if self._book.bytes_of(user) + self._size > self._limits.queued_bytes:
+            return failure("busy", "your requests that wait are too large together; submit more when some are done")
+        if self._book.count_of(user) >= MOST_JOBS:
+            return failure("busy", f"you have {MOST_JOBS:,} jobs here that have not ended; submit more when some have")
+        try:
+            check_bounds(submit.request)
+            if self._size > LARGE and len(encode(submit.request)) > MAX_CLIENT_HEADER:
+                raise RequestError("the request is longer than a worker takes; send fewer texts at a time")
+        except RequestError as error:
+            return failure("bad_request", str(error))
         missing = self._store.missing(user, tuple(sorted(digests(submit.request))))
         if missing:
             return failure("missing", "objects must be put first", missing)
@@ -218,7 +263,7 @@ class Clients:
         elif job.ended_state:
             self._tell_end(route, job)
         else:
-            job.followers.add(route)
+            job.follow(route)
             self._end(job)
 
     def _end(self, job: Job) -> None:
@@ -238,7 +283,7 @@ class Clients:
             self._join(route, job)
 
     def _join(self, route: Route, job: Job) -> None:
-        job.followers.add(route)
+        job.follow(route)
         self._out.client(route, Accepted(job=job.key[1], ahead=self._ahead(job.key)))
         self._tell_end(route, job)
 
@@ -248,7 +293,7 @@ class Clients:
             self._out.client(route, self._workers.done(job))
         elif job.state == "done" and result:
             done = Done(job=job.key[1], attempt=job.attempt, size=result.size, seconds=job.seconds, worker=job.group)
-            small = result.size <= self._limits.inline_bytes
+            small = result.size <= AT_ONCE
             self._out.client(route, done, self._spool.read(job.key) if small else None)
         elif job.state == "done":
             text = "the job is done, but the pool has lost its result; submit it again"
@@ -278,7 +323,11 @@ class Clients:
         if job is None:
             self._out.client(route, _no_job(share.job, share.number))
             return
-        self._access.share(job, [*share.users, *(f"@{group}" for group in share.groups)])
+        try:
+            self._access.share(job, [*share.users, *(f"@{group}" for group in share.groups)])
+        except RequestError as error:
+            self._out.client(route, Failure(code="bad_request", message=str(error), number=share.number))
+            return
         self._audit.shared(who.user, job, share)
         self._out.client(route, Accepted(number=share.number))
 

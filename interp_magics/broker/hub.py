@@ -70,6 +70,8 @@ class Gate:
                 403,
                 f"{user['name']} has not the scope {RUN}: an administrator of the hub grants it to the roles user and server",
             )
+        if str(user["name"]).startswith("@"):
+            raise Refusal(403, 'a name that begins with "@" would read as that of a group')
         groups = frozenset(str(group) for group in user.get("groups", ()))
         key = Key(str(user["name"]), CLIENT, groups, ADMIN in scopes, time.time() + ADMITTED_SECONDS)
         if not self._admission.admit(wish.public.encode(), key):

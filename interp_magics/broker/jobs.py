@@ -10,6 +10,8 @@ from ..wire.standing import Device, JobState
 from .outbox import Route
 from .schedule import JobKey, Waiting
 
+MOST_FOLLOWERS = 16
+
 
 @dataclass
 class Job:
@@ -19,7 +21,8 @@ class Job:
     A job that is run in slices has `parts`, jobs in their own right that only the pool sees, and never runs itself; the
     first `fed` of them have been put to the schedule (of a part: 1 when it has been). `cost` is its work in seconds of a
     group, `predicted` or a guess, `work` what it has had in this attempt, `spent` in all, `view` what the schedule knows of
-    it; `handed` is when its group was given it, `left` when that was told to leave it. `shared` names who else may see it.
+    it; `handed` is when its group was given it, `left` when that was told to leave it. `shared` names who else may see it,
+    `groups` those of its user; `size` is its share of the request in bytes; `astray` counts attempts that got lost on the way.
     """
 
     key: JobKey
@@ -41,7 +44,7 @@ class Job:
     ended: float = 0.0
     seconds: float = 0.0
     failure: Failure | None = None
-    followers: set[Route] = field(default_factory=set)
+    followers: dict[Route, None] = field(default_factory=dict)
     texts: int = 0
     parent: JobKey | None = None
     parts: tuple[JobKey, ...] = ()
@@ -54,6 +57,15 @@ class Job:
     left: float = 0.0
     spent: float = 0.0
     shared: set[str] = field(default_factory=set)
+    groups: tuple[str, ...] = ()
+    size: int = 0
+    astray: int = 0
+
+    def follow(self, route: Route) -> None:
+        """A connection wants to hear of it; the one that has done so the longest makes room."""
+        self.followers[route] = None
+        while len(self.followers) > MOST_FOLLOWERS:
+            del self.followers[next(iter(self.followers))]
 
     @property
     def ended_state(self) -> bool:
@@ -83,7 +95,8 @@ class Busy:
 class Group:
     """A worker group: the process that runs (its routing id and epoch) and the nanny that watches it. One that is `recalled`
     was known to the broker before this one, and has not spoken since. `heard` is when its nanny spoke, `word` when the process
-    did. An administrator may have it `paused`, or started anew: `restarting` when what it runs is done, `kicked` at once."""
+    did. An administrator may have it `paused`, or started anew: `restarting` when what it runs is done, `kicked` at once (`told` is when
+    its nanny was); or it is `leaving` by itself, or `yielding` its place to another model."""
 
     name: str
     model: str
@@ -100,7 +113,10 @@ class Group:
     paused: bool = False
     restarting: bool = False
     kicked: bool = False
+    yielding: bool = False
+    leaving: bool = False
     nanny: bytes = b""
+    told: float = 0.0
     word: float = 0.0
     busy: Busy = field(default_factory=Busy)
     devices: tuple[Device, ...] = ()
@@ -108,7 +124,12 @@ class Group:
     @property
     def held_back(self) -> bool:
         """Whether it is given nothing, though it could run."""
-        return self.paused or self.restarting or self.kicked
+        return self.paused or self.restarting or self.kicked or self.leaving or self.yielding
+
+    @property
+    def blameless(self) -> bool:
+        """Whether its process ends for a reason that no job is to blame for."""
+        return self.kicked or self.leaving or self.recalled
 
 
 @dataclass

@@ -60,6 +60,9 @@ class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     cost: float
     predicted: bool
     shared: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    size: int = 0
+    spent: float = 0.0
 
 
 class Journal:
@@ -201,6 +204,9 @@ class Journal:
             cost=job.cost,
             predicted=job.predicted,
             shared=tuple(sorted(job.shared)),
+            groups=job.groups,
+            size=job.size,
+            spent=job.spent,
         )
         return msgspec.json.encode(record)
 
@@ -231,4 +237,7 @@ class Journal:
             cost=read.cost,
             predicted=read.predicted,
             shared=set(read.shared),
+            groups=read.groups,
+            size=read.size,
+            spent=read.spent,
         )

@@ -15,6 +15,7 @@ class Line:
         self._users: Counter[str] = Counter()
         self._models: Counter[str] = Counter()
         self._work: dict[str, float] = {}
+        self._bytes: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -42,6 +43,10 @@ class Line:
         """How many wait for a model."""
         return self._models[model]
 
+    def bytes_of(self, user: str) -> int:
+        """Bytes of a user's requests that wait."""
+        return self._bytes[user]
+
     def work(self, model: str) -> float:
         """Predicted seconds of a group that wait for a model."""
         return self._work.get(model, 0.0)
@@ -51,6 +56,9 @@ class Line:
             counter[name] += by
             if not counter[name]:
                 del counter[name]
+        self._bytes[job.key[0]] += by * job.size
+        if job.key[0] not in self._users:
+            del self._bytes[job.key[0]]
         self._work[job.model] = self._work.get(job.model, 0.0) + by * job.cost
         if job.model not in self._models:
             del self._work[job.model]

@@ -18,6 +18,8 @@ from .server import Server
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.25
+#: A model on demand that others wait for is there for so long at least.
+_TURN_SECONDS = 60.0
 
 
 @dataclass
@@ -25,6 +27,9 @@ class _Started:
     model: ModelConfig
     process: "subprocess.Popen[bytes]"
     used: float
+    since: float
+    deaths: int = 0
+    again: float = 0.0
 
 
 @dataclass
@@ -61,22 +66,39 @@ class Managed:
             return
         self._next = now + _LOOK_SECONDS
         book = self.server.book
-        for name, started in self._groups.items():
+        for name, started in list(self._groups.items()):
+            if started.process.poll() is not None:
+                self._ended(name, started, now)
             group = book.groups.get(name)
             if book.queued_for(started.model.name) or (group and group.running):
                 started.used = now
         for model in self.models:
             name = f"{model.name}/0"
-            if model.on_demand and name not in self._groups and book.queued_for(model.name) and self._room(book):
+            if model.on_demand and name not in self._groups and book.queued_for(model.name) and self._room(book, now):
                 self._start(name, model)
 
-    def _room(self, book: Book) -> bool:
-        """Whether another model may be loaded; the one that has been idle the longest makes room."""
+    def _ended(self, name: str, started: _Started, now: float) -> None:
+        """A nanny has died, which it never should: another one, the later the oftener."""
+        if not started.again:
+            log.error("the nanny of %s ended with status %s", name, started.process.returncode)
+            if name in self.server.book.groups:
+                self.server.workers.lost(name, "its nanny ended")
+            started.deaths += 1
+            started.again = now + min(60.0, 0.5 * 2**started.deaths)
+        elif now > started.again:
+            deaths = started.deaths
+            self._start(name, started.model)
+            self._groups[name].deaths = deaths
+
+    def _room(self, book: Book, now: float) -> bool:
+        """Whether another model may be loaded; the one that has been idle the longest makes room, or after a while the one
+        that has been there the longest, when what it runs is done."""
         loaded = {name: started for name, started in self._groups.items() if started.model.on_demand}
         if len(loaded) < self.most_loaded:
             return True
         idle = [name for name in loaded if self._idle(name, book)]
         if not idle:
+            self._ask_for_room(loaded, book, now)
             return False
         oldest = min(idle, key=lambda name: loaded[name].used)
         log.info("%s makes room for another model", oldest)
@@ -86,13 +108,22 @@ class Managed:
 
     def _idle(self, name: str, book: Book) -> bool:
         group = book.groups.get(name)
-        return not book.queued_for(self._groups[name].model.name) and not (group and group.running)
+        if group is not None and (group.running or group.yielding):
+            return group.yielding and not group.running
+        return not book.queued_for(self._groups[name].model.name)
+
+    def _ask_for_room(self, loaded: "dict[str, _Started]", book: Book, now: float) -> None:
+        """A model whose jobs never end does not keep others out for ever."""
+        name = min(loaded, key=lambda name: loaded[name].since)
+        group = book.groups.get(name)
+        if group is not None and now - loaded[name].since > _TURN_SECONDS:
+            group.yielding = True
 
     def _start(self, name: str, model: ModelConfig) -> None:
         logs = self.directory / f"worker-{name.replace('/', '-')}.log"
         with logs.open("ab") as log_file:
             process = local.start(self._config(name, model), log_file)
-        self._groups[name] = _Started(model, process, time.monotonic())
+        self._groups[name] = _Started(model, process, time.monotonic(), time.monotonic())
 
     def _config(self, name: str, model: ModelConfig) -> GroupConfig:
         limits = self.server.settings.limits

@@ -1,7 +1,7 @@
 """Sending from the broker: a peer that is gone or full never raises into the loop."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import zmq
@@ -12,10 +12,11 @@ log = logging.getLogger(__name__)
 
 
 class Route(NamedTuple):
-    """A client's connection: the endpoint that it came to, and its name there."""
+    """A client's connection: the endpoint that it came to, its name there, and the key that it was let in with."""
 
     bulk: bool
     peer: bytes
+    key: str = ""
 
 
 class _Letter(NamedTuple):
@@ -28,8 +29,15 @@ class _Letter(NamedTuple):
 class Outbox:
     """The sockets as places to send to. What is said is held back until `flush`, when what it speaks of is written down."""
 
-    def __init__(self, clients: "zmq.Socket[bytes]", bulk: "zmq.Socket[bytes]", workers: "zmq.Socket[bytes]") -> None:
-        self._clients, self._bulk, self._workers = clients, bulk, workers
+    def __init__(
+        self,
+        clients: "zmq.Socket[bytes]",
+        bulk: "zmq.Socket[bytes]",
+        workers: "zmq.Socket[bytes]",
+        admitted: Callable[[str], object],
+    ) -> None:
+        """`admitted` says whether a key is let in now: what happens to jobs is told to no other."""
+        self._clients, self._bulk, self._workers, self._admitted = clients, bulk, workers, admitted
         self._held: list[_Letter] = []
 
     def client(self, route: Route, message: Any, payload: Buffer | None = None) -> None:
@@ -37,7 +45,8 @@ class Outbox:
 
     def clients(self, routes: Iterable[Route], message: Any, payload: Buffer | None = None) -> None:
         for route in routes:
-            self.client(route, message, payload)
+            if self._admitted(route.key):
+                self.client(route, message, payload)
 
     def worker(self, route: bytes, message: Any, payload: Buffer | None = None) -> None:
         self._held.append(_Letter(self._workers, route, message, payload))
@@ -52,6 +61,10 @@ class Outbox:
         self._held = [
             letter for letter in self._held if letter.peer not in peers or getattr(letter.message, "job", "") != job
         ]
+
+    def replace(self, said: Callable[[Any], bool], instead: Any) -> None:
+        """Say something else where a message is not true after all."""
+        self._held = [letter._replace(message=instead) if said(letter.message) else letter for letter in self._held]
 
     def flush(self) -> list[bytes]:
         """Send what is held; the routes of workers that could not be reached."""

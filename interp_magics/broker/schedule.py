@@ -146,6 +146,11 @@ class Schedule:
         """How many rows of a user run."""
         return sum(user.rows for (_, owner), user in self._users.items() if owner == name)
 
+    def resume(self, job: Waiting) -> None:
+        """A job runs that an earlier schedule handed out."""
+        self._users.setdefault((job.model, job.user), _User()).waiting += 1
+        self._start(job)
+
     def hand_out(self, groups: Sequence[Free], now: float) -> list[tuple[JobKey, str]]:
         """Take jobs, each with its group: the one that it is near to, if that has room, else the least loaded of its model.
 

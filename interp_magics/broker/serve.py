@@ -248,6 +248,7 @@ class _Admissions:
             for public, token in named.items():
                 groups = (*token.groups, *self.users.get(token.user, ()))
                 self.server.admission.admit(public, msgspec.structs.replace(token, groups=groups).key())
+                self.server.rules.know(token.user, groups)
             self._known = named
         return True
 

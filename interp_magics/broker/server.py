@@ -80,21 +80,22 @@ class Server:
         self._clients_socket = self._bind(CLIENT, settings.client_port, keys.server)
         self._bulk_socket = self._bind(CLIENT, settings.bulk_port, keys.server, _BULK_MESSAGES)
         self._workers_socket = self._bind(WORKER, settings.worker_port, keys.server)
-        self._rules = Rules(settings.limits, settings.rules)
+        self.rules = Rules(settings.limits, settings.rules)
         for key in keys.admitted.values():
-            self._rules.know(key.user, key.groups)
-        self.book = Book(lambda user: self._rules.of(user).weight, lambda user: self._rules.of(user).running_rows)
+            self.rules.know(key.user, key.groups)
+        self.book = Book(lambda user: self.rules.of(user).weight, lambda user: self.rules.of(user).running_rows)
         self.book.recall(self._journal.jobs(), time.monotonic())
-        self._store, spool = open_stores(settings.spool, self._journal, self._rules)
+        self._store, spool = open_stores(settings.spool, self._journal, self.rules)
         for held in spool.held():
             if held not in self.book.jobs:
                 spool.release(held)
         self._door = Door(settings.directory)
-        self._out = Outbox(self._clients_socket, self._bulk_socket, self._workers_socket)
-        self.workers = Workers(self.book, self._store, spool, self._out, settings.limits, self._rules)
+        self._out = Outbox(self._clients_socket, self._bulk_socket, self._workers_socket, self.admission.who)
+        self.workers = Workers(self.book, self._store, spool, self._out, settings.limits, self.rules)
         self.workers.sweep()
         self.metrics, self._audit = Metrics(), Audit(settings.audit, settings.audit_texts)
         self.clients = self._make_clients(spool)
+        self.clients.adopt()
         self._read_client, self._read_worker = Reader(FromClient, MAX_CLIENT_HEADER), Reader(FromWorker)
         self._next_tick = 0.0
         self.turned = time.monotonic()
@@ -102,14 +103,14 @@ class Server:
 
     def _make_clients(self, spool: Spool) -> Clients:
         access, epoch = Access(self.book), uuid4().hex
-        self.standing = Standing(self.book, access, self._store, spool, self._rules, self.settings.models, epoch)
+        self.standing = Standing(self.book, access, self._store, spool, self.rules, self.settings.models, epoch)
         return Clients(
             self.book,
             self._store,
             spool,
             self._out,
             self.settings.limits,
-            self._rules,
+            self.rules,
             self.standing,
             access,
             self.workers,
@@ -138,7 +139,7 @@ class Server:
             ready = dict(poller.poll(int(_TICK * 1000)))
             self.turned = time.monotonic()
             if self.admission.socket in ready:
-                self.admission.answer()
+                self._guarded(self.admission.answer)
             if self._workers_socket in ready:
                 self._drain(self._workers_socket, self._from_worker)
             if self._clients_socket in ready:
@@ -191,7 +192,7 @@ class Server:
                 log.exception("a message could not be handled")
 
     def _from_client(self, bulk: bool, peer: bytes, user: str, frames: list[bytes]) -> None:
-        route = Route(bulk, peer)
+        route = Route(bulk, peer, user)
         who = self.admission.who(user)
         if who is None:
             self.clients.dismiss(route)
@@ -201,7 +202,7 @@ class Server:
         except WireError as error:
             self.clients.refuse(route, str(error))
             return
-        self.clients.handle(route, who, message, buffers)
+        self.clients.handle(route, who, message, buffers, len(frames[1]))
 
     def _from_worker(self, route: bytes, user: str, frames: list[bytes]) -> None:
         if self.admission.who(user) is None:
@@ -254,6 +255,7 @@ class Server:
         self.clients.expire(now)
         self._door.expire()
         self.admission.expire()
+        self.workers.expire(now)
         self.workers.restart_idle()
         self.metrics.observe(self.book, bool(self.clients.trouble), now)
         if stalled:

@@ -4,16 +4,17 @@ import time
 from collections.abc import Sequence
 from typing import Literal
 
+from msgspec import structs
+
 from ..wire.messages import PoolState
-from ..wire.standing import GroupInfo, ModelInfo, Quota
+from ..wire.standing import GroupInfo, JobInfo, ModelInfo, Quota
 from .access import Access
 from .admission import Key
 from .book import Book
-from .jobs import Group
+from .jobs import Group, Job, Place
 from .rules import Rules
+from .schedule import JobKey
 from .store import ObjectStore, Spool
-
-_LISTED = 200
 
 
 class Standing:
@@ -46,7 +47,7 @@ class Standing:
             number=number,
             epoch=self._epoch,
             models=tuple(self.model(name) for name in self._models),
-            jobs=tuple(self._book.info(job, places, now) for job in self._access.all(who)[-_LISTED:]),
+            jobs=tuple(self._info(who, job, places, now) for job in self._access.all(who)),
             running=self._book.running,
             queued=self._book.queued,
             uptime=now - self._started,
@@ -55,6 +56,11 @@ class Standing:
             draining=self.draining,
             paused=self._book.paused,
         )
+
+    def _info(self, who: Key, job: Job, places: dict[JobKey, Place], now: float) -> JobInfo:
+        info = self._book.info(job, places, now)
+        mine = who.admin or job.key[0] == who.user
+        return info if mine else structs.replace(info, shared=())
 
     def model(self, name: str) -> ModelInfo:
         groups = [g for g in self._book.groups.values() if g.model == name]

@@ -37,6 +37,11 @@ class ObjectStore:
     def missing(self, user: str, digests: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(d for d in digests if not self._shelf.find((user, d)))
 
+    def prolong(self, user: str, digests: tuple[str, ...], now: float) -> None:
+        """A job needs these: keep them as long as it may wait."""
+        for digest in digests:
+            self._shelf.prolong((user, digest), now + _LONGEST_TTL)
+
     def used(self, user: str) -> int:
         return self._shelf.used(user)
 

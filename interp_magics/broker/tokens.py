@@ -38,10 +38,12 @@ class Tokens:
 
     def all(self) -> list[Token]:
         """Raises RequestError when the file is damaged."""
-        if not self._path.is_file():
-            return []
         try:
+            if not self._path.is_file():
+                return []
             return list(msgspec.json.decode(self._path.read_bytes(), type=tuple[Token, ...]))
+        except OSError as error:
+            raise RequestError(f"{self._path} cannot be read ({error.strerror})") from None
         except msgspec.MsgspecError as error:
             raise RequestError(
                 f"{self._path} is damaged ({error}); mend it, or move it away to revoke all tokens"
@@ -54,8 +56,8 @@ class Tokens:
         known = self.all()
         if any(token.name == name for token in known):
             raise RequestError(f"there is a token {name!r} already; revoke it first, or choose another name")
-        if not name or not user:
-            raise RequestError("a token needs a name and a user")
+        if not name or not user or user.startswith("@"):
+            raise RequestError('a token needs a name and a user, and "@" begins the names of groups')
         if days is not None and not days > 0:
             raise RequestError(f"a token is good for more than 0 days, not {days:g}")
         pair = KeyPair.make()

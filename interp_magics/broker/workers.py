@@ -24,7 +24,7 @@ from ..wire.messages import (
     Stop,
 )
 from ..wire.standing import JobState, Limits
-from .book import Book
+from .book import STRIKES, Book
 from .jobs import Group, Job
 from .outbox import Outbox
 from .rules import Rules
@@ -35,6 +35,13 @@ log = logging.getLogger(__name__)
 
 #: Of how many processes that have not said `ready` how many messages wait for it.
 _EARLY_ROUTES, _EARLY_MESSAGES = 64, 64
+_EARLY_SECONDS = 10.0
+#: A nanny may have missed that its group is to be started anew.
+_TELL_AGAIN = 2.0
+#: So long after the start groups that were there before may not have spoken yet.
+_SPOKEN = 10.0
+#: A larger result is not sent at once but fetched, so that a client who does not read holds little of the broker's memory.
+AT_ONCE = 64 << 10
 
 
 class Workers:
@@ -46,7 +53,8 @@ class Workers:
         self._book, self._store, self._spool, self._out = book, store, spool, outbox
         self._limits, self._rules = limits, rules
         self._routes: dict[bytes, str] = {}
-        self._early: dict[bytes, list[tuple[FromWorker, Sequence[Buffer]]]] = {}
+        self._early: dict[bytes, tuple[float, list[tuple[FromWorker, Sequence[Buffer]]]]] = {}
+        self._started = time.monotonic()
 
     def handle(self, route: bytes, message: FromWorker, buffers: Sequence[Buffer]) -> None:
         """One message from a worker group; what a process says before `ready` counts after it."""
@@ -55,14 +63,16 @@ class Workers:
             self._beat(route, message, now)
         elif isinstance(message, Ready):
             self._ready(route, message, now)
-            for early in self._early.pop(route, ()):
-                self.handle(route, *early)
+            _, early = self._early.pop(route, (now, []))
+            for said in early:
+                self.handle(route, *said)
         elif group := self._group(route):
             self._of_group(group, route, message, buffers, now)
         elif len(self._early) < _EARLY_ROUTES or route in self._early:
             # A process that outlived its broker says first what it could not say while that was away.
-            self._early.setdefault(route, []).append((message, buffers))
-            del self._early[route][:-_EARLY_MESSAGES]
+            _, kept = self._early.setdefault(route, (now, []))
+            kept.append((message, buffers))
+            del kept[:-_EARLY_MESSAGES]
 
     def hand_out(self) -> None:
         """Send what waits to whoever has room."""
@@ -81,11 +91,18 @@ class Workers:
         """Have a group started anew at once. Its jobs go back to the queue; unless it `died` of them, none is blamed."""
         log.warning("group %s is started anew: %s", group.name, why)
         group.kicked, group.word = group.kicked or not died, time.monotonic()
+        group.told = group.word
         self._out.worker(group.nanny, Restart())
 
     def retire(self, name: str) -> None:
         """A group was ended by the pool itself, and will not come back."""
         self._tell_lost(self._book.retire(name, time.monotonic()))
+
+    def _kick_again(self, group: Group, now: float) -> None:
+        """A process that was to be ended still speaks: its nanny may have missed that."""
+        if group.kicked and now - group.told > _TELL_AGAIN:
+            group.told = now
+            self._out.worker(group.nanny, Restart())
 
     def restart_idle(self) -> None:
         """Start groups anew that were waiting for their last job to end."""
@@ -109,6 +126,14 @@ class Workers:
         group = self._group(route)
         if group:
             self.lost(group.name, "it is not connected")
+
+    def expire(self, now: float) -> None:
+        """Forget processes that are gone."""
+        for route in [route for route, (since, _) in self._early.items() if now - since > _EARLY_SECONDS]:
+            del self._early[route]
+        serving = {group.route for group in self._book.groups.values()}
+        for route in [route for route in self._routes if route not in serving]:
+            del self._routes[route]
 
     def sweep(self) -> None:
         """Remove what attempts that count no more have left in the spool."""
@@ -143,9 +168,10 @@ class Workers:
 
     def _ready(self, route: bytes, ready: Ready, now: float) -> None:
         self._routes[route] = ready.group
-        self._book.groups[ready.group].devices = ready.devices
         has = {(int(attempt.job), attempt.number) for attempt in ready.has if attempt.job.isdigit()}
         self._tell_lost(self._book.ready(ready.group, route, ready.epoch, ready.card, ready.slots, now, has))
+        self._book.groups[ready.group].devices = ready.devices
+        self._kick_again(self._book.groups[ready.group], now)
         expected = {(job.number, job.attempt) for job in self._running(ready.group)}
         for number, attempt in has - expected:
             self._out.worker(route, Stop(job=f"{number:012d}", attempt=attempt))
@@ -197,7 +223,7 @@ class Workers:
             self._settled(job, now)
             return
         answer = Done(job=job.key[1], attempt=job.attempt, size=result.size, seconds=job.seconds, worker=group.name)
-        self._out.clients(job.followers, answer, buffers[0] if buffers else None)
+        self._out.clients(job.followers, answer, buffers[0] if buffers and result.size <= AT_ONCE else None)
 
     def _failed(self, group: Group, failed: Failed, now: float) -> None:
         running = self._find(group, failed.job)
@@ -218,6 +244,7 @@ class Workers:
             self._out.clients(whole.followers, whole.failure or Failure(code="failed", message="", job=whole.key[1]))
             self._book.withdraw(whole, now)
             self.cancel(whole)
+            self.let_go(whole)
         elif whole.state == "cancelled":
             self._fail(whole, "cancelled", "the job was cancelled")
         elif whole.state == "running":
@@ -225,10 +252,11 @@ class Workers:
             self._event(whole, Event(job="-", attempt=0, seq=0, part="progress", done=texts, total=whole.texts))
 
     def let_go(self, whole: Job) -> None:
-        """Drop the results of parts whose job will have none."""
+        """Drop parts, and their results, of a job that will have none."""
         if whole.state in ("failed", "cancelled"):
             for key in whole.parts:
                 self._spool.release(key)
+            self._book.shed(whole)
 
     def done(self, whole: Job) -> Done:
         """What is said of a job whose parts are all there."""
@@ -273,12 +301,15 @@ class Workers:
                 self._fail(job, "cancelled", "the job was cancelled")
             elif job.state == "failed":
                 text = f"the worker died {job.strikes} times while it ran this job alone; it will not be tried again"
+                if job.strikes < STRIKES:
+                    text = f"no worker could be given this job in {job.astray} attempts; make it smaller"
                 self._fail(job, "poison", text)
             elif not job.parent:
                 self._out.clients(job.followers, Event(job=job.key[1], attempt=job.attempt + 1, seq=0, part="restart"))
 
     def _fail_waiting(self, model: str, trouble: str) -> None:
-        if any(g.state in ("up", "loading", "down") for g in self._book.groups.values() if g.model == model):
+        failed = all(g.state == "failed" for g in self._book.groups.values() if g.model == model)
+        if not failed or time.monotonic() - self._started < _SPOKEN:
             return
         for job in self._book.waiting_for(model):
             if job.state == "queued":

@@ -69,7 +69,7 @@ class Connection:
         self._tracked: dict[str, Tracked] = {}
         self._lock = threading.Lock()
         self._questions = Questions(lambda: self._gone)
-        self._receiving = Receiving(self._send, self._take_whole)
+        self._receiving = Receiving(self._send, self._take_whole, lambda: self.welcome)
         self._pools_reader = Reader(FromClient)
         self._closed = False
         self._welcomed = threading.Event()
@@ -236,7 +236,7 @@ class Connection:
 
     def _take(self, message: ToClient, buffers: list[Any]) -> None:
         if isinstance(message, Welcome):
-            self.welcome = self._receiving.welcome = message
+            self.welcome = message
             self._welcomed.set()
         elif isinstance(message, PoolState):
             self._take_state(message)

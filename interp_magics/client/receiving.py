@@ -29,11 +29,16 @@ class Tracked:
 
 
 class Receiving:
-    """Asks for results and puts them together. `send` sends a message to a port, `whole` takes a job whose parts are there."""
+    """Asks for results and puts them together. `send` sends a message to a port, `whole` takes a job whose parts are there,
+    `welcome` is what the pool said last of where results are had."""
 
-    def __init__(self, send: Callable[[Any, int], None], whole: Callable[[Tracked], None]) -> None:
-        self._send, self._whole = send, whole
-        self.welcome: Welcome | None = None
+    def __init__(
+        self,
+        send: Callable[[Any, int], None],
+        whole: Callable[[Tracked], None],
+        welcome: Callable[[], Welcome | None],
+    ) -> None:
+        self._send, self._whole, self._welcome = send, whole, welcome
 
     def begin(self, tracked: Tracked, done: Done) -> None:
         """The job is done; its result is to be fetched."""
@@ -47,10 +52,10 @@ class Receiving:
         self._send(Fetch(job=tracked.job.id, part=len(tracked.parts), offset=tracked.got), 0)
 
     def take_ticket(self, tracked: Tracked, ticket: Ticket) -> None:
-        assert self.welcome is not None
+        welcome = self._welcome()
         if ticket.part != len(tracked.parts):
             return
-        data = mapped(self.welcome.door, ticket.secret, ticket.size)
+        data = mapped(welcome.door, ticket.secret, ticket.size) if welcome else None
         if data is None:
             self._fetch_chunks(tracked)
         else:
@@ -71,13 +76,15 @@ class Receiving:
     def _fetch(self, tracked: Tracked) -> None:
         """Ask for the next part of the result; on the pool's host for its file."""
         tracked.got, tracked.data = 0, bytearray()
-        if self.welcome and self.welcome.door and os.access(self.welcome.door, os.W_OK):
+        welcome = self._welcome()
+        if welcome and welcome.door and os.access(welcome.door, os.W_OK):
             self._send(Fetch(job=tracked.job.id, part=len(tracked.parts), local=True), 0)
         else:
             self._fetch_chunks(tracked)
 
     def _fetch_chunks(self, tracked: Tracked) -> None:
-        tracked.bulk = self.welcome.bulk if self.welcome else 0
+        welcome = self._welcome()
+        tracked.bulk = welcome.bulk if welcome else 0
         self._send(Fetch(job=tracked.job.id, part=len(tracked.parts)), tracked.bulk)
 
     def _take_part(self, tracked: Tracked, data: Any) -> None:

@@ -59,6 +59,11 @@ def check_buffers(specs: Sequence[BufferSpec], buffers: Sequence[Buffer]) -> Non
             )
 
 
+def encode(message: Any) -> bytes:
+    """A header, or a part of one, as it is written."""
+    return _ENCODER.encode(message)
+
+
 def write(message: Any) -> list[bytes]:
     """Frames of a message without buffers."""
     return [MAGIC, _ENCODER.encode(message)]

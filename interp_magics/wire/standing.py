@@ -22,6 +22,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     queued_jobs: int = 10_000
     result_ttl: int = 3600
     slice_seconds: float = 2.0
+    queued_bytes: int = 256 << 20
     running_rows: int = 4096
     cancel_seconds: float = 5.0
     stall_seconds: float = 300.0

@@ -94,7 +94,7 @@ def test_an_address_or_file_that_is_none_is_explained(tmp_path):
     with pytest.raises(im.RequestError, match="neither a pool's address"):
         im.connect(tmp_path / "none")
     with pytest.raises(im.RequestError, match="tcp://host:port"):
-        im.connect("http://somewhere:1#key=x")
+        im.connect("udp://somewhere:1#key=x")
     with pytest.raises(im.RequestError, match="damaged"):
         im.connect("tcp://127.0.0.1:1#key=AAAA")
 

@@ -59,7 +59,8 @@ def test_a_job_is_its_owners_until_it_is_shared(people):
         people["bob"]._connection.share(job.id, ("bob",), ())
     job.share("bob")
     (seen,) = people["bob"].jobs()
-    assert seen.user == "ada" and seen.shared == ("bob",)
+    assert seen.user == "ada" and seen.shared == ()
+    assert [info.shared for info in people["ada"].jobs() if info.job == job.id] == [("bob",)]
     assert np.array_equal(people["bob"].job(job.id).result(20).top_ids, run.top_ids)
 
 

@@ -86,7 +86,7 @@ def test_parts_run_in_several_groups_and_the_job_is_done_with_the_last(book):
     for done, part in enumerate(taken):
         assert book.end(part.key, part.group, 1, "done", 1.0) is part
         assert book.settle(part, 1.0).state == ("done" if done == 2 else "running")
-    assert book.ended() == [whole]
+    assert list(book.ended(9.0)) == [whole]
     book.forget(whole.key)
     assert book.jobs == {}
 
@@ -113,11 +113,11 @@ def test_a_part_that_fails_ends_the_job_and_the_parts_that_wait(book):
     book.end(first.key, first.group, 1, "failed", 1.0)
     assert book.settle(first, 1.0).state == "failed"
     assert {part.key for part in book.withdraw(whole, 1.0)} == {part.key for part in running}
-    assert book.hand_out() == [] and book.ended() == []
+    assert book.hand_out() == [] and list(book.ended(9.0)) == []
     for part in running:
         book.end(part.key, part.group, 1, "cancelled", 2.0)
         assert book.settle(part, 2.0).state == "failed"
-    assert book.ended() == [whole]
+    assert list(book.ended(9.0)) == [whole]
 
 
 def test_cancelling_ends_what_waits_at_once_and_the_job_with_its_last_part(book):
