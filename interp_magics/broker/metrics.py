@@ -1,6 +1,7 @@
 """What a pool counts, for Prometheus. No label is a prompt, a token or a job."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from .book import Book
@@ -14,6 +15,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._made: dict[str, Any] = {}
+        self._shown: dict[str, set[tuple[str, ...]]] = {}
         self._next = 0.0
         self.registry: Any = None
 
@@ -56,16 +58,21 @@ class Metrics:
         if not self._made or now < self._next:
             return
         self._next = now + _EVERY
-        groups = book.groups.values()
-        for name in ("queued", "running", "groups", "load", "memory"):
-            self._made[name].clear()
+        groups = list(book.groups.values())
+        models = {group.model for group in groups}
+        states = Counter((group.model, group.state) for group in groups)
         self._made["journal"].set(trouble)
-        for model in {group.model for group in groups}:
-            self._made["queued"].labels(model).set(book.queued_for(model))
-            self._made["running"].labels(model).set(sum(len(g.running) for g in groups if g.model == model))
-        for (model, state), count in Counter((group.model, group.state) for group in groups).items():
-            self._made["groups"].labels(model, state).set(count)
-        for group in groups:
-            self._made["load"].labels(group.name).set(group.busy.share(now, bool(group.running)))
-            for device in group.devices:
-                self._made["memory"].labels(group.name, device.name).set(device.used)
+        self._show("queued", {(model,): book.queued_for(model) for model in models})
+        self._show("running", {(m,): sum(len(g.running) for g in groups if g.model == m) for m in models})
+        self._show("groups", states)
+        self._show("load", {(g.name,): g.busy.share(now, bool(g.running)) for g in groups})
+        self._show("memory", {(g.name, device.name): device.used for g in groups for device in g.devices})
+
+    def _show(self, name: str, values: Mapping[tuple[str, ...], float]) -> None:
+        """Set what is there and then remove what is not: whoever asks in between sees no gap."""
+        gauge = self._made[name]
+        for labels, value in values.items():
+            gauge.labels(*labels).set(value)
+        for labels in self._shown.get(name, set()) - values.keys():
+            gauge.remove(*labels)
+        self._shown[name] = set(values)
