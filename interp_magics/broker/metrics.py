@@ -60,7 +60,7 @@ class Metrics:
         self._next = now + _EVERY
         groups = list(book.groups.values())
         models = {group.model for group in groups}
-        states = Counter((group.model, group.state) for group in groups)
+        states: Counter[tuple[str, ...]] = Counter((group.model, group.state) for group in groups)
         self._made["journal"].set(trouble)
         self._show("queued", {(model,): book.queued_for(model) for model in models})
         self._show("running", {(m,): sum(len(g.running) for g in groups if g.model == m) for m in models})
