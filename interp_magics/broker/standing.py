@@ -11,9 +11,9 @@ from ..wire.standing import GroupInfo, JobInfo, ModelInfo, Quota
 from .access import Access
 from .admission import Key
 from .book import Book
-from .jobs import Group, Job, Place
+from .estimates import Estimates
+from .jobs import Group, Job
 from .rules import Rules
-from .schedule import JobKey
 from .store import ObjectStore, Spool
 
 
@@ -32,6 +32,7 @@ class Standing:
     ) -> None:
         self._book, self._access, self._store, self._spool, self._rules = book, access, store, spool, rules
         self._models, self._epoch, self._started = tuple(models), epoch, time.monotonic()
+        self._estimates = Estimates(book)
         #: No new jobs are taken.
         self.draining = False
 
@@ -42,12 +43,11 @@ class Standing:
 
     def state(self, who: Key, number: int) -> PoolState:
         now = time.monotonic()
-        places = self._book.places(now)
         return PoolState(
             number=number,
             epoch=self._epoch,
             models=tuple(self.model(name) for name in self._models),
-            jobs=tuple(self._info(who, job, places, now) for job in self._access.all(who)),
+            jobs=tuple(self._info(who, job, now) for job in self._access.all(who)),
             running=self._book.running,
             queued=self._book.queued,
             uptime=now - self._started,
@@ -57,8 +57,8 @@ class Standing:
             paused=self._book.paused,
         )
 
-    def _info(self, who: Key, job: Job, places: dict[JobKey, Place], now: float) -> JobInfo:
-        info = self._book.info(job, places, now)
+    def _info(self, who: Key, job: Job, now: float) -> JobInfo:
+        info = self._estimates.info(job, now)
         mine = who.admin or job.key[0] == who.user
         return info if mine else structs.replace(info, shared=())
 

@@ -3,6 +3,7 @@
 import pytest
 
 from interp_magics.broker.book import STRIKES, Book
+from interp_magics.broker.estimates import Estimates
 from interp_magics.methods.tokenize.request import TokenizeRequest
 from interp_magics.program.cards import ModelCard
 
@@ -155,9 +156,9 @@ def test_places_and_waits_are_estimated_from_what_is_before(book):
         _timed(book, job, cost=4.0)
     other = _timed(book, "other", "bob", 4.0)
     book.ready("h", b"h", "e2", card(), 0, 0.0)
-    found = {key[1]: (place.ahead, place.wait) for key, place in book.places(1.0).items()}
+    found = {key[1]: (place.ahead, place.wait) for key, place in Estimates(book).places(1.0).items()}
     assert found == {"one": (0, 0.0), "other": (1, 2.0), "two": (2, 4.0), "three": (3, 6.0)}
-    assert book.info(other, book.places(1.0), 1.0).wait == 2.0
+    assert Estimates(book).info(other, 1.0).wait == 2.0
 
 
 def test_time_is_shared_by_what_each_job_was_predicted_to_take(book):
