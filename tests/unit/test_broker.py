@@ -256,6 +256,16 @@ def test_a_group_that_failed_fails_no_jobs_of_groups_that_have_not_spoken_yet(se
     assert {job.state for job in later.book.jobs.values()} == {"queued", "running"}
 
 
+def test_a_group_that_failed_fails_no_jobs_before_all_groups_had_time_to_speak(desk):
+    job = desk.submit(1)
+    desk.turn()
+    desk.nanny("bad", "failed", "no memory")
+    assert job.state == "queued"
+    desk.server.workers._started -= 60
+    desk.nanny("bad", "failed", "no memory")
+    assert job.state == "failed" and job.failure.message == "no memory"
+
+
 def test_members_of_a_group_keep_what_they_may_have_after_a_restart(tmp_path):
     big = Key("ada", CLIENT, frozenset({"big"}))
     desk = Desk(tmp_path, {"limits": Limits(result_bytes=100), "rules": {"big": Rule(result_bytes=10_000)}})
@@ -363,6 +373,7 @@ def test_a_job_is_not_shared_without_bounds_nor_its_list_shown_to_others(serving
         serving.client(Share(number=1 + number, job=_id(1), users=names))
     serving.turn()
     assert serving.heard(Failure)[0].code == "bad_request"
+    assert serving.server.standing.state(Key("carol", CLIENT), 1).jobs == ()
     (seen,) = serving.server.standing.state(BOB, 1).jobs
     assert seen.job == _id(1) and seen.shared == ()
 
