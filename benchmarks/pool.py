@@ -72,6 +72,43 @@ def waits(schedule: Schedule, heavy: int, jobs: int = 400) -> np.ndarray:
     return np.array(list(ended.values()))
 
 
+def shares(hours: float = 4.0) -> float:
+    """The largest relative distance of a user's share of the work from that of their weight, over hours of mixed load: four
+    heavy users of weights 1, 1, 2 and 4 with jobs of their own sizes, beside light ones who come and go."""
+    weights = {"a": 1.0, "b": 1.0, "c": 2.0, "d": 4.0}
+    sizes = {"a": 0.2, "b": 3.0, "c": 1.0, "d": 0.5}
+    book, clock, draw = Book(lambda user: weights.get(user, 1.0)), 0.0, np.random.default_rng(1)
+    book.ready("g", b"", "e", CARD, SLOTS, 0.0)
+    events, had, number = [(0.0, "light", "")], dict.fromkeys(weights, 0.0), 0
+
+    def submit(user: str, seconds: float) -> None:
+        nonlocal number
+        number += 1
+        book.submit((user, str(number)), "m", (TokenizeRequest(),), "interactive", (), clock, [seconds])
+
+    for user in weights:
+        for _ in range(50):
+            submit(user, sizes[user])
+    while clock < 3600 * hours:
+        for job in book.hand_out(clock):
+            book.started(job.key, "g", job.attempt, clock)
+            took = float(draw.exponential(sizes.get(job.key[0], LIGHT)))
+            heapq.heappush(events, (clock + took, "ends", job.key))
+        clock, what, which = heapq.heappop(events)
+        if what == "light":
+            submit(f"light{draw.integers(20)}", LIGHT)
+            heapq.heappush(events, (clock + float(draw.exponential(EVERY)), "light", ""))
+            continue
+        job = book.jobs[which]
+        book.end(which, "g", job.attempt, "done", clock)
+        if which[0] in had:
+            had[which[0]] += job.spent
+            submit(which[0], sizes[which[0]])
+        book.forget(which)
+    total, all_weights = sum(had.values()), sum(weights.values())
+    return max(abs(had[user] / total * all_weights / weights[user] - 1) for user in weights)
+
+
 def _broker(keys: KeyPair, admitted: dict[bytes, Key], directory: Path, out: Connection) -> None:
     server = Server(Settings(directory, ("m",)), Keys(keys, admitted))
     out.send((server.client_endpoint, server.worker_endpoint))
@@ -155,7 +192,8 @@ def main() -> None:
     store(
         "pool",
         {
-            "broker CPU of an empty job, 100 users connected, ms (floor 1, aim 0.5; without a journal)": milliseconds_per_job(),
+            "broker CPU of an empty job, 100 users connected, journal included, ms (floor 1, aim 0.5)": milliseconds_per_job(),
+            "shares over 4 hours of mixed load: largest distance from weights (floor 0.05)": shares(),
             f"light user alone, p50 and p99, s (jobs of {LIGHT} s)": _both(alone),
             f"light user beside {HEAVY:,} jobs of {SECONDS} s, {SLOTS} at once, p50 and p99, s": _both(ours),
             "the same in the order of arrival, p50 and p99, s": _both(fifo),
