@@ -4,14 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..errors import RequestError, nearest
-from ..methods import plans, slices
-from ..methods.bounds import check_bounds
-from ..methods.requests import Request
-from ..program.cards import ModelCard
-from ..program.language import digests
-from ..program.texts import guessed_tokens
-from ..wire.frames import MAX_CLIENT_HEADER, Buffer, encode
+from ..errors import RequestError
+from ..wire.frames import Buffer
 from ..wire.messages import (
     CAPABILITIES,
     MAJOR,
@@ -48,12 +42,9 @@ from .schedule import JobKey
 from .shelf import StoreError
 from .standing import Standing
 from .store import ObjectStore, Spool
+from .submission import MOST_JOBS, Submission
+from .upkeep import Upkeep
 from .workers import AT_ONCE, Workers
-
-#: Jobs of one user that are known, ended ones too: the oldest of these make room.
-MOST_JOBS = 25_000
-#: Bytes that the parts of a sliced job may repeat of its request, and from where on a request is measured again.
-MOST_REPEATED, LARGE = 64 << 20, 1 << 20
 
 
 class Clients:
@@ -70,6 +61,7 @@ class Clients:
         standing: Standing,
         access: Access,
         workers: Workers,
+        upkeep: Upkeep,
         places: Places,
         audit: Audit,
         epoch: str,
@@ -78,15 +70,12 @@ class Clients:
         self._limits, self._rules, self._standing, self._workers = limits, rules, standing, workers
         self._access, self._places, self._audit, self._epoch = access, places, audit, epoch
         self._fetching = Fetching(book, spool, outbox, places)
-        self._management = Management(book, workers, standing, self._end)
-        #: Why nothing more can be accepted, if that is so.
-        self.trouble = ""
-        self._size = 0
+        self._management = Management(book, upkeep, standing, self._end)
+        self._submission = Submission(book, store, limits, rules, standing)
         self._handlers: dict[type, Callable[[Route, Key, Any, Sequence[Buffer]], None]] = {
             Hello: self._hello,
             Put: self._put,
             Stat: self._stat,
-            Submit: self._submit,
             CancelJob: self._cancel,
             Fetch: self._fetch,
             Credit: self._credit,
@@ -98,9 +87,11 @@ class Clients:
 
     def handle(self, route: Route, who: Key, message: FromClient, buffers: Sequence[Buffer], size: int = 0) -> None:
         """Answer a message whose header has `size` bytes."""
-        self._size = size
         self._rules.know(who.user, who.groups)
-        self._handlers[type(message)](route, who, message, buffers)
+        if isinstance(message, Submit):
+            self._submit(route, who, message, size)
+        else:
+            self._handlers[type(message)](route, who, message, buffers)
 
     def refuse(self, route: Route, why: str) -> None:
         """Answer to a known client for what is not a message."""
@@ -163,8 +154,10 @@ class Clients:
         try:
             if len(buffers) != 1:
                 raise StoreError("bad_request", "an object is one buffer")
-            if self.trouble:
-                raise StoreError("storage", f"the pool cannot store anything now ({self.trouble}); try again later")
+            if self._standing.trouble:
+                raise StoreError(
+                    "storage", f"the pool cannot store anything now ({self._standing.trouble}); try again later"
+                )
             self._store.put(who.user, put.digest, bytes(buffers[0]), put.ttl, time.monotonic())
         except StoreError as error:
             self._out.client(route, Failure(code=error.code, message=str(error), digest=put.digest))
@@ -174,82 +167,23 @@ class Clients:
     def _stat(self, route: Route, who: Key, stat: Stat, buffers: Sequence[Buffer]) -> None:
         self._out.client(route, self._standing.state(who, stat.number))
 
-    def _submit(self, route: Route, who: Key, submit: Submit, buffers: Sequence[Buffer]) -> None:
-        key = (who.user, submit.job)
-        known = self._book.jobs.get(key)
+    def _submit(self, route: Route, who: Key, submit: Submit, size: int) -> None:
+        known = self._book.jobs.get((who.user, submit.job))
         if known:
             self._join(route, known)
             return
-        trouble = self._trouble(who.user, submit)
+        trouble = self._submission.trouble(who, submit, size)
         if trouble:
             self._out.client(route, trouble)
             return
         while self._book.count_of(who.user) >= MOST_JOBS and (oldest := self._book.oldest_ended(who.user)):
             self._forget(oldest)
-        objects = tuple(sorted(digests(submit.request)))
-        self._store.prolong(who.user, objects, time.monotonic())
-        card = self._standing.model(submit.model).card
-        most, result = self._limits.slice_seconds, self._rules.of(who.user).result_bytes
-        parts = slices.split(submit.request, card, most, result) if card else (submit.request,)
-        if len(parts) * self._size > MOST_REPEATED:
-            parts = (submit.request,)
-        costs = [_seconds(part, card) for part in parts] if card else ()
-        job = self._book.submit(
-            key,
-            submit.model,
-            parts,
-            submit.priority,
-            objects,
-            time.monotonic(),
-            costs,
-            self._size,
-            tuple(sorted(who.groups)),
-        )
+        job = self._submission.accept(who, submit, size)
         job.follow(route)
         self._audit.submitted(job, submit.request)
-        self._out.client(route, Accepted(job=submit.job, ahead=self._ahead(key)))
-        if not any(g.state == "up" for g in self._book.groups.values() if g.model == submit.model):
+        self._out.client(route, Accepted(job=submit.job, ahead=self._ahead(job.key)))
+        if not self._book.ups(submit.model):
             self._out.client(route, Event(job=submit.job, attempt=1, seq=0, part="loading"))
-
-    def _trouble(self, user: str, submit: Submit) -> Failure | None:
-        """Why a request is refused before it costs anything."""
-
-        def failure(code: str, message: str, missing: tuple[str, ...] = ()) -> Failure:
-            return Failure(code=code, message=message, job=submit.job, missing=missing)
-
-        models, most = self._standing.models, self._rules.of(user).queued_jobs
-        if submit.model not in models:
-            return failure("bad_request", f"the pool does not serve {submit.model!r}{nearest(submit.model, models)}")
-        if self._standing.draining:
-            return failure("draining", "the pool takes no new jobs: it is being drained; try again later")
-        if self.trouble:
-            return failure("storage", f"the pool cannot write down what it is asked ({self.trouble}); try again later")
-        info = self._standing.model(submit.model)
-        if info.state == "failed":
-            return failure("model_failed", info.trouble or f"{submit.model} could not be loaded")
-        if self._book.queued_of(user) >= most:
-            return failure(
-                "busy", f"you have {most} jobs or parts of jobs waiting already; submit more when some are done"
-            )
-        if self._book.bytes_of(user) + self._size > self._limits.queued_bytes:
-            return failure("busy", "your requests that wait are too large together; submit more when some are done")
-        if self._book.count_of(user) >= MOST_JOBS:
-            return failure("busy", f"you have {MOST_JOBS:,} jobs here that have not ended; submit more when some have")
-        try:
-            check_bounds(submit.request)
-            if self._size > LARGE and len(encode(submit.request)) > MAX_CLIENT_HEADER:
-                raise RequestError("the request is longer than a worker takes; send fewer texts at a time")
-        except RequestError as error:
-            return failure("bad_request", str(error))
-        missing = self._store.missing(user, tuple(sorted(digests(submit.request))))
-        if missing:
-            return failure("missing", "objects must be put first", missing)
-        try:
-            if info.card:
-                plans.validate(submit.request, info.card)
-        except RequestError as error:
-            return failure("bad_request", str(error))
-        return None
 
     def _ahead(self, key: JobKey) -> int:
         """An upper bound that costs nothing: the exact place is in the state that a client asks for."""
@@ -356,11 +290,6 @@ class Clients:
 
 def _no_job(job: str, number: int = 0) -> Failure:
     return Failure(code="unknown_job", message=f"you have no job {job}", job="" if number else job, number=number)
-
-
-def _seconds(request: Request, card: ModelCard) -> float:
-    """What a request is predicted to take, its tokens guessed."""
-    return plans.cost(request, card, [guessed_tokens(text) for text in plans.texts(request)]).seconds(card)
 
 
 def _cancelled(job: Job) -> Failure:

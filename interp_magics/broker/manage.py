@@ -9,7 +9,7 @@ from ..wire.messages import Manage
 from .book import Book
 from .jobs import Group, Job
 from .standing import Standing
-from .workers import Workers
+from .upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 class Management:
     """Acts on the pool, on one of its groups, or on all jobs of a user."""
 
-    def __init__(self, book: Book, workers: Workers, standing: Standing, end: Callable[[Job], None]) -> None:
+    def __init__(self, book: Book, upkeep: Upkeep, standing: Standing, end: Callable[[Job], None]) -> None:
         """`end` cancels a job as its owner would."""
-        self._book, self._workers, self._standing, self._end = book, workers, standing, end
+        self._book, self._upkeep, self._standing, self._end = book, upkeep, standing, end
 
     def do(self, manage: Manage) -> None:
         """Raises RequestError when there is no such target."""
@@ -39,9 +39,9 @@ class Management:
             group.paused = action == "pause"
         elif action == "restart":
             group.restarting = True
-            self._workers.restart_idle()
+            self._upkeep.restart_idle()
         else:
-            self._workers.kick(group, "an administrator asked for it")
+            self._upkeep.kick(group, "an administrator asked for it")
 
     def _group(self, name: str) -> Group:
         group = self._book.groups.get(name)

@@ -221,7 +221,7 @@ def _web(config: PoolConfig, server: Server, endpoint: str, keys: KeyPair, hub: 
 
 
 def _healthy(server: Server) -> bool:
-    return time.monotonic() - server.turned < _HEALTHY_SECONDS and not server.clients.trouble
+    return time.monotonic() - server.turned < _HEALTHY_SECONDS and not server.standing.trouble
 
 
 @dataclass

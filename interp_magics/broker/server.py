@@ -29,6 +29,7 @@ from .outbox import Outbox, Route
 from .rules import Rule, Rules
 from .standing import Standing
 from .store import Spool, open_stores
+from .upkeep import Upkeep
 from .workers import Workers
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,8 @@ class Server:
                 spool.release(held)
         self._door = Door(settings.directory)
         self._out = Outbox(self._clients_socket, self._bulk_socket, self._workers_socket, self.admission.who)
-        self.workers = Workers(self.book, self._store, spool, self._out, settings.limits, self.rules)
+        self.upkeep = Upkeep(self.book, self._out, settings.limits)
+        self.workers = Workers(self.book, self._store, spool, self._out, self.rules, self.upkeep)
         self.workers.sweep()
         self.metrics, self._audit = Metrics(), Audit(settings.audit, settings.audit_texts)
         self.clients = self._make_clients(spool)
@@ -114,6 +116,7 @@ class Server:
             self.standing,
             access,
             self.workers,
+            self.upkeep,
             Places(self._door, int(_endpoint(self._bulk_socket).rpartition(":")[2])),
             self._audit,
             epoch,
@@ -236,11 +239,11 @@ class Server:
             self.metrics.ended(ended)
         try:
             self._journal.commit()
-            self.clients.trouble = ""
+            self.standing.trouble = ""
         except JournalError as error:
-            if not self.clients.trouble:
+            if not self.standing.trouble:
                 log.error("the journal cannot be written: %s", error)
-            self.clients.trouble = str(error)
+            self.standing.trouble = str(error)
             self.clients.disown(list(changes.fresh.values()), str(error))
         for route in self._out.flush():
             self.workers.unreachable(route)
@@ -256,13 +259,13 @@ class Server:
         self._door.expire()
         self.admission.expire()
         self.workers.expire(now)
-        self.workers.restart_idle()
-        self.metrics.observe(self.book, bool(self.clients.trouble), now)
+        self.upkeep.restart_idle()
+        self.metrics.observe(self.book, bool(self.standing.trouble), now)
         if stalled:
             return  # beats that came meanwhile are still unread: silence would be this loop's own
         for name in self.book.silent(now, self.settings.patience):
             self.workers.lost(name, "nothing was heard of it")
-        self.workers.enforce(now)
+        self.upkeep.enforce(now)
 
 
 def _endpoint(socket: "zmq.Socket[bytes]") -> str:

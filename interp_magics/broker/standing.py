@@ -35,6 +35,8 @@ class Standing:
         self._estimates = Estimates(book)
         #: No new jobs are taken.
         self.draining = False
+        #: Why nothing can be written down now, if that is so.
+        self.trouble = ""
 
     @property
     def models(self) -> tuple[str, ...]:

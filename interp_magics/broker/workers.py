@@ -12,32 +12,30 @@ from ..wire.messages import (
     Beat,
     Chunk,
     Done,
-    Drain,
     Event,
     Failed,
     Failure,
     FromWorker,
     Get,
     Ready,
-    Restart,
     Started,
     Stop,
 )
-from ..wire.standing import JobState, Limits
+from ..wire.standing import JobState
 from .book import STRIKES, Book
 from .jobs import Group, Job
 from .outbox import Outbox
 from .rules import Rules
 from .shelf import StoreError
 from .store import ObjectStore, Spool
+from .upkeep import Upkeep
 
 log = logging.getLogger(__name__)
+
 
 #: Of how many processes that have not said `ready` how many messages wait for it.
 _EARLY_ROUTES, _EARLY_MESSAGES = 64, 64
 _EARLY_SECONDS = 10.0
-#: A nanny may have missed that its group is to be started anew.
-_TELL_AGAIN = 2.0
 #: So long after the start groups that were there before may not have spoken yet.
 _SPOKEN = 10.0
 #: A larger result is not sent at once but fetched, so that a client who does not read holds little of the broker's memory.
@@ -48,10 +46,10 @@ class Workers:
     """Hands jobs to worker groups, and passes on what they say to those who follow the jobs."""
 
     def __init__(
-        self, book: Book, store: ObjectStore, spool: Spool, outbox: Outbox, limits: Limits, rules: Rules
+        self, book: Book, store: ObjectStore, spool: Spool, outbox: Outbox, rules: Rules, upkeep: Upkeep
     ) -> None:
         self._book, self._store, self._spool, self._out = book, store, spool, outbox
-        self._limits, self._rules = limits, rules
+        self._rules, self._upkeep = rules, upkeep
         self._routes: dict[bytes, str] = {}
         self._early: dict[bytes, tuple[float, list[tuple[FromWorker, Sequence[Buffer]]]]] = {}
         self._started = time.monotonic()
@@ -87,39 +85,9 @@ class Workers:
                 )
                 self._out.worker(self._book.groups[job.group].route, message)
 
-    def kick(self, group: Group, why: str, died: bool = False) -> None:
-        """Have a group started anew at once. Its jobs go back to the queue; unless it `died` of them, none is blamed."""
-        log.warning("group %s is started anew: %s", group.name, why)
-        group.kicked, group.word = group.kicked or not died, time.monotonic()
-        group.told = group.word
-        self._out.worker(group.nanny, Restart())
-
     def retire(self, name: str) -> None:
         """A group was ended by the pool itself, and will not come back."""
         self._tell_lost(self._book.retire(name, time.monotonic()))
-
-    def _kick_again(self, group: Group, now: float) -> None:
-        """A process that was to be ended still speaks: its nanny may have missed that."""
-        if group.kicked and now - group.told > _TELL_AGAIN:
-            group.told = now
-            self._out.worker(group.nanny, Restart())
-
-    def restart_idle(self) -> None:
-        """Start groups anew that were waiting for their last job to end."""
-        for group in self._book.groups.values():
-            if group.restarting and group.state == "up" and not group.running:
-                self._out.worker(group.route, Drain())
-
-    def enforce(self, now: float) -> None:
-        """Start groups anew that do not leave a cancelled job in time, or that give no sign while they run jobs."""
-        for group in self._book.groups.values():
-            if group.state != "up" or group.kicked or not group.running:
-                continue
-            late = [job for job in self._running(group.name) if job.cancelling]
-            if any(now - job.left > self._limits.cancel_seconds for job in late):
-                self.kick(group, "it does not leave a cancelled job")
-            elif now - max(group.word, *(job.handed for job in self._running(group.name))) > self._limits.stall_seconds:
-                self.kick(group, "it has given no sign for too long", died=True)
 
     def unreachable(self, route: bytes) -> None:
         """A message to a group could not be sent."""
@@ -171,7 +139,7 @@ class Workers:
         has = {(int(attempt.job), attempt.number) for attempt in ready.has if attempt.job.isdigit()}
         self._tell_lost(self._book.ready(ready.group, route, ready.epoch, ready.card, ready.slots, now, has))
         self._book.groups[ready.group].devices = ready.devices
-        self._kick_again(self._book.groups[ready.group], now)
+        self._upkeep.kick_again(self._book.groups[ready.group], now)
         expected = {(job.number, job.attempt) for job in self._running(ready.group)}
         for number, attempt in has - expected:
             self._out.worker(route, Stop(job=f"{number:012d}", attempt=attempt))

@@ -205,3 +205,36 @@ def test_random_frames_from_clients_and_strangers_harm_nobody(broker):
         if i % 500 == 0:
             time.sleep(0.01)
     assert hostile[1].poll(200) == 0 and hostile[2].poll(0) == 0
+
+
+@pytest.mark.parametrize("kind", ["ready", "started", "done", "failed", "get", "assign", "restart"])
+def test_a_users_key_does_not_speak_for_a_worker_or_the_pool(broker, kind):
+    ada = broker.socket("ada")
+    ada.send_multipart([b"IMP1", f'{{"type":"{kind}","job":"0123456789abcdef","attempt":1}}'.encode()])
+    answer = hear(ada)
+    assert isinstance(answer, Failure) and answer.code == "protocol"
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "https://example.org/model", "m\x00", "M"])
+def test_a_model_is_one_of_the_pools_names_and_no_path(broker, name):
+    answer = ask(broker.socket("ada"), submit(model=name))
+    assert answer.code == "bad_request" and "does not serve" in answer.message
+
+
+@pytest.mark.parametrize("job", ["../../journal", "0123456789abcdef/0", "", "x" * 41, "ABCDEFGH"])
+@pytest.mark.parametrize("kind", ["fetch", "cancel", "submit", "release", "share"])
+def test_an_id_that_could_be_a_path_or_a_part_is_out_of_schema(broker, job, kind):
+    ada = broker.socket("ada")
+    ada.send_multipart([b"IMP1", f'{{"type":"{kind}","job":"{job}","number":1}}'.encode()])
+    assert hear(ada).code == "protocol"
+
+
+def test_a_pool_that_cannot_do_something_is_to_be_upgraded(pool, monkeypatch):
+    import msgspec
+
+    import interp_magics as im
+
+    older = msgspec.structs.replace(pool._connection.welcome, capabilities=())
+    monkeypatch.setattr(pool._connection, "welcome", older)
+    with pytest.raises(im.RequestError, match="cannot 'share': upgrade the pool"):
+        pool.lens([0, 1, 2], wait=False).share("bob")

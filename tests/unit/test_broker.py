@@ -226,14 +226,14 @@ def test_a_cancellation_goes_on_after_a_restart_and_its_time_begins_anew(serving
     assert job.cancelling
     later.nanny()
     later.ready(job)
-    later.server.workers.enforce(time.monotonic())
+    later.server.upkeep.enforce(time.monotonic())
     later.turn()
     assert not later.book.groups["g"].kicked and later.heard(Stop)
 
 
 def test_a_nanny_that_missed_a_kick_is_told_again(serving):
     group = serving.book.groups["g"]
-    serving.server.workers.kick(group, "it is told to")
+    serving.server.upkeep.kick(group, "it is told to")
     serving.server._say()
     assert len(serving.heard(Restart, b"nanny g")) == 1
     serving.ready()
@@ -408,14 +408,14 @@ def test_a_group_is_started_anew_only_when_it_is_empty(serving):
     job = serving.submit(1)
     serving.turn()
     serving.book.groups["g"].restarting = True
-    serving.server.workers.restart_idle()
+    serving.server.upkeep.restart_idle()
     serving.server._say()
     assert not serving.heard(Drain)
     other = serving.submit(2)
     serving.turn()
     assert other.state == "queued"
     serving.done(job)
-    serving.server.workers.restart_idle()
+    serving.server.upkeep.restart_idle()
     serving.turn()
     assert serving.heard(Drain) and other.state == "queued"
     serving.nanny(state="down")
