@@ -10,26 +10,17 @@ from ..wire.standing import Limits
 from .rules import Rule
 
 
-class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ModelConfig(ModelSpec, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A model that the pool may serve. `groups` of workers are started with the pool; or with `on_demand` one when a job asks
     for it, which makes room when another model's jobs wait. None at all leaves it to workers that are started elsewhere."""
 
-    name: str
     path: str = ""
-    revision: str | None = None
-    dtype: str | None = None
-    adapter: str | None = None
-    device: str | None = None
-    tp: int = 1
-    max_memory: str | None = None
     groups: int = 1
     on_demand: bool = False
 
     def spec(self) -> ModelSpec:
         """What a worker group loads."""
-        return ModelSpec(
-            self.name, self.path, self.revision, self.dtype, self.adapter, self.device, self.tp, self.max_memory
-        )
+        return ModelSpec(**{name: getattr(self, name) for name in ModelSpec.__struct_fields__})
 
 
 class PoolConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
