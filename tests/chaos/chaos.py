@@ -26,6 +26,7 @@ import numpy as np
 import psutil
 
 import interp_magics as im
+from interp_magics.attached import unpack
 from tests import checkpoints
 from tests.chaos.proxy import Proxy
 from tests.pool.conftest import descendants, wait_for
@@ -141,6 +142,12 @@ class Chaos:
         return self.__dict__.setdefault("_asked", {}).setdefault(user, [])
 
     def _user(self, user: str, address: str) -> None:
+        try:
+            self._work(user, address)
+        except Exception as error:
+            self._wrong(f"{user} gave up: {type(error).__name__}: {error}")
+
+    def _work(self, user: str, address: str) -> None:
         """Ask, wait, cancel, leave and come back."""
         draw = random.Random(f"{self.report.seed}{user}")
         left = self._jobs // len(USERS)
@@ -184,7 +191,7 @@ class Chaos:
                 # It was lost with the connection before the pool had it.
                 self._count("never arrived")
             except im.PoolUnavailable:
-                found.append((asked, pool._connection.follow(job.id, asked.kind, im.attached.unpack)))
+                found.append((asked, pool._connection.follow(job.id, asked.kind, lambda parts: unpack(parts, False))))
         return found
 
     def _end(self, user: str, asked: Asked, job: Any, cancelled: bool) -> None:
