@@ -24,6 +24,9 @@ _WHERE = {
     "SteerabilityRun": "data.steerability",
     "Comparison": "data.comparison",
     "SteeredText": "data.steered_text",
+    "Dictionary": "data.dictionary",
+    "load_sae": "data.dictionary_files",
+    "save_sae": "data.dictionary_files",
     "Questions": "data.questions",
     "read_questions": "data.questions",
     "InterpError": "errors",
@@ -66,6 +69,8 @@ if TYPE_CHECKING:
     from .data.activations import Activations
     from .data.comparison import Comparison
     from .data.completions import Completion
+    from .data.dictionary import Dictionary
+    from .data.dictionary_files import load_sae, save_sae
     from .data.lens_run import LensRun
     from .data.questions import Questions, read_questions
     from .data.results import load

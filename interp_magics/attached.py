@@ -104,7 +104,7 @@ class Attached:
         info = next((j for j in self.jobs() if j.job == job_id), None)
         if info is None:
             raise RequestError(f"you have no job {job_id!r}{nearest(job_id, [j.job for j in self.jobs()])}")
-        return self._connection.follow(job_id, info.method, lambda parts: unpack(parts, False))
+        return self._connection.follow(job_id, info.method, lambda parts: unpack(parts, False), info.state)
 
     def close(self) -> None:
         """End the connection; an embedded pool ends with it."""

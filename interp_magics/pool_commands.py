@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from .broker.tokens import Tokens
 
 _DTYPES = ("float32", "float16", "bfloat16")
+_WHICH = "The pool is the one of $INTERP_POOL_URL: an address, or the file `connection` in the pool's directory."
 _ACTIONS = {
     "drain": "take no new jobs; what waits still runs",
     "pause": "hand out no jobs, or none to one group",
-    "resume": "take and hand out jobs again",
+    "resume": "take and hand out jobs again, all groups too, or hand them to one group again",
     "restart": "start a worker group anew when what it runs is done; no job is lost",
     "kick": "start a worker group anew now; its jobs run again, none is blamed",
     "expel": "end all jobs of a user",
@@ -41,10 +42,14 @@ def add(commands: Any) -> None:
     template.set_defaults(run=_template)
     commands.add_parser("status", help="models, queue and jobs of a pool").set_defaults(run=_status)
     for action, text in _ACTIONS.items():
-        managing = commands.add_parser(action, help=f"administrator: {text}")
+        managing = commands.add_parser(
+            action, help=f"administrator: {text}", description=f"{text[0].upper()}{text[1:]}. {_WHICH}"
+        )
         if action != "drain":
             needed = None if action in ("restart", "kick", "expel") else "?"
-            managing.add_argument("target", nargs=needed, default="", metavar="USER" if action == "expel" else "GROUP")
+            what = "USER" if action == "expel" else "GROUP"
+            more = "a user's name" if action == "expel" else "a worker group, or a model for all of its groups"
+            managing.add_argument("target", nargs=needed, default="", metavar=what, help=more)
         managing.set_defaults(run=_manage, action=action)
 
 
@@ -74,8 +79,8 @@ def _add_serve(commands: Any) -> None:
 
 def _add_worker(commands: Any) -> None:
     worker = commands.add_parser("worker", help="add a worker group to a pool that runs, from this or another host")
-    worker.add_argument("--pool", metavar="FILE", help="the file `worker` in the pool's directory")
-    worker.add_argument("--model", metavar="[NAME=]PATH", help="a model that the pool's file names")
+    worker.add_argument("--pool", metavar="FILE", help="DIRECTORY/worker, which is there while the pool runs")
+    worker.add_argument("--model", metavar="[NAME=]PATH", help="one that the pool serves, and where it is here")
     worker.add_argument("--group", help="a name for the group (default: the model and this host)")
     worker.add_argument("--dtype", choices=_DTYPES)
     worker.add_argument("--tp", type=int, default=1, help="ranks of the group")
@@ -87,7 +92,10 @@ def _add_worker(commands: Any) -> None:
 
 def _add_token(commands: Any) -> None:
     token = commands.add_parser("token", help="let people in whom no hub vouches for")
-    token.add_argument("--directory", help="the pool's directory (default: that of port 7717)")
+    token.add_argument(
+        "--directory",
+        help="the pool's directory (default: that of $INTERP_POOL_URL if that is a file, else of port 7717)",
+    )
     acts = token.add_subparsers(required=True, metavar="make|list|revoke", dest="act")
     make = acts.add_parser("make", help="print an address for a user; it is shown once")
     make.add_argument("name")
@@ -183,7 +191,7 @@ def _token(given: argparse.Namespace) -> None:
     from .broker.serve import state_directory
     from .broker.tokens import Tokens
 
-    directory = Path(given.directory).expanduser() if given.directory else state_directory() / "pool-7717"
+    directory = _directory(given.directory) or state_directory() / "pool-7717"
     tokens = Tokens(directory / "tokens.json")
     if given.act == "list":
         _list(tokens)
@@ -194,12 +202,22 @@ def _token(given: argparse.Namespace) -> None:
         _make(tokens, directory, given)
 
 
+def _directory(given: str | None) -> Path | None:
+    """The pool's directory: as it is given, or where $INTERP_POOL_URL is a connection file."""
+    url = os.environ.get("INTERP_POOL_URL", "")
+    if given:
+        return Path(given).expanduser()
+    return Path(url).expanduser().parent if url and "://" not in url else None
+
+
 def _make(tokens: "Tokens", directory: Path, given: argparse.Namespace) -> None:
     from .wire.keys import Address
 
     connection = directory / "connection"
     if not connection.is_file():
-        raise RequestError(f"no pool runs in {directory}; start it first, so that the address can be told")
+        raise RequestError(
+            f"no pool runs in {directory}; start it first, or name its directory: interp token --directory DIR make …"
+        )
     pool = Address.parse(connection.read_text().strip())
     pair = tokens.make(given.name, given.user or given.name, tuple(given.group), given.admin, given.days)
     print(Address(pool.endpoint, pool.server, pair))
@@ -252,7 +270,9 @@ def _manage(given: argparse.Namespace) -> None:
 
     _named_pool()
     with connect() as pool:
-        pool.manage(given.action, getattr(given, "target", ""))
+        target = getattr(given, "target", "")
+        pool.manage(given.action, target)
+        print(f"{given.action}{f' {target}' if target else ''}: done")
         print(pool.status())
 
 

@@ -216,6 +216,8 @@ class Book(Registry):
             return []
         lost = self.lose(name, now, died=not group.blameless) if group.running else []
         group.state, group.trouble = state, trouble or group.trouble
+        if group.leaving:
+            del self.groups[name]
         return lost
 
     def ready(

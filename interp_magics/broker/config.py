@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 
-from ..errors import RequestError
+from ..errors import RequestError, nearest
 from ..launch.config import ModelSpec
 from ..wire.standing import Limits
 from .rules import Rule
@@ -24,14 +25,16 @@ class ModelConfig(ModelSpec, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class PoolConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A pool. Clients come to `port`, workers to the one after it, results in chunks are had at the next; 0 lets the system
-    choose all three. `http` ("host:port") answers /metrics and /healthz. `groups` change the limits of their members;
-    `users` names the groups of users whom no hub vouches for. No more than `most_loaded` groups of models on demand are
-    there at once. After SIGTERM what runs has `drain_seconds`."""
+    """A pool. It listens at `host`, and others reach it under `name` (this host's own by default). Clients come to `port`,
+    workers to the one after it, results in chunks are had at the next; 0 lets the system choose all three. `http` ("host:port")
+    answers /metrics and /healthz. `groups` change the limits of their members; `users` names the groups of users whom no hub
+    vouches for. No more than `most_loaded` groups of models on demand are there at once. After SIGTERM what runs has
+    `drain_seconds`."""
 
     models: tuple[ModelConfig, ...] = ()
     directory: str = ""
     host: str = "127.0.0.1"
+    name: str = ""
     port: int = 7717
     http: str = ""
     threads: int | None = None
@@ -52,11 +55,25 @@ class PoolConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read(path: Path) -> PoolConfig:
     """Raises RequestError that says what is wrong in the file, and where."""
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=PoolConfig)
+        read = msgspec.toml.decode(path.read_bytes(), type=PoolConfig)
     except OSError as error:
         raise RequestError(f"the pool's file {path} cannot be read: {error.strerror}") from None
     except (msgspec.MsgspecError, ValueError) as error:
         raise RequestError(f"the pool's file {path}: {error}") from None
+    unknown = {name for names in read.users.values() for name in names} - read.groups.keys()
+    if unknown:
+        name = min(unknown)
+        raise RequestError(
+            f"the pool's file {path}: [users] names the group {name!r}, which is not declared{nearest(name, read.groups)}; "
+            f"[groups.{name}] may be empty"
+        )
+    return structs.replace(read, models=tuple(_beside(model, path.parent) for model in read.models))
+
+
+def _beside(model: ModelConfig, directory: Path) -> ModelConfig:
+    """A relative path is one from where the file is."""
+    there = directory / Path(model.path).expanduser()
+    return structs.replace(model, path=str(there.resolve())) if model.path and there.is_dir() else model
 
 
 def checked(config: PoolConfig) -> PoolConfig:
@@ -71,4 +88,13 @@ def checked(config: PoolConfig) -> PoolConfig:
             raise RequestError(
                 f"model {model.name!r} has no path, and workers to be started; say groups = 0, or where it is"
             )
+        if model.path and (model.groups or model.on_demand):
+            _check_path(model)
     return config
+
+
+def _check_path(model: ModelConfig) -> None:
+    """A path that begins like one, or that looks like a directory of this machine, must be one."""
+    path = Path(model.path).expanduser()
+    if not path.is_dir() and (model.path.startswith(("/", "./", "../", "~")) or model.path.count("/") > 1):
+        raise RequestError(f"model {model.name!r}: {model.path} is no directory here")

@@ -28,11 +28,20 @@ class Management:
             self._standing.draining = True
         elif action == "expel":
             self._expel(target)
-        elif action in ("pause", "resume") and not target:
-            self._book.paused = action == "pause"
-            self._standing.draining = self._standing.draining and action == "pause"
+        elif target:
+            for group in self._groups(target):
+                self._to_group(action, group)
+        elif action in ("pause", "resume"):
+            self._all(paused=action == "pause")
         else:
-            self._to_group(action, self._group(target))
+            raise RequestError(f"{action}: name a worker group or a model{nearest('', self._book.groups)}")
+
+    def _all(self, paused: bool) -> None:
+        self._book.paused = paused
+        if not paused:
+            self._standing.draining = False
+            for group in self._book.groups.values():
+                group.paused = False
 
     def _to_group(self, action: str, group: Group) -> None:
         if action in ("pause", "resume"):
@@ -43,11 +52,13 @@ class Management:
         else:
             self._upkeep.kick(group, "an administrator asked for it")
 
-    def _group(self, name: str) -> Group:
-        group = self._book.groups.get(name)
-        if group is None:
-            raise RequestError(f"there is no worker group {name!r}{nearest(name, self._book.groups)}")
-        return group
+    def _groups(self, name: str) -> list[Group]:
+        """The group of that name, or all of the model of that name."""
+        groups = self._book.groups
+        found = [groups[name]] if name in groups else [group for group in groups.values() if group.model == name]
+        if not found:
+            raise RequestError(f"there is no worker group {name!r}{nearest(name, groups)}")
+        return found
 
     def _expel(self, user: str) -> None:
         jobs = [job for job in self._book.of_user(user) if not job.ended_state]

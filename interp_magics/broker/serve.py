@@ -160,8 +160,8 @@ def shared(given: PoolConfig, hub: bool = False) -> None:
     managed = Managed(
         server, pairs["server"], pairs["worker"], directory, config.models, config.threads, config.most_loaded
     )
-    stop, endpoint = _Stop(), _reachable(server.client_endpoint)
-    files = _write_files(directory, server, endpoint, pairs)
+    stop, endpoint = _Stop(), _reachable(server.client_endpoint, config.name)
+    files = _write_files(directory, server, endpoint, pairs, config.name)
     web = _web(config, server, endpoint, pairs["server"], hub)
     names = ", ".join(model.name for model in config.models)
     print(f"serving {names}; connect with\n  INTERP_POOL_URL={directory / 'connection'}", flush=True)
@@ -192,12 +192,12 @@ def _settings(config: PoolConfig, directory: Path) -> Settings:
     )
 
 
-def _write_files(directory: Path, server: Server, endpoint: str, pairs: dict[str, KeyPair]) -> list[Path]:
+def _write_files(directory: Path, server: Server, endpoint: str, pairs: dict[str, KeyPair], name: str) -> list[Path]:
     """The operator's connection file, and what workers elsewhere need; both secrets, gone when the pool ends."""
     connection, worker = directory / "connection", directory / "worker"
     write_secret(connection, f"{Address(endpoint, pairs['server'].public, pairs['operator'])}\n")
     keys = pairs["server"].public.decode(), pairs["worker"].secret.decode()
-    told = WorkerFile(_reachable(server.worker_endpoint), *keys, str(server.settings.spool.resolve()))
+    told = WorkerFile(_reachable(server.worker_endpoint, name), *keys, str(server.settings.spool.resolve()))
     write_secret(worker, msgspec.json.encode(told).decode() + "\n")
     return [connection, worker]
 
@@ -272,11 +272,11 @@ def _ended(stream: BinaryIO) -> bool:
         return False
 
 
-def _reachable(endpoint: str) -> str:
-    """An endpoint as others call it: one that is bound to every address by the name of this host."""
+def _reachable(endpoint: str, name: str) -> str:
+    """An endpoint as others call it: by `name`, or one that is bound to every address by the full name of this host."""
     address = urlsplit(endpoint)
     everywhere = ip_address(address.hostname or "").is_unspecified
-    return f"tcp://{socket.gethostname()}:{address.port}" if everywhere else endpoint
+    return f"tcp://{name or socket.getfqdn()}:{address.port}" if everywhere or name else endpoint
 
 
 def _spec(text: str, placed: Placed) -> ModelSpec:

@@ -88,11 +88,11 @@ class Standing:
         )
 
 
-def _state(groups: Sequence[Group]) -> Literal["waiting", "loading", "serving", "failed"]:
+def _state(groups: Sequence[Group]) -> Literal["waiting", "loading", "serving", "paused", "failed"]:
     """The state of a model from that of its groups."""
     states = {group.state for group in groups}
     if "up" in states:
-        return "serving"
+        return "paused" if all(group.paused for group in groups if group.state == "up") else "serving"
     if states == {"failed"}:
         return "failed"
     return "loading" if states else "waiting"

@@ -127,7 +127,7 @@ class Workers:
 
     def _beat(self, route: bytes, beat: Beat, now: float) -> None:
         self._tell_lost(self._book.beat(beat.group, beat.model, beat.state, beat.trouble, now))
-        if beat.pid:
+        if beat.pid and beat.group in self._book.groups:
             self._book.groups[beat.group].nanny = route
         if beat.state == "failed" and beat.trouble:
             log.error("%s cannot be served: %s", beat.model, beat.trouble)

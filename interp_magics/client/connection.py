@@ -39,7 +39,7 @@ from ..wire.messages import (
     ToClient,
     Welcome,
 )
-from ..wire.standing import Priority
+from ..wire.standing import JobState, Priority
 from .channel import Channel, Listener
 from .job import Job
 from .questions import Questions
@@ -98,7 +98,8 @@ class Connection:
             if trouble or time.monotonic() > deadline:
                 raise PoolUnavailable(
                     trouble
-                    or f"no pool answers at {self._address.endpoint} within {timeout:g} s: is it running, and is the key right?"
+                    or f"no pool answers at {self._address.endpoint} within {timeout:g} s: is it "
+                    "running, is its name right, is the key, and was that not revoked?"
                 )
         if self._refused:
             raise self._refused
@@ -142,12 +143,15 @@ class Connection:
             raise RequestError(f"the request does not hold what it should: {error}") from None
         return frames
 
-    def follow(self, job_id: str, method: str, build: Callable[[list[Any]], Any]) -> Job[Any]:
-        """A job that was submitted before, perhaps by another kernel; the same Job if this connection has it already."""
+    def follow(
+        self, job_id: str, method: str, build: Callable[[list[Any]], Any], state: JobState = "queued"
+    ) -> Job[Any]:
+        """A job that was submitted before, perhaps by another kernel, and is known to be in `state`; the same Job if this
+        connection has it already."""
         known = self._tracked.get(job_id)
         if known:
             return known.job
-        job: Job[Any] = Job(job_id, method, build, self)
+        job: Job[Any] = Job(job_id, method, build, self, state)
         with self._lock:
             self._tracked[job_id] = Tracked(job, None, {})
         self._send(Follow(job=job_id))

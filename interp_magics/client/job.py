@@ -60,11 +60,13 @@ class Control(Protocol):
 class Job(Generic[T]):
     """`result()` waits; `await job` too; `async for part in job` gives the parts as they come; `cancel()` ends it."""
 
-    def __init__(self, job_id: str, method: str, build: Callable[[list[Any]], T], pool: Control) -> None:
+    def __init__(
+        self, job_id: str, method: str, build: Callable[[list[Any]], T], pool: Control, state: State = "queued"
+    ) -> None:
         self.id, self.method = job_id, method
         self._build, self._pool = build, pool
         self._changed = threading.Condition()
-        self._progress = Progress("queued")
+        self._progress = Progress(state)
         self._parts: list[Event] = []
         self._value: T | None = None
         self._error: BaseException | None = None

@@ -89,7 +89,7 @@ def write(path: str | Path, data: bytes) -> Path:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, 0o666 & ~umask())
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
@@ -97,7 +97,8 @@ def write(path: str | Path, data: bytes) -> Path:
     return path
 
 
-def _umask() -> int:
+def umask() -> int:
+    """What this process takes away from the permissions of new files."""
     current = os.umask(0o077)
     os.umask(current)
     return current

@@ -69,7 +69,9 @@ def read_worker_file(path: Path) -> WorkerFile:
     try:
         return msgspec.json.decode(path.read_bytes(), type=WorkerFile)
     except OSError as error:
-        raise RequestError(f"{path} cannot be read ({error.strerror}); it is there while the pool runs") from None
+        raise RequestError(
+            f"{path} cannot be read ({error.strerror}); the file `worker` is in the pool's directory while that runs"
+        ) from None
     except msgspec.MsgspecError as error:
         raise RequestError(f"{path} is not a pool's file for workers: {error}") from None
 

@@ -23,19 +23,19 @@ def run(session: Session, line: str) -> Any:
 def _all(session: Session) -> "pd.DataFrame":
     import pandas as pd
 
+    jobs = session.pool.jobs()
+    others, shared = any(job.user != session.pool.user for job in jobs), any(job.shared for job in jobs)
     rows = [
         {
             "job": job.job,
-            "user": job.user,
             "method": job.method,
             "model": job.model,
             "state": job.state,
-            "ahead": job.ahead,
-            "seconds": job.seconds,
-            "attempt": job.attempt,
-            "shared": ", ".join(job.shared),
+            "seconds": round(job.seconds, 2),
+            **({"user": job.user} if others else {}),
+            **({"shared": ", ".join(job.shared)} if shared else {}),
         }
-        for job in reversed(session.pool.jobs())
+        for job in reversed(jobs)
     ]
     return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["job"]).set_index("job")
 

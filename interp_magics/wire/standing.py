@@ -86,7 +86,7 @@ class ModelInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
     """A model that the pool may serve: `card` once a worker has loaded it, `trouble` if none could."""
 
     name: str
-    state: Literal["waiting", "loading", "serving", "failed"]
+    state: Literal["waiting", "loading", "serving", "paused", "failed"]
     workers: int = 0
     queued: int = 0
     card: ModelCard | None = None
