@@ -22,6 +22,7 @@ import interp_magics as im
 from interp_magics.demo import MODEL_DIR, MODEL_NAME
 from interp_magics.methods.tokenize.request import TokenizeRequest
 
+from .checkpoint import save_reference
 from .pairs import write as store
 
 QUEUED, CANCELLED = 10_000, 60
@@ -118,20 +119,34 @@ def late_worker() -> dict[str, float]:
 
 
 def cancel() -> dict[str, Any]:
-    """Seconds from a cancellation to its acknowledgement beside the time of a decoding step, over many jobs."""
-    with im.connect(threads=1) as pool:
+    """Seconds from a cancellation to its acknowledgement beside the time of a decoding step: on the demo model, whose step is
+    shorter than the way of a message through three processes, and on the reference checkpoint."""
+    with tempfile.TemporaryDirectory() as directory:
+        save_reference(Path(directory))
+        demo, reference = _cancelled(None, CANCELLED), _cancelled(directory, CANCELLED // 3)
+    return {
+        f"{what} ({name})": value
+        for name, found in (("demo", demo), ("71 M", reference))
+        for what, value in found.items()
+    }
+
+
+def _cancelled(model: str | None, count: int) -> dict[str, Any]:
+    with im.connect(model=model, threads=1) as pool:
+        pool.card()
         step = _step(pool)
         waits = []
-        for number in range(CANCELLED):
-            job = pool.generate(["The capital of France is"] * 8, 200, temperature=1.0, seed=number, wait=False)
+        for number in range(count):
+            job = pool.generate([[1, 5, 7, 9, 11]] * 8, 200, temperature=1.0, seed=number, wait=False)
             _until(lambda job=job: job.progress.done > 2)
             began = time.monotonic()
             job.cancel(30)
             waits.append(time.monotonic() - began)
-    p50, p99 = np.percentile(waits, [50, 99])
     return {
-        "one decoding step of 8 rows, ms": 1000 * step,
-        "cancel to acknowledgement, p50 and p99, ms": [round(1000 * float(value), 2) for value in (p50, p99)],
+        "one decoding step of 8 rows, ms": round(1000 * step, 3),
+        "cancel to acknowledgement, p50 and p99, ms": [
+            round(1000 * float(value), 2) for value in np.percentile(waits, [50, 99])
+        ],
     }
 
 
@@ -139,7 +154,7 @@ def _step(pool: im.Pool) -> float:
     times = []
     for tokens in (20, 120, 20, 120):
         began = time.monotonic()
-        pool.generate(["The capital of France is"] * 8, tokens, temperature=1.0, seed=1)
+        pool.generate([[1, 5, 7, 9, 11]] * 8, tokens, temperature=1.0, seed=1)
         times.append(time.monotonic() - began)
     return (min(times[1], times[3]) - min(times[0], times[2])) / 100
 

@@ -148,8 +148,8 @@ class Dictionary:
         if self.normalize == "layer_norm":
             mean = rows.mean(1, keepdims=True)
             # The spread is that of a sample (n - 1), as in the code that such dictionaries come from.
-            spread = (rows - mean).std(1, keepdims=True, ddof=1) + np.float32(_EPSILON)
-            return np.asarray((rows - mean) / spread, np.float32), mean, spread
+            spread = (rows - mean).std(1, keepdims=True, ddof=1)
+            return np.asarray((rows - mean) / (spread + np.float32(_EPSILON)), np.float32), mean, spread
         nothing, one = np.zeros((len(rows), 1), np.float32), np.ones((len(rows), 1), np.float32)
         if self.normalize == "constant_norm":
             spread = np.asarray(np.linalg.norm(rows, axis=1, keepdims=True) / self.width**0.5, np.float32)

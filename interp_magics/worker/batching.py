@@ -37,7 +37,7 @@ SHORT_SECONDS = 2.0
 #: A step takes longer than its operations say, so a job of more steps is not short whatever is predicted.
 SHORT_STEPS = 64
 JOBS = 16
-_PUMP_SECONDS = 0.0005
+_PUMP_SECONDS = 0.0002
 
 
 @dataclass
