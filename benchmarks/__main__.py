@@ -16,6 +16,7 @@ for name in (
     "ablations",
     "regime",
     "pool",
+    "pool_real",
     "latency",
     "plots",
     "report",

@@ -142,7 +142,7 @@ def ablations() -> str:
 
 def kernel() -> str:
     rows = []
-    for name in ("kernel", "lens", "generate", "gradients", "steering", "pool"):
+    for name in ("kernel", "lens", "generate", "gradients", "steering", "pool", "pool_real"):
         for key, value in _read(name).items():
             if isinstance(value, dict) and "ratio" in value:
                 rows.append((key, _interval(value), str(value["floor"]), str(value["aim"])))

@@ -96,6 +96,22 @@ def test_only_an_administrator_manages(people):
         people["root"].manage("kick", "tiny/1")
 
 
+def test_a_model_is_paused_with_all_its_groups_and_resuming_all_means_all(people):
+    people["root"].manage("pause", "tiny")
+    assert people["bob"].status().state.models[0].state == "paused"
+    job = people["bob"].lens(IDS, wait=False)
+    wait_for(lambda: [info.state for info in people["bob"].jobs() if info.job == job.id] == ["queued"])
+    people["root"].manage("resume")
+    assert len(job.result(30).token_ids) == 4
+
+
+def test_a_job_that_is_done_is_not_shown_as_waiting(people):
+    job = people["bob"].lens(IDS, wait=False)
+    job.result(30)
+    with im.connect(people["bob"]._connection._address.__str__()) as again:
+        assert again.job(job.id).progress.state == "done"
+
+
 def test_a_pool_that_drains_takes_nothing_new_and_says_so(people):
     people["root"].manage("drain")
     try:

@@ -87,6 +87,8 @@ def test_health_and_metrics_are_told_over_http(config):
     [
         ("[[models]]\nnme = 'x'", "unknown field `nme`"),
         ("[[models]]\nname = 'x'", "model 'x' has no path"),
+        ("[[models]]\nname = 'x'\npath = '/nowhere'", "model 'x': /nowhere is no directory here"),
+        ("[users]\nada = ['safty']\n[groups.safety]\n[[models]]\nname = 'x'\ngroups = 0", "did you mean 'safety'?"),
         ("prt = 3", "unknown field `prt`"),
         ("models = ", "pool.toml"),
         ("[[models]]\nname = 'x'\npath = 'MODEL'\n[groups.g]\nweight = 0.0", "weight must be above 0"),

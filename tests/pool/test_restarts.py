@@ -148,8 +148,8 @@ def test_a_broker_told_to_end_lets_what_runs_end_and_keeps_what_waits(served):
             assert len(each.result(120)) == 8
 
 
-def test_two_brokers_do_not_share_a_directory(served, tmp_path):
+def test_two_brokers_do_not_share_a_directory(served, model):
     second = served.interp(
-        "serve", "--directory", str(served.directory), "--model", "tiny=/nowhere", "--port", str(free_ports())
+        "serve", "--directory", str(served.directory), "--model", f"tiny={model}", "--port", str(free_ports())
     )
     assert second.returncode == 2 and "another broker has it" in second.stderr and second.stderr.count("\n") == 1
