@@ -293,6 +293,10 @@ class Book(Registry):
         self.groups.pop(name, None)
         return lost
 
+    def gone(self, before: float) -> list[str]:
+        """Groups that are gone, and of which nothing was heard since a time."""
+        return [g.name for g in self.groups.values() if g.state == "gone" and g.heard < before]
+
     def silent(self, now: float, patience: float) -> list[str]:
         """Groups whose nanny has said nothing for `patience` seconds."""
         return [g.name for g in self.groups.values() if g.state != "gone" and now - g.heard > patience]

@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 #: Of how many processes that have not said `ready` how many messages wait for it.
 _EARLY_ROUTES, _EARLY_MESSAGES = 64, 64
 _EARLY_SECONDS = 10.0
+#: A group that is gone is shown for so long.
+_GONE_SECONDS = 60.0
 #: So long after the start groups that were there before may not have spoken yet.
 _SPOKEN = 10.0
 #: A larger result is not sent at once but fetched, so that a client who does not read holds little of the broker's memory.
@@ -97,6 +99,8 @@ class Workers:
 
     def expire(self, now: float) -> None:
         """Forget processes that are gone."""
+        for name in self._book.gone(now - _GONE_SECONDS):
+            self.retire(name)
         for route in [route for route, (since, _) in self._early.items() if now - since > _EARLY_SECONDS]:
             del self._early[route]
         serving = {group.route for group in self._book.groups.values()}
@@ -127,12 +131,14 @@ class Workers:
 
     def _beat(self, route: bytes, beat: Beat, now: float) -> None:
         self._tell_lost(self._book.beat(beat.group, beat.model, beat.state, beat.trouble, now))
-        if beat.pid and beat.group in self._book.groups:
-            self._book.groups[beat.group].nanny = route
+        group = self._book.groups.get(beat.group)
+        if group is None:
+            return
+        group.nanny = route if beat.pid else group.nanny
         if beat.state == "failed" and beat.trouble:
             log.error("%s cannot be served: %s", beat.model, beat.trouble)
         if beat.state == "failed":
-            self._fail_waiting(beat.model, self._book.groups[beat.group].trouble)
+            self._fail_waiting(beat.model, group.trouble)
 
     def _ready(self, route: bytes, ready: Ready, now: float) -> None:
         self._routes[route] = ready.group

@@ -424,6 +424,17 @@ def test_a_group_is_started_anew_only_when_it_is_empty(serving):
     assert other.state == "running"
 
 
+def test_groups_that_are_gone_are_forgotten_and_those_that_took_their_leave_at_once(serving):
+    serving.nanny("other")
+    serving.server.workers.lost("other", "it was cut off")
+    assert serving.book.groups["other"].state == "gone"
+    serving.server.workers.expire(time.monotonic() + 61)
+    assert set(serving.book.groups) == {"g"}
+    serving.nanny("g", "leaving")
+    serving.nanny("g", "down")
+    assert not serving.book.groups
+
+
 def test_a_worker_that_fails_a_job_of_another_attempt_changes_nothing(serving):
     job = serving.submit(1)
     serving.turn()
