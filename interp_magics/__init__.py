@@ -25,8 +25,8 @@ _WHERE = {
     "Comparison": "data.comparison",
     "SteeredText": "data.steered_text",
     "Dictionary": "data.dictionary",
+    "fidelity": "data.fidelity",
     "load_sae": "data.dictionary_files",
-    "save_sae": "data.dictionary_files",
     "Questions": "data.questions",
     "read_questions": "data.questions",
     "InterpError": "errors",
@@ -70,7 +70,8 @@ if TYPE_CHECKING:
     from .data.comparison import Comparison
     from .data.completions import Completion
     from .data.dictionary import Dictionary
-    from .data.dictionary_files import load_sae, save_sae
+    from .data.dictionary_files import load_sae
+    from .data.fidelity import fidelity
     from .data.lens_run import LensRun
     from .data.questions import Questions, read_questions
     from .data.results import load

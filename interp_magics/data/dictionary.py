@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -134,6 +135,12 @@ class Dictionary:
     def checkpoint(self) -> str:
         """The digest of the model's checkpoint that it was trained on, "" when that is not known."""
         return str(self.made_from.get("checkpoint", ""))
+
+    def save(self, path: str | Path) -> Path:
+        """Write a directory in SAELens' layout, with a manifest, all or nothing. Raises RequestError when it exists."""
+        from .dictionary_files import save_sae
+
+        return save_sae(self, path)
 
     def __repr__(self) -> str:
         where = f"{self.site}[{self.layer}]" + (f" to {self.site_out}" if self.transcodes else "")

@@ -108,16 +108,16 @@ def test_what_is_saved_computes_the_same_when_it_is_read(draw, tmp_path, case):
         **weights(draw), **CASES[case], site="mlp_out", layer=4, made_from={"model": "m", "checkpoint": "a" * 64}
     )
     x = draw.standard_normal((N, D))
-    im.save_sae(made, tmp_path / "sae")
+    made.save(tmp_path / "sae")
     again = im.load_sae(tmp_path / "sae")
     close(again.reconstruct(x), made.reconstruct(x))
     assert (again.site, again.layer, again.checkpoint) == ("mlp_out", 4, "a" * 64)
     with pytest.raises(im.RequestError, match="exists already"):
-        im.save_sae(made, tmp_path / "sae")
+        made.save(tmp_path / "sae")
 
 
 def test_a_dictionary_of_another_checkpoint_is_refused_unless_forced(draw, tmp_path):
-    im.save_sae(Dictionary(**weights(draw), made_from={"model": "pythia", "checkpoint": "a" * 64}), tmp_path / "sae")
+    Dictionary(**weights(draw), made_from={"model": "pythia", "checkpoint": "a" * 64}).save(tmp_path / "sae")
     with pytest.raises(im.RequestError, match=r"trained on checkpoint aaaaaaaaaaaaaaaa \(pythia\).*force=True"):
         im.load_sae(tmp_path / "sae", checkpoint="b" * 64)
     assert im.load_sae(tmp_path / "sae", checkpoint="b" * 64, force=True).latents == M
