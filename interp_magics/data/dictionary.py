@@ -7,7 +7,7 @@ max(h, 0) (Gao et al. 2024, arXiv:2406.04093), ranked by what they add where `ra
 magnitude (arXiv:2404.16014). Names and shapes are those of SAELens.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -18,7 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import RequestError, one_of
+from ..program.language import Edit, Positions
 from ..program.numbers import integer
+from ..program.operations import ClampLatent, Stored
+from ..program.positions import parse_positions
+from .vector_edits import VectorEdit
 from .vectors import SteeringVector
 
 Array = npt.NDArray[np.float32]
@@ -130,6 +134,33 @@ class Dictionary:
         row = self.W_dec[number] * np.float32(scale / self._out)
         made_from = {"checkpoint": self.checkpoint, "dictionary": self.digest, "latent": number}
         return SteeringVector({self.layer: row}, self.site_out or self.site, f"latent {number}", made_from)
+
+    def clamp(
+        self,
+        latent: int,
+        low: float | None = None,
+        high: float | None = None,
+        when_above: float | None = None,
+        positions: str | int | Sequence[int] | Positions = "all",
+    ) -> tuple[VectorEdit, ...]:
+        """An edit that holds a latent's activation within [low, high], for `steer=`; with `when_above` only where it is above
+        that. What the dictionary does not explain stays as it is, and so do all other latents' contributions.
+
+        Raises RequestError for architectures in which a latent depends on the others (topk) or on the row's norm.
+        """
+        if self.architecture not in ("relu", "jumprelu") or self.normalize != "none" or self.transcodes:
+            raise RequestError(
+                f"a latent of this dictionary ({self.architecture}, normalize {self.normalize!r}) cannot be clamped by itself; use its "
+                "form with a threshold, or steer with vector()"
+            )
+        wrote = self.vector(latent)
+        column = self.W_enc[:, latent] * np.float32(self.scale)
+        read = SteeringVector({self.layer: column}, self.site, f"latent {latent}, read", wrote.made_from)
+        bias = float(self.b_enc[latent]) - (float(self.b_dec @ self.W_enc[:, latent]) if self.subtract_b_dec else 0.0)
+        threshold = 0.0 if self.threshold is None else float(self.threshold[latent])
+        named = (Stored(read.digest, str(self.layer)), Stored(wrote.digest, str(self.layer)))
+        op = ClampLatent(named, bias, threshold, low, high, when_above)
+        return (VectorEdit(Edit(self.site, self.layer, op, parse_positions(positions)), (read, wrote)),)
 
     @property
     def checkpoint(self) -> str:

@@ -18,6 +18,7 @@ from .operations import AblateSubspace as AblateSubspace
 from .operations import Add as Add
 from .operations import AddKeepingNorm as AddKeepingNorm
 from .operations import Clamp as Clamp
+from .operations import ClampLatent as ClampLatent
 from .operations import Copy as Copy
 from .operations import Interpolate as Interpolate
 from .operations import Op as Op

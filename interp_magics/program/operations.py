@@ -92,6 +92,29 @@ class Clamp(Struct, frozen=True, tag="clamp", forbid_unknown_fields=True):
             raise RequestError(f"clamp: low {self.low} is above high {self.high}")
 
 
+class ClampLatent(Struct, frozen=True, tag="clamp_latent", forbid_unknown_fields=True):
+    """Hold one latent of a dictionary within [low, high]: x + (f' - f) w, where f is h = x . u + bias if that is above
+    `threshold` and above 0, else 0, and f' is f within the bounds; where f is not above `above`, if that is given, nothing
+    changes. `vectors` are u, the encoder's column, and w, the decoder's row. What the dictionary leaves unexplained stays.
+    """
+
+    vectors: tuple[Vector, Vector]
+    bias: float = 0.0
+    threshold: float = 0.0
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("bias", "threshold", "low", "high", "above"):
+            if getattr(self, name) is not None:
+                finite(name, getattr(self, name))
+        if self.low is None and self.high is None:
+            raise RequestError("clamp_latent: give low, high or both")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise RequestError(f"clamp_latent: low {self.low} is above high {self.high}")
+
+
 class Copy(Struct, frozen=True, tag="copy", forbid_unknown_fields=True):
     """The value of another row at the same site and layer: x[p] becomes source[map[p]].
 
@@ -113,7 +136,7 @@ class Interpolate(Struct, frozen=True, tag="interpolate", forbid_unknown_fields=
         finite("share", self.share)
 
 
-Op = Add | AddKeepingNorm | Set | Zero | Ablate | AblateSubspace | Clamp | Interpolate | Copy
+Op = Add | AddKeepingNorm | Set | Zero | Ablate | AblateSubspace | Clamp | ClampLatent | Interpolate | Copy
 
 
 class When(Struct, frozen=True, forbid_unknown_fields=True):

@@ -20,7 +20,7 @@ from .language import (
     Surprisal,
     Tap,
 )
-from .operations import AblateSubspace, Copy, Op, Ref, Vector, When
+from .operations import AblateSubspace, ClampLatent, Copy, Op, Ref, Vector, When
 from .sites import SITES, STREAM_SITES
 
 
@@ -257,7 +257,7 @@ def _check_copy(edit: Edit, op: Copy, rows: int) -> None:
 
 def vectors(op: Op) -> tuple[Vector, ...]:
     """The vectors that an operation uses."""
-    if isinstance(op, AblateSubspace):
+    if isinstance(op, AblateSubspace | ClampLatent):
         return op.vectors
     vector = getattr(op, "vector", None)
     return () if vector is None else (vector,)

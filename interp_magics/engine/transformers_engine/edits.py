@@ -6,7 +6,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...program.operations import Ablate, AblateSubspace, Add, AddKeepingNorm, Clamp, Interpolate, Op, Set, Zero
+from ...program.operations import (
+    Ablate,
+    AblateSubspace,
+    Add,
+    AddKeepingNorm,
+    Clamp,
+    ClampLatent,
+    Interpolate,
+    Op,
+    Set,
+    Zero,
+)
 
 _TINY = torch.finfo(torch.float32).tiny
 
@@ -56,6 +67,17 @@ def clamp(op: Clamp, value: Tensor, vector: Tensor) -> Tensor:
     return value + (here.clamp(op.low, op.high) - here) * unit
 
 
+def clamp_latent(op: ClampLatent, value: Tensor, vectors: Tensor) -> Tensor:
+    """`vectors` [2, width]: the latent's encoder column and decoder row."""
+    column, row = vectors
+    before = (value * column).sum(-1, keepdim=True) + op.bias
+    active = torch.where(before > max(op.threshold, 0.0), before, torch.zeros_like(before))
+    held = active.clamp(op.low, op.high)
+    if op.above is not None:
+        held = torch.where(active > op.above, held, active)
+    return value + (held - active) * row
+
+
 def interpolate(op: Interpolate, value: Tensor, vector: Tensor) -> Tensor:
     return vector + op.share * (value - vector)
 
@@ -69,6 +91,7 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "ablate": ablate,
     "ablate_subspace": ablate_subspace,
     "clamp": clamp,
+    "clamp_latent": clamp_latent,
     "interpolate": interpolate,
 }
 OP_NAMES = (*OPERATIONS, "copy")

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...errors import RequestError
 from ...program.cards import ModelCard
 from ...program.language import At, Dot, Edit, Gradient, Lens, Positions, Program, Project, Row, Stage, Tap
-from ...program.operations import AblateSubspace, Add, Copy, Ref, Vector, When
+from ...program.operations import AblateSubspace, Add, ClampLatent, Copy, Ref, Vector, When
 from ...program.positions import Selection, resolve
 from ...program.supports import over_context, vectors
 from ..protocol import Objects
@@ -140,9 +140,9 @@ def _bind_edit(
     for vector in found:
         _check_width(vector, edit.site, card, edit.index)
         _check_size(vector.float() * getattr(edit.op, "scale", 1.0), edit.site)
-    several = isinstance(edit.op, AblateSubspace)
+    several = isinstance(edit.op, AblateSubspace | ClampLatent)
     if several and any(vector.ndim != 1 for vector in found):
-        raise RequestError(f"ablate_subspace at {edit.site!r} takes directions of one dimension each")
+        raise RequestError(f"{edit.op.__struct_config__.tag} at {edit.site!r} takes directions of one dimension each")
     if (
         type(edit.op) is Add
         and edit.op.unit == "raw"
