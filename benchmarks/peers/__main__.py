@@ -31,6 +31,11 @@ PEERS: dict[str, tuple[str, ...]] = {
     "repeng": ("repeng==0.4.0", _TRANSFORMERS),
     "interp_engine": ("interp-engine==1.14.2", _TRANSFORMERS),
 }
+#: Libraries with which dictionaries are exchanged.
+DICTIONARIES: dict[str, tuple[str, ...]] = {
+    "sae_lens": ("sae-lens==6.54.12",),
+    "sparsify": ("eai-sparsify==1.3.3",),
+}
 WORKS = {
     "lens": "lens of 256 tokens, 12 layers, top 5 of true probabilities",
     "generate": "64 tokens after 32, resid_post of 12 layers kept",
@@ -51,7 +56,7 @@ def environment(peer: str) -> Path:
         print(f"making the environment of {peer} …", flush=True)
         subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "torch>=2.7,<2.14", *PEERS[peer]], check=True)
+        subprocess.run([*pip, "torch>=2.7,<2.14", *(PEERS | DICTIONARIES)[peer]], check=True)
         (home / "made").touch()
     return python
 
