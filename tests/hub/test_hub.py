@@ -118,6 +118,7 @@ def test_what_is_no_wish_is_refused(hub, body):
 
 def test_a_body_without_end_is_refused(hub):
     status, _ = hub.ask("POST", "/services/interp-pool/admit", {"public": "0" * 100_000}, token_of(hub, "ada"))
-    assert status in (400, 413, 0)
+    # The service ends the connection, which the hub's proxy tells in its own way.
+    assert status in (0, 400, 413, 502, 503)
     assert hub.ask("GET", "/services/interp-pool/healthz")[0] == 200
     assert Path(hub.directory / "pool" / "connection").stat().st_mode & 0o077 == 0
