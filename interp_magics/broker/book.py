@@ -201,7 +201,8 @@ class Book(Registry):
         return job
 
     def fail(self, job: Job, now: float) -> None:
-        """End a job that waits."""
+        """End a job that waits, or of which parts do."""
+        self.withdraw(job, now)
         self._unwait(job.key)
         self._finish(job, "failed", now)
 

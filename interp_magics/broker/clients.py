@@ -109,10 +109,10 @@ class Clients:
         for job in list(self._book.jobs.values()):
             self._rules.know(job.key[0], job.groups)
             if job.model not in self._standing.models and not job.parent and not job.ended_state:
-                self._end(job)
-                job.state = "failed"
                 text = f"the pool does not serve {job.model!r} any more"
                 job.failure = Failure(code="model_failed", message=text, job=job.key[1])
+                self._book.fail(job, time.monotonic())
+                self._workers.let_go(job)
 
     def disown(self, jobs: Sequence[Job], why: str) -> None:
         """Jobs that could not be written down were not accepted."""

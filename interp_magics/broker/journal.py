@@ -103,8 +103,8 @@ class Journal:
 
     def update(self, job: Job, epoch: str) -> None:
         """A job has changed; `epoch` is of the worker process that runs it."""
-        ended = ", request=NULL" if job.ended_state else ""
-        self._ask(f"UPDATE jobs SET record=?{ended} WHERE number=?", self._record(job, epoch), job.number)  # noqa: S608
+        change = "UPDATE jobs SET record=?, request=iif(?, NULL, request) WHERE number=?"
+        self._ask(change, self._record(job, epoch), job.ended_state, job.number)
 
     def forget(self, number: int) -> None:
         """A job is gone."""

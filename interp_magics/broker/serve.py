@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ..errors import RequestError, nearest
+from ..errors import InterpError, RequestError, nearest
 from ..launch.checks import check_ranks
 from ..launch.config import ModelSpec, WorkerFile
 from ..wire.keys import Address, KeyPair, write_secret
@@ -111,13 +111,27 @@ def _run(server: Server, managed: Managed, going: Callable[[], bool], wake: int 
 
 @dataclass
 class _Stop:
-    """Whether a signal has asked this process to end."""
+    """Whether a signal has asked this process to end; what runs has `patience` seconds then."""
 
+    patience: float = 0.0
     asked: int = 0
+    _until: float | None = None
 
     def __post_init__(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask)
+
+    def goes_on(self, server: Server) -> bool:
+        """After the first signal what runs may end; after the second nothing is waited for."""
+        if not self.asked:
+            return True
+        if self._until is None:
+            print(
+                "draining: what runs may end, nothing new is taken; once more ends it now", file=sys.stderr, flush=True
+            )
+            server.standing.draining = server.book.paused = True
+            self._until = time.monotonic() + self.patience
+        return self.asked < 2 and server.book.running > 0 and time.monotonic() < self._until
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked += 1
@@ -160,15 +174,24 @@ def shared(given: PoolConfig, hub: bool = False) -> None:
     managed = Managed(
         server, pairs["server"], pairs["worker"], directory, config.models, config.threads, config.most_loaded
     )
-    stop, endpoint = _Stop(), _reachable(server.client_endpoint, config.name)
+    stop, endpoint = _Stop(config.drain_seconds), _reachable(server.client_endpoint, config.name)
+    try:
+        web = _web(config, server, endpoint, pairs["server"], hub)
+    except InterpError:
+        server.close()
+        raise
     files = _write_files(directory, server, endpoint, pairs, config.name)
-    web = _web(config, server, endpoint, pairs["server"], hub)
     names = ", ".join(model.name for model in config.models)
     print(f"serving {names}; connect with\n  INTERP_POOL_URL={directory / 'connection'}", flush=True)
     admissions = _Admissions(server, tokens, config.users)
     server.admission.look_again = admissions.look
+
+    def going() -> bool:
+        admissions.look()
+        return stop.goes_on(server)
+
     try:
-        _run(server, managed, lambda: admissions.look() and _goes_on(server, stop, config.drain_seconds))
+        _run(server, managed, going)
     finally:
         for file in files:
             file.unlink(missing_ok=True)
@@ -235,33 +258,22 @@ class _Admissions:
     def __post_init__(self) -> None:
         self._known: dict[bytes, Token] = {}
 
-    def look(self) -> bool:
-        """Always true: to be said in one breath with what goes on."""
-        if self.tokens.changed():
-            try:
-                named = {token.public.encode(): token for token in self.tokens.all()}
-            except RequestError as error:
-                log.error("%s", error)
-                return True
-            for public in self._known.keys() - named.keys():
-                self.server.admission.revoke(public)
-            for public, token in named.items():
-                groups = (*token.groups, *self.users.get(token.user, ()))
-                self.server.admission.admit(public, msgspec.structs.replace(token, groups=groups).key())
-                self.server.rules.know(token.user, groups)
-            self._known = named
-        return True
-
-
-def _goes_on(server: Server, stop: _Stop, patience: float) -> bool:
-    """After the first signal what runs may end, within `patience` seconds; after the second nothing is waited for."""
-    if not stop.asked:
-        return True
-    if not server.standing.draining:
-        print("draining: what runs may end, nothing new is taken; once more ends it now", file=sys.stderr, flush=True)
-        server.standing.draining = server.book.paused = True
-        server.drained_by = time.monotonic() + patience
-    return stop.asked < 2 and server.book.running > 0 and time.monotonic() < server.drained_by
+    def look(self) -> None:
+        """Read the file if it has changed."""
+        if not self.tokens.changed():
+            return
+        try:
+            named = {token.public.encode(): token for token in self.tokens.all()}
+        except RequestError as error:
+            log.error("%s", error)
+            return
+        for public in self._known.keys() - named.keys():
+            self.server.admission.revoke(public)
+        for public, token in named.items():
+            groups = (*token.groups, *self.users.get(token.user, ()))
+            self.server.admission.admit(public, msgspec.structs.replace(token, groups=groups).key())
+            self.server.rules.know(token.user, groups)
+        self._known = named
 
 
 def _ended(stream: BinaryIO) -> bool:

@@ -101,7 +101,6 @@ class Server:
         self._read_client, self._read_worker = Reader(FromClient, MAX_CLIENT_HEADER), Reader(FromWorker)
         self._next_tick = 0.0
         self.turned = time.monotonic()
-        self.drained_by = 0.0
 
     def _make_clients(self, spool: Spool) -> Clients:
         access, epoch = Access(self.book), uuid4().hex

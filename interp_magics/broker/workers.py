@@ -38,6 +38,7 @@ _EARLY_ROUTES, _EARLY_MESSAGES = 64, 64
 _EARLY_SECONDS = 10.0
 #: A group that is gone is shown for so long.
 _GONE_SECONDS = 60.0
+_SWEEP_SECONDS = 10.0
 #: So long after the start groups that were there before may not have spoken yet.
 _SPOKEN = 10.0
 #: A larger result is not sent at once but fetched, so that a client who does not read holds little of the broker's memory.
@@ -55,6 +56,7 @@ class Workers:
         self._routes: dict[bytes, str] = {}
         self._early: dict[bytes, tuple[float, list[tuple[FromWorker, Sequence[Buffer]]]]] = {}
         self._started = time.monotonic()
+        self._next_sweep = self._started + _SWEEP_SECONDS
 
     def handle(self, route: bytes, message: FromWorker, buffers: Sequence[Buffer]) -> None:
         """One message from a worker group; what a process says before `ready` counts after it."""
@@ -98,7 +100,10 @@ class Workers:
             self.lost(group.name, "it is not connected")
 
     def expire(self, now: float) -> None:
-        """Forget processes that are gone."""
+        """Forget processes that are gone, and what attempts that were given up have left."""
+        if now > self._next_sweep:
+            self._next_sweep = now + _SWEEP_SECONDS
+            self.sweep()
         for name in self._book.gone(now - _GONE_SECONDS):
             self.retire(name)
         for route in [route for route, (since, _) in self._early.items() if now - since > _EARLY_SECONDS]:

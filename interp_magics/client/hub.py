@@ -2,15 +2,17 @@
 
 import json
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import PoolUnavailable, RequestError
 from ..wire.keys import Address, KeyPair
 
 _SECONDS = 10.0
+_MOST_BYTES = 1 << 16
 
 
 class HubEntrance:
@@ -33,27 +35,27 @@ class HubEntrance:
 
     def enter(self) -> Address:
         """Show the token; the pool's address, good for `seconds`. Raises PoolUnavailable with what the service said."""
-        request = urllib.request.Request(  # noqa: S310
-            self._admit,
-            json.dumps({"public": self.keys.public.decode()}).encode(),
-            {"Authorization": f"token {self._token}", "Content-Type": "application/json"},
-        )
         try:
-            with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
-                said = json.loads(answer.read())
-            self.seconds = float(said["seconds"])
-            return Address(str(said["endpoint"]), str(said["server"]).encode(), self.keys)
-        except urllib.error.HTTPError as error:
-            raise PoolUnavailable(
-                f"the pool's service at {self._admit} does not let you in: {_reason(error)}"
-            ) from None
-        except (OSError, ValueError, KeyError) as error:
+            status, said = self._post({"public": self.keys.public.decode()})
+            if status == HTTPStatus.OK:
+                self.seconds = float(said["seconds"])
+                return Address(str(said["endpoint"]), str(said["server"]).encode(), self.keys)
+            reason = str(said["error"])
+        except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
             raise PoolUnavailable(f"the pool's service at {self._admit} does not answer as one ({error})") from None
+        raise PoolUnavailable(f"the pool's service at {self._admit} does not let you in: {reason}")
 
-
-def _reason(error: urllib.error.HTTPError) -> str:
-    try:
-        with error:
-            return str(json.loads(error.read())["error"])
-    except (ValueError, KeyError, TypeError, OSError):
-        return f"HTTP {error.code} {error.reason}"
+    def _post(self, wish: dict[str, str]) -> tuple[int, Any]:
+        """(status, answer). A redirection is not followed: the token is for this address alone."""
+        address = urlsplit(self._admit)
+        kind = HTTPSConnection if address.scheme == "https" else HTTPConnection
+        connection = kind(address.netloc, timeout=_SECONDS)
+        headers = {"Authorization": f"token {self._token}", "Content-Type": "application/json"}
+        try:
+            connection.request("POST", address.path, json.dumps(wish), headers)
+            answer = connection.getresponse()
+            if HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST:
+                raise ValueError(f"it points to {answer.getheader('Location')}; name that in INTERP_POOL_URL")
+            return answer.status, json.loads(answer.read(_MOST_BYTES))
+        finally:
+            connection.close()

@@ -26,7 +26,6 @@ class Hello(Struct, frozen=True, kw_only=True, tag="hello"):
     major: int
     minor: int
     software: str = ""
-    capabilities: tuple[str, ...] = ()
     buffers: tuple[BufferSpec, ...] = ()
 
 

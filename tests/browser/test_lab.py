@@ -228,9 +228,8 @@ def test_the_panel_goes_on_and_its_button_ends_a_job_that_a_cell_awaits(notebook
         cells[0],
         f"%lens -q {TEXT}",
         "pool = %pool\npool",
-        "jobs = [pool_.generate([[0, 1, 2]] * 8, 110, temperature=1.0, seed=i, wait=False) for i in range(40)]".replace(
-            "pool_", "get_ipython().magics_manager.registry['InterpMagics'].session.pool"
-        ),
+        "own = get_ipython().magics_manager.registry['InterpMagics'].session.pool\n"
+        "jobs = [own.generate([[0, 1, 2]] * 8, 110, temperature=1.0, seed=i, wait=False) for i in range(40)]",
         "try:\n    await jobs[-1]\nexcept Exception as error:\n    print(type(error).__name__)",
     ]
     page = notebook("panel", setup)

@@ -11,6 +11,7 @@ import os
 import random
 import resource
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -36,6 +37,18 @@ USERS = ("ada", "bob", "eve")
 #: Errors that a job may end with, beside its result: each says what happened.
 CLEAR = {"cancelled", "storage", "poison", "busy", "unavailable", "draining"}
 _PATIENCE = 240.0
+
+
+_KERNEL = """
+import json, sys, time
+import interp_magics as im
+pool = im.connect(sys.argv[1])
+for ids in json.loads(sys.argv[2]):
+    pool.capture([ids] * 60, sites="resid_post,attn_out,mlp_out,mlp_act", model="tiny", wait=False)
+time.sleep(0.5)
+print("asked", flush=True)
+time.sleep(600)
+"""
 
 
 @dataclass
@@ -96,6 +109,8 @@ class Chaos:
         self._served = Served(directory / "pool", ["--config", str(config)])
         self._lock, self._over = threading.Lock(), threading.Event()
         self._expected: dict[Asked, str] = {}
+        self._addresses: dict[str, str] = {}
+        self._clients: list[subprocess.Popen[str]] = []
 
     def run(self) -> Report:
         self._served.start()
@@ -105,6 +120,7 @@ class Chaos:
             for _ in range(2):
                 self._served.worker(self._model)
             addresses = {user: self._through(self._served.token(user)) for user in USERS}
+            self._addresses = addresses
             self._learn(addresses["ada"])
             users = [threading.Thread(target=self._user, args=(user, addresses[user])) for user in USERS]
             faults = threading.Thread(target=self._faults)
@@ -117,6 +133,7 @@ class Chaos:
             self._look_behind(addresses)
         finally:
             self._over.set()
+            self._end_clients()
             self._proxy.close()
             self._served.stop()
         self._look_for_orphans()
@@ -239,6 +256,8 @@ class Chaos:
             self._stop_broker: 2,
             self._drop_connections: 4,
             self._fill_disk: 2,
+            self._kill_client: 2,
+            self._silence_client: 1,
         }
         while not self._over.wait(self._draw.uniform(0.3, 2.0)):
             fault = self._draw.choices(list(choices), list(choices.values()))[0]
@@ -279,6 +298,29 @@ class Chaos:
 
     def _drop_connections(self) -> None:
         self._proxy.drop()
+
+    def _client(self) -> "subprocess.Popen[str]":
+        """Another kernel of a user, which has asked for jobs and does not read what comes."""
+        user = self._draw.choice(USERS)
+        ids = [list(asked.ids) for asked in self._mine(user)]
+        command = [sys.executable, "-c", _KERNEL, self._addresses[user], json.dumps(ids)]
+        client = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        client.stdout.readline()
+        self._clients.append(client)
+        return client
+
+    def _kill_client(self) -> None:
+        self._client().kill()
+
+    def _silence_client(self) -> None:
+        """It stays as it is until all is over."""
+        self._client().send_signal(signal.SIGSTOP)
+
+    def _end_clients(self) -> None:
+        for client in self._clients:
+            client.kill()
+            client.wait()
+            client.stdout.close()
 
     def _fill_disk(self) -> None:
         """No file of the broker or of a worker may grow for a while, as on a full disk."""
