@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -36,3 +37,10 @@ def test_every_public_name_is_there():
 
     for name in interp_magics.__all__:
         assert getattr(interp_magics, name) is not None
+
+
+def test_every_file_of_the_widgets_travels_in_the_wheel():
+    """The built files are ignored by git, so the wheel takes only those that it names."""
+    built = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["artifacts"]
+    files = [file.relative_to(ROOT) for file in (ROOT / "widgets/interp_widgets/static").iterdir()]
+    assert files and not [file for file in files if not any(file.match(pattern) for pattern in built)]
