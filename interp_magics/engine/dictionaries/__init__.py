@@ -1,0 +1,1 @@
+"""Training sparse dictionaries on activations: closed-form gradients, in which what is not active costs nothing."""

@@ -1,0 +1,50 @@
+"""Latents that fire no more: an auxiliary loss for those that are chosen by rank, new directions for those that are not."""
+
+import torch
+from torch import Tensor
+
+from ...program.dictionaries import Recipe
+from .active import of_top
+from .gradients import Batch, Step, Weights, encoder_side
+from .selection import largest_of_rows
+
+#: A latent that is set anew encodes with this share of the mean norm of the encoder's rows.
+_QUIET = 0.2
+
+
+def revive(weights: Weights, batch: Batch, step: Step, dead: Tensor, recipe: Recipe) -> Weights:
+    """The gradients of a step and of the auxiliary loss: `auxiliary` times the mean of |e - e^|^2, e being what the step left
+    over (it is not moved), e^ its reconstruction by the d / 2 largest of the `dead` latents (arXiv:2406.04093, A.2)."""
+    some = {name: weights[name][dead] for name in ("encoder", "decoder", "b_enc")} | {"b_dec": weights["b_dec"]}
+    h = batch.h[:, dead]
+    active = of_top(largest_of_rows(h, min(len(dead), batch.x.shape[1] // 2)), len(dead))
+    f = active.take(h).relu_()
+    left = step.residual - active.decode(f, some["decoder"])
+    g = left * (-2 * recipe.auxiliary / len(left))
+    dh = active.products(g, some["decoder"]) * (f > 0)
+    side = encoder_side(some, batch, active, dh, torch.zeros_like(g))
+    made = dict(step.gradients)
+    made["b_dec"] = made["b_dec"] + side["b_dec"]
+    for name, value in (("decoder", active.scatter(f, g)), ("encoder", side["encoder"]), ("b_enc", side["b_enc"])):
+        made[name] = made[name].index_add(0, dead, value)
+    return made
+
+
+def set_anew(
+    weights: Weights, moments: list[Weights], batch: Batch, step: Step, dead: Tensor, draw: torch.Generator
+) -> None:
+    """Point dead latents at what is reconstructed worst: rows drawn in proportion to their squared error (Bricken et al.
+    2023, "Neuron resampling"). `moments` are the optimiser's, which begin anew for them."""
+    error = step.residual.square().sum(1)
+    chosen = torch.multinomial(error.double().cpu(), len(dead), replacement=True, generator=draw).to(dead.device)
+    live = torch.ones(len(weights["encoder"]), dtype=torch.bool, device=dead.device)
+    live[dead] = False
+    length = weights["encoder"][live].norm(dim=1).mean() if live.any() else 1.0
+    mean = batch.centred.mean(0)
+    x = torch.nn.functional.normalize(batch.centred[chosen] - mean, dim=1)
+    weights["encoder"][dead] = x * (_QUIET * length)
+    weights["decoder"][dead] = torch.nn.functional.normalize(step.residual[chosen], dim=1)
+    weights["b_enc"][dead] = -weights["encoder"][dead] @ mean
+    for kind in moments:
+        for name in ("encoder", "decoder", "b_enc"):
+            kind[name][dead] = 0.0
