@@ -25,6 +25,7 @@ _WHERE = {
     "Comparison": "data.comparison",
     "SteeredText": "data.steered_text",
     "Dictionary": "data.dictionary",
+    "Recipe": "program.dictionaries",
     "fidelity": "data.fidelity",
     "load_sae": "data.dictionary_files",
     "Questions": "data.questions",
@@ -81,3 +82,4 @@ if TYPE_CHECKING:
     from .errors import Cancelled, InterpError, PoolUnavailable, RemoteError, RequestError, TimedOut
     from .magics import load_ipython_extension, unload_ipython_extension
     from .program import language as program
+    from .program.dictionaries import Recipe

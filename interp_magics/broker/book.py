@@ -6,7 +6,7 @@ its batch is suspect and is run again alone; only a job that was alone when its 
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from ..methods.plans import kept, method, texts
+from ..methods.plans import method, near, texts
 from ..methods.requests import Request
 from ..program.cards import ModelCard
 from ..wire.standing import JobState
@@ -73,9 +73,7 @@ class Book(Registry):
         self, key: JobKey, model: str, request: Request, priority: str, objects: tuple[str, ...], now: float
     ) -> Job:
         self._numbers += 1
-        followed = kept(request)
-        near = followed.epoch if followed else ""
-        job = Job(key, model, request, method(request), priority, objects, self._numbers, now, near)
+        job = Job(key, model, request, method(request), priority, objects, self._numbers, now, near(request))
         job.texts = len(texts(request))
         self.put(job, fresh=True)
         return job

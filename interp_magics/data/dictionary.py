@@ -29,7 +29,7 @@ Array = npt.NDArray[np.float32]
 Architecture = Literal["relu", "jumprelu", "topk", "gated"]
 Normalize = Literal["none", "layer_norm", "constant_norm"]
 
-_WEIGHTS = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold", "b_gate", "b_mag", "r_mag", "W_skip")
+WEIGHTS = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold", "b_gate", "b_mag", "r_mag", "W_skip")
 _EPSILON = 1e-5
 _ROWS = 1024
 
@@ -68,7 +68,7 @@ class Dictionary:
     def __post_init__(self) -> None:
         one_of("architecture", self.architecture, get_args(Architecture))
         one_of("normalize", self.normalize, get_args(Normalize))
-        for name in _WEIGHTS:
+        for name in WEIGHTS:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, _finite(name, value))
@@ -97,7 +97,7 @@ class Dictionary:
     def digest(self) -> str:
         """sha256 over its weights, by name."""
         total = sha256()
-        for name in _WEIGHTS:
+        for name in WEIGHTS:
             value = getattr(self, name)
             if value is not None:
                 total.update(name.encode() + np.ascontiguousarray(value).tobytes())
@@ -166,6 +166,13 @@ class Dictionary:
     def checkpoint(self) -> str:
         """The digest of the model's checkpoint that it was trained on, "" when that is not known."""
         return str(self.made_from.get("checkpoint", ""))
+
+    @property
+    def history(self) -> Any:
+        """How its training went, as a DataFrame: a row for each slice. Empty when that is not known."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self.made_from.get("history", ())))
 
     def save(self, path: str | Path) -> Path:
         """Write a directory in SAELens' layout, with a manifest, all or nothing. Raises RequestError when it exists."""

@@ -10,12 +10,14 @@ from . import (
     comparison,
     completions,
     control_vectors,
+    dictionary_object,
     files,
     lens_run,
     readings,
     side_effects,
     steerability,
     tokenized,
+    training,
     vectors,
 )
 from .activation_store import read_store
@@ -30,6 +32,8 @@ _KINDS: dict[str, Callable[[dict[str, files.Array], Any], Any]] = {
     steerability.KIND: steerability.decode,
     side_effects.KIND: side_effects.decode,
     comparison.KIND: comparison.decode,
+    training.KIND: training.decode,
+    dictionary_object.KIND: dictionary_object.decode,
 }
 
 

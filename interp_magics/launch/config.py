@@ -26,14 +26,15 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WorkLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Bytes of a result that travels at once, of any result, of activations that one job may hold while it runs, and of
-    rows that one user, and all of them, may keep for follow-ups."""
+    """Bytes of a result that travels at once, of any result, of activations that one job may hold while it runs, of rows that
+    one user, and all of them, may keep for follow-ups, and of trainings between their slices."""
 
     inline_bytes: int = 4 << 20
     result_bytes: int = 4 << 30
     held_bytes: int = 8 << 30
     kept_bytes: int = 1 << 30
     all_kept_bytes: int = 4 << 30
+    trained_bytes: int = 8 << 30
 
 
 class GroupConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

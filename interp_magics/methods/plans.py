@@ -25,6 +25,8 @@ from .steerability import plan as steerability
 from .steerability.request import SteerabilityRequest
 from .tokenize import plan as tokenize
 from .tokenize.request import TokenizeRequest
+from .train import plan as train
+from .train.request import TrainRequest
 from .vector import plan as vector
 from .vector.request import VectorRequest
 
@@ -38,6 +40,7 @@ _PLANS: dict[type, ModuleType] = {
     SteerabilityRequest: steerability,
     SideEffectsRequest: side_effects,
     ComparisonRequest: comparison,
+    TrainRequest: train,
 }
 
 
@@ -68,6 +71,19 @@ def keep(request: Request) -> int:
 def kept(request: Request) -> Handle | None:
     """The held row that a request follows up."""
     return request.kept if isinstance(request, LensRequest | CaptureRequest) else None
+
+
+def cuts(request: Request) -> bool:
+    """Whether texts that are longer than the context are cut into pieces."""
+    return isinstance(request, TrainRequest)
+
+
+def near(request: Request) -> str:
+    """The epoch of the worker process that holds what a request goes on from; "" for none."""
+    if isinstance(request, TrainRequest):
+        return request.epoch
+    handle = kept(request)
+    return handle.epoch if handle else ""
 
 
 def captured(request: CaptureRequest, card: ModelCard) -> dict[str, tuple[int, ...]]:

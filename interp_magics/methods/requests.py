@@ -8,6 +8,7 @@ from .program.request import ProgramRequest
 from .side_effects.request import SideEffectsRequest
 from .steerability.request import SteerabilityRequest
 from .tokenize.request import TokenizeRequest
+from .train.request import TrainRequest
 from .vector.request import VectorRequest
 
 Request = (
@@ -20,4 +21,5 @@ Request = (
     | SteerabilityRequest
     | SideEffectsRequest
     | ComparisonRequest
+    | TrainRequest
 )

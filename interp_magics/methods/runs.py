@@ -23,6 +23,8 @@ from .steerability import run as steerability
 from .steerability.request import SteerabilityRequest
 from .tokenize import run as tokenize
 from .tokenize.request import TokenizeRequest
+from .train import run as train
+from .train.request import TrainRequest
 from .vector import run as vector
 from .vector.request import VectorRequest
 
@@ -36,6 +38,7 @@ _RUNS: dict[type, ModuleType] = {
     SteerabilityRequest: steerability,
     SideEffectsRequest: side_effects,
     ComparisonRequest: comparison,
+    TrainRequest: train,
 }
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from ..engine.protocol import out_of_memory
 from ..errors import Cancelled, RequestError
-from ..launch.config import WorkLimits
 from ..wire.messages import Assign, Attempt, Done, Failed, Started
+from .holdings import Holdings
 from .link import Link, ObjectMissing
+from .trainings import TrainingLost
 
 log = logging.getLogger(__name__)
 
@@ -22,12 +23,12 @@ def tell_started(link: Link, assigned: Sequence[Assign]) -> None:
     link.send(Started(jobs=tuple(Attempt(assign.job, assign.attempt) for assign in assigned)))
 
 
-def tell_result(link: Link, spool: Path, limits: WorkLimits, assign: Assign, data: bytes) -> None:
+def tell_result(link: Link, holdings: Holdings, assign: Assign, data: bytes) -> None:
     """Send a result, or leave it in the spool when it is large. Raises SpoolFull."""
-    if len(data) <= limits.inline_bytes:
+    if len(data) <= holdings.limits.inline_bytes:
         link.send(Done(job=assign.job, attempt=assign.attempt, size=len(data)), data)
         return
-    write_whole(spool / assign.spool, data)
+    write_whole(holdings.spool / assign.spool, data)
     link.send(Done(job=assign.job, attempt=assign.attempt, size=len(data), spooled=assign.spool))
 
 
@@ -56,6 +57,8 @@ def describe(error: Exception) -> tuple[str, str]:
         return "cancelled", str(error)
     if isinstance(error, ObjectMissing):
         return "missing", "an object of the job expired before it ran; submit it again"
+    if isinstance(error, TrainingLost):
+        return "lost", "the worker no longer holds this training; go on from its last checkpoint"
     if isinstance(error, SpoolFull):
         return "storage", f"{error}; tell its administrator, or capture less"
     if out_of_memory(error):

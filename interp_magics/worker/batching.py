@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import msgspec
 
@@ -19,17 +18,16 @@ from ..engine.protocol import (
     out_of_memory,
 )
 from ..errors import Cancelled, RequestError
-from ..launch.config import WorkLimits
 from ..methods import plans, runs
 from ..methods.requests import Request
-from ..program.language import Text
-from ..program.supports import over_context
+from ..methods.train.request import TrainRequest
 from ..program.texts import guessed_tokens
 from ..wire.messages import Assign, Event
 from .answers import tell_failure, tell_result, tell_started
-from .held import HeldRows
+from .holdings import Holdings
 from .link import Link
-from .vectors import JobObjects, VectorCache
+from .sizes import check_size
+from .vectors import JobObjects
 
 _EVENT_SECONDS = 0.05
 #: Jobs predicted to be shorter run between two steps of a longer batch, as long as they take no more than it does.
@@ -60,14 +58,10 @@ class Batch:
         self,
         link: Link,
         engine: Engine,
-        cache: VectorCache,
-        held: HeldRows,
-        spool: Path,
-        limits: WorkLimits,
+        holdings: Holdings,
         lends: bool = True,
     ) -> None:
-        self._link, self._engine, self._cache, self._held = link, engine, cache, held
-        self._spool, self._limits = spool, limits
+        self._link, self._engine, self._holdings = link, engine, holdings
         self._entries: list[_Entry] = []
         self._owner: list[_Entry] = []
         self._pumped = 0.0
@@ -75,6 +69,7 @@ class Batch:
         self._quick: dict[str, bool] = {}
         self._refused: tuple[str, int] | None = None
         self._ended = 0
+        self._lessons: list[tuple[Assign, TrainRequest, list[Outcome]]] = []
 
     def run(self, assigned: Sequence[Assign]) -> None:
         """Run the jobs and answer each of them, whatever happens to the others."""
@@ -84,6 +79,8 @@ class Batch:
             return
         self._start(self._entries)
         self._engine.run([task for entry in self._entries for task in entry.tasks], self)
+        for assign, request, outcomes in self._lessons:
+            self._learn(assign, request, outcomes)
 
     def _start(self, entries: Sequence[_Entry]) -> None:
         """Say that jobs run; one that needs no pass is answered now."""
@@ -105,7 +102,7 @@ class Batch:
         if now - self._pumped > _PUMP_SECONDS:
             self._pumped = now
             self._link.pump()
-            self._held.expire()
+            self._holdings.expire()
         return self._link.stopped(self._owner[task].assign)
 
     def wish(self, joins: bool) -> Wish:
@@ -151,7 +148,7 @@ class Batch:
         for assign in taken:
             self._link.assigned.remove(assign)
         started = time.monotonic()
-        nested = Batch(self._link, self._engine, self._cache, self._held, self._spool, self._limits, False)
+        nested = Batch(self._link, self._engine, self._holdings, False)
         try:
             nested.run(taken)
         except DEVICE_FAULTS:
@@ -201,7 +198,7 @@ class Batch:
         entry = self._owner[task]
         number = task - entry.first
         data = runs.partial(entry.assign.request, number, rows, readings, self._engine)
-        if data is None or len(data) > self._limits.inline_bytes:
+        if data is None or len(data) > self._holdings.limits.inline_bytes:
             return
         entry.seq += 1
         assign = entry.assign
@@ -222,12 +219,12 @@ class Batch:
 
     def _bound(self, assign: Assign) -> _Entry | None:
         """A job as tasks; None when it is answered already, by its fault."""
-        objects = JobObjects(self._cache, lambda digest: self._link.object(digest, assign.job))
+        objects = self._objects(assign)
         try:
             if self._link.stopped(assign):
                 raise Cancelled("the job was cancelled before it ran")
             plans.validate(assign.request, self._engine.card)
-            self._check_size(assign.request)
+            check_size(assign.request, self._engine, self._holdings.limits)
             programs = runs.programs(assign.request, self._engine)
         except Exception as error:
             tell_failure(self._link, assign, error)
@@ -237,7 +234,7 @@ class Batch:
     def _reread(self, assign: Assign, tasks: Sequence[Task]) -> bool:
         """Whether a follow-up was answered from rows that are held here."""
         handle = plans.kept(assign.request)
-        held = None if handle is None else self._held.find(assign.owner, handle)
+        held = None if handle is None else self._holdings.held.find(assign.owner, handle)
         if handle is None or held is None:
             return False
         try:
@@ -252,7 +249,7 @@ class Batch:
         if outcome is None:
             return False
         if seconds := plans.keep(assign.request):
-            handle = self._held.keep(assign.owner, seconds, [held]) or handle
+            handle = self._holdings.held.keep(assign.owner, seconds, [held]) or handle
         tell_started(self._link, [assign])
         self._answer(_Entry(assign, list(tasks), results={0: replace(outcome, handles=(handle,))}))
         return True
@@ -261,7 +258,7 @@ class Batch:
         """Hold the rows that a request asks to keep; its results say where."""
         seconds = plans.keep(assign.request)
         rows = [row for outcome in outcomes for row in outcome.held]
-        handle = self._held.keep(assign.owner, seconds, rows) if seconds and rows else None
+        handle = self._holdings.held.keep(assign.owner, seconds, rows) if seconds and rows else None
         if handle is None:
             return outcomes
         numbers = iter(range(len(rows)))
@@ -270,34 +267,6 @@ class Batch:
             for outcome in outcomes
         ]
 
-    def _check_size(self, request: Request) -> None:
-        """Refuse what would not fit the result or this worker's memory, before a pass is paid for."""
-        tokens = [self._count(text, i, request) for i, text in enumerate(plans.texts(request))]
-        cost = plans.cost(request, self._engine.card, tokens)
-        plans.check_size(cost, self._limits.result_bytes)
-        if cost.kept_bytes > self._limits.kept_bytes:
-            raise RequestError(
-                f"{cost.kept_bytes / 1e9:.1f} GB would be kept, the worker allows {self._limits.kept_bytes / 1e9:.1f} GB "
-                "to a user; keep fewer texts, layers or sites, or leave keep= out"
-            )
-        if cost.held_bytes > self._limits.held_bytes:
-            raise RequestError(
-                f"{cost.held_bytes / 1e9:.1f} GB of activations would be held at once, the worker allows "
-                f"{self._limits.held_bytes / 1e9:.1f} GB; send fewer texts, layers or positions at a time"
-            )
-
-    def _count(self, text: Text, number: int, request: Request) -> int:
-        """Tokens of a text; a fault says which of several it is."""
-        first = getattr(request, "first", 0)
-        several = len(plans.texts(request)) > 1 or first
-        try:
-            count = len(self._engine.tokens.encode(text).ids)
-            if count > self._engine.card.context:
-                raise RequestError(over_context(count, self._engine.card))
-        except RequestError as error:
-            raise RequestError(f"text {first + number} of the list: {error}") if several else error from None
-        return count
-
     def _answer(self, entry: _Entry) -> None:
         try:
             outcomes = []
@@ -305,7 +274,33 @@ class Batch:
                 if isinstance(result, Exception):
                     raise result
                 outcomes.append(result)
-            data = runs.result(entry.assign.request, self._keep(entry.assign, outcomes), self._engine)
-            tell_result(self._link, self._spool, self._limits, entry.assign, data)
+            if isinstance(request := entry.assign.request, TrainRequest):
+                self._lessons.append((entry.assign, request, outcomes))
+                return
+            data = runs.result(request, self._keep(entry.assign, outcomes), self._engine)
+            tell_result(self._link, self._holdings, entry.assign, data)
         except Exception as error:
             tell_failure(self._link, entry.assign, error)
+
+    def _learn(self, assign: Assign, request: TrainRequest, outcomes: list[Outcome]) -> None:
+        """A slice of a training learns from what its passes gave, when the engine is free: others run between its batches."""
+
+        def between() -> None:
+            self._link.pump()
+            self._holdings.expire()
+            if self._link.stopped(assign):
+                raise Cancelled("the job was cancelled while it learned")
+            if self.wish(joins=False) is Wish.PAUSE:
+                self.pause()
+
+        fetch = self._objects(assign).tensors
+        try:
+            data = self._holdings.trainings.learn(assign, request, outcomes, self._engine, fetch, between)
+            tell_result(self._link, self._holdings, assign, data)
+        except DEVICE_FAULTS:
+            raise
+        except Exception as error:
+            tell_failure(self._link, assign, error)
+
+    def _objects(self, assign: Assign) -> JobObjects:
+        return JobObjects(self._holdings.cache, lambda digest: self._link.object(digest, assign.job))

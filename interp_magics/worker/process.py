@@ -20,9 +20,11 @@ from ..wire.messages import Assign, Beat
 from .batching import JOBS, Batch
 from .devices import devices
 from .held import HeldRows
+from .holdings import Holdings
 from .lifeline import die_with_parent
 from .link import Link
 from .nanny import CANNOT_SERVE
+from .trainings import Trainings
 from .vectors import VectorCache
 
 log = logging.getLogger(__name__)
@@ -55,18 +57,18 @@ def main(stdin: BinaryIO) -> None:
 
 def serve(config: GroupConfig, engine: Engine) -> None:
     """Take jobs until told to drain."""
-    link, cache = Link(config, engine.card, devices), VectorCache()
-    limits = config.limits
+    link, limits = Link(config, engine.card, devices), config.limits
     held = HeldRows(link.epoch, limits.kept_bytes, limits.all_kept_bytes)
-    spool = Path(config.spool)
+    trainings = Trainings(link.epoch, limits.trained_bytes)
+    holdings = Holdings(VectorCache(), held, trainings, Path(config.spool), limits)
     while not (link.draining and not link.assigned):
         link.pump(0.0 if link.assigned else 1.0)
-        held.expire()
+        holdings.expire()
         taken: list[Assign] = []
         while link.assigned and len(taken) < JOBS:
             taken.append(link.assigned.popleft())
         if taken:
-            Batch(link, engine, cache, held, spool, limits).run(taken)
+            Batch(link, engine, holdings).run(taken)
     link.close()
 
 

@@ -39,9 +39,13 @@ class JobObjects:
     def __init__(self, cache: VectorCache, fetch: Callable[[str], bytes]) -> None:
         self._cache, self._fetch = cache, fetch
 
+    def tensors(self, digest: str) -> dict[str, Tensor]:
+        """All tensors of an object."""
+        return self._cache.object(digest, lambda: self._fetch(digest))
+
     def tensor(self, digest: str, name: str) -> Tensor:
         """Raises RequestError when the object has no tensor of that name."""
-        tensors = self._cache.object(digest, lambda: self._fetch(digest))
+        tensors = self.tensors(digest)
         if name not in tensors:
             raise RequestError(f"the stored object has no tensor {name!r}{nearest(name, tensors)}")
         return tensors[name]

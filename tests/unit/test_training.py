@@ -117,13 +117,13 @@ def test_the_error_of_a_slice_is_that_of_the_definition():
 
 def test_what_nothing_can_be_learned_from_is_refused():
     recipe = Recipe(96, "topk", k=3, layer=7)
-    with pytest.raises(RequestError, match="all the same.*another site or layer"):
+    with pytest.raises(RequestError, match=r"all the same.*another site or layer"):
         begin(recipe, torch.ones(500, WIDTH), None, CPU)
     with pytest.raises(RequestError, match="all the same"):
         begin(recipe, torch.randn(1, WIDTH), None, CPU)
     broken = torch.randn(500, WIDTH)
     broken[3, 4] = float("nan")
-    with pytest.raises(RequestError, match="1 of 500 activations.*layer 7 are not finite"):
+    with pytest.raises(RequestError, match=r"1 of 500 activations.*layer 7 are not finite"):
         begin(recipe, broken, None, CPU)
     trainer = begin(recipe, torch.randn(500, WIDTH), None, CPU)
     kept = to_tensors(trainer.state)["weights/encoder"].clone()

@@ -27,6 +27,7 @@ _NOISE, _FIRST_THRESHOLD = 0.5, 0.1
 _QUIET = 0.1
 #: So many rows of the first slice tell how what a transcoder writes begins.
 _ANSWERED = 8192
+_AT_ONCE = 4096
 
 
 @dataclass
@@ -87,19 +88,19 @@ class State:
 
 @dataclass
 class Trainer:
-    """Trains what a recipe says; `tally` is of the slice that it is at."""
+    """Trains what a recipe says; `tally` is of the slice that it is at, `rate` Adam's learning rate at its highest."""
 
     recipe: Recipe
     state: State
     tally: Tally = field(init=False)
+    rate: float = field(init=False)
     _adam: torch.optim.Adam = field(init=False)
 
     def __post_init__(self) -> None:
         weights = self.state.weights
         self.tally = Tally.begin(weights["decoder"].shape[1], weights["decoder"].device)
-        rate = self.recipe.learning_rate or self.recipe.automatic_rate(weights["encoder"].shape[1])
-        self._rate = rate
-        self._adam = torch.optim.Adam(list(weights.values()), lr=rate, betas=_BETAS, fused=True)
+        self.rate = self.recipe.learning_rate or self.recipe.automatic_rate(weights["encoder"].shape[1])
+        self._adam = torch.optim.Adam(list(weights.values()), lr=self.rate, betas=_BETAS, fused=True)
         for name, weight in weights.items():
             first, second = (kind[name] for kind in self.state.moments)
             count = torch.tensor(float(self.state.batches), device=weight.device)
@@ -160,7 +161,7 @@ class Trainer:
         for name, weight in weights.items():
             weight.grad = found[name]
         for group in self._adam.param_groups:
-            group["lr"] = self._rate * of_rate(self.recipe, self.state.seen)
+            group["lr"] = self.rate * of_rate(self.recipe, self.state.seen)
         self._adam.step()
         for weight in weights.values():
             weight.grad = None
@@ -252,7 +253,7 @@ def _mean(x: Tensor) -> Tensor:
 def _scale(x: Tensor, recipe: Recipe) -> tuple[float, Tensor]:
     """What makes the mean square norm around the mean the width, and that mean."""
     mean = _mean(x)
-    spread = float((x.double() - mean).square().sum(1).mean())
+    spread = sum(float((some.double() - mean).square().sum()) for some in x.split(_AT_ONCE)) / len(x)
     if len(x) < 2 or not spread > 1e-12 * max(1.0, float(mean.square().sum())):
         raise RequestError(
             f"the {len(x)} activations at {recipe.site!r} of layer {recipe.layer} are all the same, so there is nothing to learn: give "

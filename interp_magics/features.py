@@ -1,0 +1,105 @@
+"""Calls about features: dictionaries trained on a pool."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from . import building, training
+from .building import UserText
+from .client.job import Job
+from .data.dictionary import Dictionary
+from .errors import one_of
+from .methods.train.plan import validate, width
+from .methods.train.request import TrainRequest
+from .program.dictionaries import TRAINED, Recipe
+from .program.layers import parse_layers
+from .program.numbers import integer
+from .program.sites import parse_site
+from .program.supports import check_site
+from .progress import Progress
+from .studies import StudyCalls
+
+_SLICE_TOKENS = 32_768
+
+
+class FeatureCalls(StudyCalls):
+    """What one asks of a pool about the features of a model."""
+
+    def train_sae(
+        self,
+        texts: str | Path | Iterable[UserText],
+        layer: int,
+        site: str = "resid_post",
+        architecture: str = "batch_topk",
+        expansion: float = 8,
+        k: int = 32,
+        tokens: int = 1_000_000,
+        seed: int = 0,
+        *,
+        latents: int | None = None,
+        path: str | Path | None = None,
+        model: str | None = None,
+        share: float = 1.0,
+        context: int = 0,
+        **recipe: Any,
+    ) -> Dictionary:
+        """A sparse autoencoder of one layer's activations, trained on the pool's workers while the corpus goes through.
+
+        `texts` as in `capture_corpus`; a list or a file is read again and again until there have been so many `tokens`. It has
+        `expansion` times as many latents as the site is wide, unless `latents` says how many. Other fields of a Recipe are
+        given by name (`sparsity=` for "relu", "jumprelu" and "gated"; `site_out=` makes a transcoder). With `path` the
+        state is written there now and then, and the same call goes on from it. `sae.history` says how it went. Raises
+        RequestError before anything runs.
+        """
+        name = self.model if model is None else model
+        card = self.card(name)
+        where = parse_site(site)[0]
+        check_site(where, card)
+        (chosen,) = parse_layers(integer("layer", layer), card.layers)
+        count = round(expansion * width(card, where)) if latents is None else integer("latents", latents)
+        kind = one_of("architecture", architecture, TRAINED)
+        made = Recipe(
+            latents=count,
+            architecture=kind,
+            k=k,
+            site=where,
+            layer=chosen,
+            tokens=tokens,
+            seed=seed,
+            **recipe,
+        )
+        return self.train_saes(texts, [made], path=path, model=name, share=share, context=context)[0]
+
+    def train_saes(
+        self,
+        texts: str | Path | Iterable[UserText],
+        recipes: Sequence[Recipe],
+        *,
+        path: str | Path | None = None,
+        model: str | None = None,
+        share: float = 1.0,
+        context: int = 0,
+        slice_tokens: int = _SLICE_TOKENS,
+    ) -> list[Dictionary]:
+        """Many dictionaries on one stream of activations: layers, sites, architectures, widths and sparsities at once.
+
+        The corpus passes through the model once for all of them, in slices of about `slice_tokens`, between which others'
+        work runs. Of its positions a `share` is taken, of texts longer than `context` tokens (0: the model's) pieces.
+        """
+        name = self.model if model is None else model
+        card = self.card(name)
+        asked = training.asked_for(recipes, share, context)
+        seed = recipes[0].seed if recipes else 0
+        wanted = training.lessons(texts, building.each, slice_tokens, seed)
+        validate(msgspec.structs.replace(asked, finish=True), card)
+        key = training.key_of(asked, card.digest, slice_tokens, seed)
+
+        def submit(request: TrainRequest, objects: dict[str, bytes]) -> Job[Any]:
+            return self._submit(request, name, objects, "batch", True)
+
+        with Progress() as line:
+            show = self.show_progress or line.show
+            directory = None if path is None else Path(path).expanduser()
+            return training.Training(asked, submit, self._connection.release, show, directory, key).run(wanted)

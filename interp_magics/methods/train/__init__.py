@@ -1,0 +1,1 @@
+"""The method `train`: dictionaries learned from the activations of texts, slice by slice."""

@@ -1,0 +1,95 @@
+"""A slice of a training as programs, and what it costs."""
+
+import math
+from collections.abc import Sequence
+
+from ...errors import RequestError
+from ...program.cards import ModelCard
+from ...program.dictionaries import COUNTED, Recipe
+from ...program.language import Program, Raw, Row, Stage, Tap, Text
+from ...program.supports import check
+from ..cost import Cost, pass_flops
+from .request import TrainRequest
+
+_UNTRAINED = ("logits", "attn_pattern")
+#: Dictionaries that one request may train on one stream of activations.
+MOST = 64
+#: What a step costs in products as large as the encoder's, where few pairs are active and where many may be.
+_SPARSE, _DENSE = 1.5, 5.0
+
+
+def addresses(request: TrainRequest) -> dict[str, tuple[int, ...]]:
+    """The layers of each site that are read, for all recipes."""
+    wanted: dict[str, set[int]] = {}
+    for recipe in request.recipes:
+        wanted.setdefault(recipe.site, set()).add(recipe.layer)
+        if recipe.site_out is not None:
+            wanted.setdefault(recipe.site_out, set()).add(written_layer(recipe))
+    return {site: tuple(sorted(layers)) for site, layers in sorted(wanted.items())}
+
+
+def written_layer(recipe: Recipe) -> int:
+    """The layer at which a transcoder writes."""
+    return recipe.layer if recipe.layer_out is None else recipe.layer_out
+
+
+def program(request: TrainRequest, text: Text) -> Program:
+    """A pass over one text that reads what all recipes need."""
+    taps = tuple(Tap(site, layers, reduce=Raw()) for site, layers in addresses(request).items())
+    return Program((Row(text),), (Stage(taps),))
+
+
+def validate(request: TrainRequest, card: ModelCard) -> None:
+    """Raise RequestError for whatever the card can tell is wrong."""
+    if not request.recipes:
+        raise RequestError("there is no recipe, so there is nothing to train")
+    if len(request.recipes) > MOST:
+        raise RequestError(
+            f"{len(request.recipes)} dictionaries at once are more than {MOST}; train some after the others"
+        )
+    if not request.texts and not request.finish:
+        raise RequestError("there is no text to learn from; give at least one")
+    if not 0 < request.share <= 1:
+        raise RequestError(f"share must be above 0 and at most 1, not {request.share}")
+    if request.context < 0 or request.context == 1:
+        raise RequestError(f"context must be 2 tokens or more (0: the model's), not {request.context}")
+    if request.slice < 0:
+        raise RequestError(f"a slice has a number from 0 on, not {request.slice}")
+    for site in addresses(request):
+        if site in _UNTRAINED:
+            raise RequestError(f"a dictionary reads activations of a fixed width, which {site!r} does not have")
+    for text in request.texts[:1]:
+        check(program(request, text), card)
+    for text in request.texts[1:]:
+        check(Program((Row(text),)), card)
+
+
+def width(card: ModelCard, site: str) -> int:
+    """How wide a site is; heads side by side."""
+    return math.prod(card.sites[site].shape)
+
+
+def state_bytes(recipe: Recipe, card: ModelCard) -> int:
+    """What a worker holds of a training: weights, Adam's moments, and gradients while it learns."""
+    out = width(card, recipe.site_out or recipe.site)
+    return 4 * recipe.latents * (4 * (width(card, recipe.site) + out) + 16)
+
+
+def learning_flops(recipe: Recipe, card: ModelCard) -> float:
+    """Floating-point operations for each token."""
+    read, wrote = width(card, recipe.site), width(card, recipe.site_out or recipe.site)
+    encode = 2.0 * recipe.latents * read
+    return encode * (_SPARSE if recipe.architecture in COUNTED else _DENSE * (read + wrote) / (2 * read))
+
+
+def cost(request: TrainRequest, card: ModelCard, tokens: Sequence[int]) -> Cost:
+    """The passes, and for every token a step's share of each dictionary."""
+    total = sum(tokens)
+    context = min(request.context or card.context, card.context)
+    passes = sum(pass_flops(card, min(count, context), None) * max(1.0, count / context) for count in tokens)
+    learning = sum(learning_flops(recipe, card) for recipe in request.recipes) * total * request.share
+    captured = sum(len(layers) * width(card, site) for site, layers in addresses(request).items())
+    states = sum(state_bytes(recipe, card) for recipe in request.recipes)
+    largest = max((recipe.batch * recipe.latents for recipe in request.recipes), default=0)
+    result = 3 * states // 4 if request.checkpoint else states // 4
+    return Cost(passes + learning, result, states + 8 * captured * total + 8 * largest, total)

@@ -1,0 +1,221 @@
+"""A training through a pool: slices of a corpus one after another, each going on from the one before, whatever is lost between."""
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from .client.job import Job, Progress
+from .client.waiting import ACKNOWLEDGE_SECONDS
+from .corpus import read_texts
+from .data import files
+from .data.dictionary import Dictionary
+from .data.training import Reached, TrainingPart
+from .errors import RemoteError, RequestError
+from .methods.train.request import TrainRequest
+from .program.language import Text
+from .program.operations import Stored
+from .program.texts import guessed_tokens
+
+#: Texts among which the next is drawn, so that neighbours of a corpus do not meet in a slice.
+_MIXED = 4096
+_CHECKPOINT_SECONDS = 30.0
+_SHOW_SECONDS = 0.2
+_QUIET_SECONDS = 1.0
+#: How often in a row a training is taken up again before it is given up.
+_PATIENCE = 5
+_FILE, _STATE = "training.json", "state.safetensors"
+
+
+class Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a directory says of a training: `asked` (a digest of recipes, model and options), the next `slice`, and how each
+    dictionary did after every slice so far."""
+
+    asked: str
+    slice: int
+    history: tuple[tuple[Reached, ...], ...]
+
+
+Reader = Callable[[Iterable[Any]], Iterator[Text]]
+
+
+def lessons(texts: str | Path | Iterable[Any], read: Reader, tokens: int, seed: int) -> Iterator[tuple[Text, ...]]:
+    """Slices of about so many tokens, mixed by `seed`: the corpus over and over, or once if it can be read only once."""
+    again = isinstance(texts, str | Path | Sized)
+    epoch = 0
+    while True:
+        given = read_texts(texts) if isinstance(texts, str | Path) else texts
+        empty = True
+        for some in _slices(_mixed(read(given), np.random.default_rng((seed, epoch))), tokens):
+            empty = False
+            yield some
+        if empty and not epoch:
+            raise RequestError("the corpus has no text")
+        if not again:
+            return
+        epoch += 1
+
+
+def _slices(texts: Iterable[Text], tokens: int) -> Iterator[tuple[Text, ...]]:
+    taken: list[Text] = []
+    guessed = 0
+    for text in texts:
+        taken.append(text)
+        guessed += guessed_tokens(text)
+        if guessed >= tokens:
+            yield tuple(taken)
+            taken, guessed = [], 0
+    if taken:
+        yield tuple(taken)
+
+
+def _mixed(texts: Iterable[Text], draw: np.random.Generator) -> Iterator[Text]:
+    waiting: list[Text] = []
+    for text in texts:
+        if len(waiting) < _MIXED:
+            waiting.append(text)
+            continue
+        place = int(draw.integers(_MIXED))
+        waiting[place], text = text, waiting[place]
+        yield text
+    yield from (waiting[place] for place in draw.permutation(len(waiting)))
+
+
+@dataclass
+class Training:
+    """Asks for one slice after another and takes up again what a worker has lost. `submit` sends a request with objects,
+    `path` is where the state is written now and then."""
+
+    asked: TrainRequest
+    submit: Callable[[TrainRequest, dict[str, bytes]], Job[Any]]
+    release: Callable[[str], None]
+    show: Callable[[Progress], Any] | None
+    path: Path | None
+    key: str
+    history: list[tuple[Reached, ...]] = field(default_factory=list)
+    _epoch: str = ""
+    _state: bytes | None = None
+    _since: list[TrainRequest] = field(default_factory=list)
+    _saved: float = field(default_factory=time.monotonic)
+
+    def run(self, slices: Iterable[tuple[Text, ...]]) -> list[Dictionary]:
+        """The dictionaries, once they have had their tokens or the corpus has ended."""
+        start = self._open()
+        begun = time.monotonic()
+        number, part = start, None
+        for number, texts in enumerate(slices):
+            if number < start:
+                continue
+            due = time.monotonic() - self._saved > _CHECKPOINT_SECONDS
+            part = self._learn(msgspec.structs.replace(self.asked, texts=texts, slice=number, checkpoint=due), begun)
+            self._note(part)
+            if part.meta.over:
+                return self._dictionaries(part)
+        return self._dictionaries(
+            self._learn(msgspec.structs.replace(self.asked, slice=number + 1, finish=True), begun)
+        )
+
+    def _learn(self, request: TrainRequest, begun: float) -> TrainingPart:
+        """One slice, and before it those that were lost with a worker."""
+        self._since.append(request)
+        missing = [request] if self._epoch or request.slice == 0 else list(self._since)
+        for attempt in range(_PATIENCE + 1):
+            try:
+                for one in missing:
+                    part = self._ask(one, begun, first=one is missing[0] and (len(missing) > 1 or not self._epoch))
+                    self._epoch = part.meta.epoch
+                return part
+            except RemoteError as error:
+                if error.code not in ("lost", "worker_lost") or attempt == _PATIENCE:
+                    raise
+                missing, self._epoch = list(self._since), ""
+        raise AssertionError("the last attempt returns or raises")
+
+    def _ask(self, request: TrainRequest, begun: float, first: bool) -> TrainingPart:
+        objects: dict[str, bytes] = {}
+        request = msgspec.structs.replace(request, epoch=self._epoch)
+        if first and self._state is not None:
+            digest = sha256(self._state).hexdigest()
+            objects[digest] = self._state
+            request = msgspec.structs.replace(request, state=Stored(digest, "state"))
+        job = self.submit(request, objects)
+        try:
+            while not job.wait(_SHOW_SECONDS):
+                self._tell(begun)
+            part: TrainingPart = job.result()
+        finally:
+            if not job.done:
+                job.cancel()
+                job.wait(ACKNOWLEDGE_SECONDS)
+            self.release(job.id)
+        return part
+
+    def _note(self, part: TrainingPart) -> None:
+        self.history.append(part.meta.reached)
+        state = part.checkpoint()
+        if state is None:
+            return
+        self._state, self._since, self._saved = state, [], time.monotonic()
+        if self.path is not None:
+            files.write(self.path / _STATE, state)
+            saved = Saved(self.key, part.meta.slice + 1, tuple(self.history))
+            files.write(self.path / _FILE, msgspec.json.encode(saved))
+
+    def _open(self) -> int:
+        """Where to go on: 0, or after what the directory holds. Raises RequestError when that is another training."""
+        if self.path is None:
+            return 0
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not (self.path / _FILE).is_file():
+            if any(not file.name.startswith(".") for file in self.path.iterdir()):
+                raise RequestError(f"{self.path} holds something else than a training; choose another directory")
+            return 0
+        try:
+            saved = msgspec.json.decode((self.path / _FILE).read_bytes(), type=Saved)
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise RequestError(f"{self.path / _FILE} is not that of a training: {error}") from None
+        if saved.asked != self.key:
+            raise RequestError(
+                f"{self.path} holds a training with other recipes, another model or other options; choose another directory"
+            )
+        self._state = (self.path / _STATE).read_bytes()
+        self.history = list(saved.history)
+        return saved.slice
+
+    def _dictionaries(self, part: TrainingPart) -> list[Dictionary]:
+        told = part.meta.provenance
+        made_from = {"model": told.model, "checkpoint": told.digest, "provenance": msgspec.to_builtins(told)}
+        made = part.dictionaries(made_from)
+        return [self._with_history(one, number) for number, one in enumerate(made)]
+
+    def _with_history(self, made: Dictionary, number: int) -> Dictionary:
+        history = [msgspec.to_builtins(reached[number]) for reached in self.history]
+        recipe = msgspec.to_builtins(self.asked.recipes[number])
+        return replace(made, made_from={**made.made_from, "recipe": recipe, "history": history})
+
+    def _tell(self, begun: float) -> None:
+        spent = time.monotonic() - begun
+        if self.show is None or spent < _QUIET_SECONDS:
+            return
+        last = self.history[-1] if self.history else ()
+        done = min((reached.seen for reached in last), default=0)
+        total = max(recipe.tokens for recipe in self.asked.recipes)
+        error = next((f"FVU {reached.fvu:.3f}" for reached in last if reached.fvu is not None), "")
+        self.show(Progress("running", done=done, total=total, text=error))
+
+
+def asked_for(recipes: Sequence[Any], share: float, context: int) -> TrainRequest:
+    """The request of which every slice is a copy."""
+    return TrainRequest((), tuple(recipes), secrets.token_hex(16), share=share, context=context)
+
+
+def key_of(asked: TrainRequest, digest: str, tokens: int, seed: int) -> str:
+    """The digest by which the same training is known again."""
+    plain = msgspec.json.encode((asked.recipes, asked.share, asked.context, digest, tokens, seed))
+    return sha256(plain).hexdigest()

@@ -1,0 +1,218 @@
+"""Dictionaries trained on a pool: from texts to weights, through deaths, interruptions and cancellations."""
+
+import json
+import threading
+
+import numpy as np
+import pytest
+
+import interp_magics as im
+from interp_magics import training
+from interp_magics.data.dictionary_object import tensors_of
+from interp_magics.errors import Cancelled, RequestError
+from tests.pool.conftest import named, wait_for
+
+WORDS = [
+    "the",
+    "quick",
+    "brown",
+    "fox",
+    "jumps",
+    "over",
+    "a",
+    "lazy",
+    "dog",
+    "while",
+    "seven",
+    "cats",
+    "watch",
+    "from",
+    "nine",
+    "old",
+    "roofs",
+    "and",
+    "sing",
+]
+
+
+def corpus_of(count=400, seed=0):
+    draw = np.random.default_rng(seed)
+    return [" ".join(draw.choice(WORDS, 20)) for _ in range(count)]
+
+
+def recipe(**given):
+    return im.Recipe(**{"latents": 64, "layer": 1, "k": 4, "tokens": 20_000, "batch": 500, "dtype": "float32", **given})
+
+
+def same(one, other):
+    left, right = tensors_of(one), tensors_of(other)
+    return set(left) == set(right) and all(np.array_equal(left[name], right[name]) for name in left)
+
+
+def test_many_dictionaries_learn_from_one_stream(pool):
+    texts = corpus_of()
+    recipes = [
+        recipe(),
+        recipe(architecture="topk", layer=2),
+        recipe(architecture="relu", sparsity=0.5, site="mlp_out"),
+        recipe(architecture="matryoshka", site="head_out"),
+        recipe(site="ln_mlp", site_out="mlp_out"),
+    ]
+    made = pool.train_saes(texts, recipes, slice_tokens=4000)
+    assert [one.architecture for one in made] == ["jumprelu", "topk", "relu", "jumprelu", "jumprelu"]
+    card = pool.card()
+    assert made[3].width == int(np.prod(card.sites["head_out"].shape))
+    assert made[4].transcodes and made[4].site_out == "mlp_out"
+    for one, asked in zip(made, recipes, strict=True):
+        assert (one.site, one.layer, one.latents) == (asked.site, asked.layer, 64)
+        assert one.checkpoint == card.digest and one.made_from["recipe"]["tokens"] == 20_000
+        assert list(one.history["seen"])[-1] == 20_000
+    acts = pool.capture(texts[:40], layers=[1, 2], sites="resid_post")
+    for one in made[:2]:
+        place = one.layer - 1
+        rows = np.concatenate([acts.array("resid_post", row=i)[place][1:] for i in range(40)]).astype(np.float32)
+        found = im.fidelity(one, rows)
+        assert found.fvu < 0.6 and found.l0 < 8
+        assert found.fvu == pytest.approx(one.history["fvu"].iloc[-1], abs=0.15)
+    assert not any(job.method == "train" for job in pool.jobs())
+
+
+def test_a_named_layer_and_an_expansion_make_one(pool):
+    sae = pool.train_sae(corpus_of(100), -1, expansion=2, k=4, tokens=3_000, batch=500)
+    card = pool.card()
+    assert sae.layer == card.layers - 1 and sae.latents == 2 * card.d_model
+    assert sae.checkpoint == card.digest
+
+
+def test_a_corpus_may_be_a_file_or_end_before_the_tokens(pool, tmp_path):
+    texts = corpus_of(60)
+    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    (again,) = pool.train_saes(tmp_path / "corpus.jsonl", [recipe(tokens=4_000)], slice_tokens=1000)
+    assert again.history["seen"].iloc[-1] == 4_000
+    (once,) = pool.train_saes(iter(texts), [recipe(tokens=4_000)], slice_tokens=1000)
+    assert 500 < once.history["seen"].iloc[-1] < 4_000
+    long = " ".join(texts)
+    (cut,) = pool.train_saes([long] * 3, [recipe(tokens=2_000)], context=16)
+    assert cut.history["seen"].iloc[-1] == 2_000
+    (some,) = pool.train_saes(iter(texts), [recipe(tokens=100_000)], share=0.25)
+    whole = pool.train_saes(iter(texts), [recipe(tokens=100_000)])[0].history["seen"].iloc[-1]
+    assert 0.15 * whole < some.history["seen"].iloc[-1] < 0.35 * whole
+
+
+def test_training_that_lost_its_worker_gives_the_same_dictionary(own_pool, own, monkeypatch):
+    """Killed twice: before there is a checkpoint, and after."""
+    texts = corpus_of()
+    asked = {"recipes": [recipe(), recipe(architecture="gated", sparsity=1.0, dead_after=3000)], "slice_tokens": 2000}
+    whole = own_pool.train_saes(texts, **asked)
+    noted = training.Training._note
+    deaths = []
+
+    def kill_after(self, part):
+        noted(self, part)
+        if part.meta.slice in (1, 5) and part.meta.slice not in deaths:
+            deaths.append(part.meta.slice)
+            (worker,) = [p for p in own() if named(p, "worker", "--process")]
+            worker.kill()
+            worker.wait()
+        monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", -1.0 if part.meta.slice >= 2 else 1e9)
+
+    monkeypatch.setattr(training.Training, "_note", kill_after)
+    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 1e9)
+    again = own_pool.train_saes(texts, **asked)
+    assert deaths == [1, 5]
+    for one, other in zip(whole, again, strict=True):
+        assert same(one, other)
+
+
+def test_training_that_was_interrupted_goes_on_where_it_was(pool, tmp_path, monkeypatch):
+    texts = corpus_of()
+    asked = {"recipes": [recipe()], "slice_tokens": 2000}
+    (whole,) = pool.train_saes(texts, **asked)
+    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", -1.0)
+    noted = training.Training._note
+
+    def interrupt(self, part):
+        noted(self, part)
+        if part.meta.slice == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.Training, "_note", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        pool.train_saes(texts, path=tmp_path / "run", **asked)
+    seen = []
+    monkeypatch.setattr(
+        training.Training, "_note", lambda self, part: (seen.append(part.meta.slice), noted(self, part))
+    )
+    (again,) = pool.train_saes(texts, path=tmp_path / "run", **asked)
+    assert seen[0] == 4 and same(whole, again)
+    assert list(again.history["seen"]) == list(whole.history["seen"])
+    with pytest.raises(RequestError, match="other recipes, another model or other options; choose another directory"):
+        pool.train_saes(texts, [recipe(k=5)], slice_tokens=2000, path=tmp_path / "run")
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "notes.txt").write_text("mine")
+    with pytest.raises(RequestError, match="holds something else than a training"):
+        pool.train_saes(texts, path=tmp_path / "else", **asked)
+
+
+def test_others_run_between_its_batches(pool):
+    """A long slice does not shut out a short question."""
+    texts = corpus_of(300)
+    large = recipe(latents=8192, tokens=6_000, batch=200)
+    done = []
+    thread = threading.Thread(target=lambda: done.append(pool.train_saes(texts, [large], slice_tokens=100_000)))
+    thread.start()
+    try:
+        wait_for(lambda: any(job.method == "train" and job.state == "running" for job in pool.jobs()), 30)
+        asked = 0
+        while any(job.method == "train" and job.state == "running" for job in pool.jobs()):
+            pool.lens([0, 1, 2, asked % 8])
+            asked += 1
+        assert asked >= 2
+    finally:
+        thread.join()
+    assert done[0][0].latents == 8192
+
+
+def test_a_cancelled_training_leaves_nothing(pool):
+    texts = corpus_of(300)
+    errors = []
+
+    def train():
+        try:
+            pool.train_saes(texts, [recipe(latents=8192, tokens=10**6)], slice_tokens=100_000)
+        except Cancelled as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    wait_for(lambda: any(job.method == "train" and job.state == "running" for job in pool.jobs()), 30)
+    (job,) = [job for job in pool.jobs() if job.method == "train"]
+    pool.job(job.job).cancel()
+    thread.join(30)
+    assert len(errors) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"layer": 99}, "layer 99 of 'resid_post' does not exist"),
+        ({"site": "resid_pots"}, "unknown site 'resid_pots'; did you mean 'resid_post'"),
+        (
+            {"site": "logits", "layer": 0},
+            "a dictionary reads activations of a fixed width, which 'logits' does not have",
+        ),
+        ({"latents": 10**9}, r"GB would be held at once, the worker allows 8\.6 GB|GB, the pool allows"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_it_is_paid_for(pool, given, message):
+    with pytest.raises((RequestError, im.RemoteError), match=message):
+        pool.train_saes(corpus_of(10), [recipe(**given)])
+
+
+def test_texts_that_say_nothing_are_refused(pool):
+    with pytest.raises((RequestError, im.RemoteError), match="all the same, so there is nothing to learn"):
+        pool.train_saes([[5]] * 20, [recipe(layer=0)])
+    with pytest.raises(RequestError, match="the corpus has no text"):
+        pool.train_saes([], [recipe()])
+    with pytest.raises(RequestError, match="no recipe"):
+        pool.train_saes(corpus_of(3), [])
