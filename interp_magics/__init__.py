@@ -36,7 +36,7 @@ _WHERE = {
     "PoolUnavailable": "errors",
     "Cancelled": "errors",
     "TimedOut": "errors",
-    "program": "program.language",
+    "program": "program",
     "load_ipython_extension": "magics",
     "unload_ipython_extension": "magics",
 }
@@ -63,6 +63,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from . import program
     from .api import Pool
     from .client.job import Job
     from .connecting import connect
@@ -81,5 +82,4 @@ if TYPE_CHECKING:
     from .data.vectors import SteeringVector, ablate_subspace
     from .errors import Cancelled, InterpError, PoolUnavailable, RemoteError, RequestError, TimedOut
     from .magics import load_ipython_extension, unload_ipython_extension
-    from .program import language as program
     from .program.dictionaries import Recipe

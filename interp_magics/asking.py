@@ -11,7 +11,7 @@ from .client.connection import Connection
 from .client.job import Job
 from .client.waiting import wait as wait_for
 from .data.tokenized import Tokenized
-from .data.vectors import SteeringVector
+from .data.vector_edits import Storable
 from .errors import RequestError, nearest, one_of
 from .methods import plans
 from .methods.requests import Request
@@ -47,14 +47,14 @@ class Asking(Attached):
         self._check_vectors(made.vectors, model)
         return made
 
-    def _check_vectors(self, vectors: Iterable[SteeringVector], model: str | None) -> None:
+    def _check_vectors(self, vectors: Iterable[Storable], model: str | None) -> None:
         for vector in vectors:
             card = self.card(model) if vector.checkpoint else None
             if card is not None and card.digest != vector.checkpoint:
                 made_on = vector.made_from.get("model") or "another model"
                 raise RequestError(
-                    f"the vector {vector.name or 'unnamed'!r} was made on {made_on} ({vector.checkpoint[:12]}), not on "
-                    f"{card.name} ({card.digest[:12]}); fit it anew, or use vector.forced() if you know that it fits"
+                    f"the vector or dictionary {vector.name or 'unnamed'!r} was made on {made_on} ({vector.checkpoint[:12]}), not on "
+                    f"{card.name} ({card.digest[:12]}); fit it anew, or use its forced() if you know that it fits"
                 )
 
     def _tokens(self, given: Sequence[Any], model: str) -> list[Tokenized]:
@@ -116,4 +116,4 @@ class Asking(Attached):
 
 
 #: Calls that have another name than their method.
-_CALLS = {"program": "run", "vector": "steering_vector", "comparison": "compare_steering"}
+_CALLS = {"program": "run", "vector": "steering_vector", "comparison": "compare_steering", "evaluate": "evaluate_sae"}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .data.vector_edits import VectorEdit
+from .data.vector_edits import Storable, VectorEdit
 from .data.vectors import SteeringVector
 from .errors import RequestError, one_of
 from .methods.capture.request import DTYPES, CaptureRequest
@@ -124,14 +124,14 @@ class Steering:
 
     edits: tuple[Edit, ...]
     objects: dict[str, bytes]
-    vectors: tuple[SteeringVector, ...] = ()
+    vectors: tuple[Storable, ...] = ()
 
 
 def steering(given: object) -> Steering:
     """`steer=` takes edits and vectors, alone or in lists; a vector stands for its edit."""
     edits: list[Edit] = []
     objects: dict[str, bytes] = {}
-    used: dict[str, SteeringVector] = {}
+    used: dict[str, Storable] = {}
     for one in flat(given):
         for item in one.edit() if isinstance(one, SteeringVector) else (one,):
             if isinstance(item, VectorEdit):

@@ -11,6 +11,7 @@ from .building import UserText
 from .client.job import Job
 from .data.dictionary import Dictionary
 from .errors import one_of
+from .methods.evaluate.request import EvaluateRequest
 from .methods.train.plan import validate, width
 from .methods.train.request import TrainRequest
 from .program.dictionaries import TRAINED, Recipe
@@ -71,6 +72,18 @@ class FeatureCalls(StudyCalls):
             **recipe,
         )
         return self.train_saes(texts, [made], path=path, model=name, share=share, context=context)[0]
+
+    def evaluate_sae(self, sae: Dictionary, texts: UserText | Sequence[UserText], context: int = 0, **call: Any) -> Any:
+        """What a dictionary is worth on texts: a SAEEvaluation, or a Job with `wait=False`. How well it stands for the
+        activations, and what becomes of the model's predictions when it replaces them, and when 0 or its bias does.
+
+        Texts longer than `context` tokens (0: the model's) run in pieces; special tokens are left as they are. Raises
+        RequestError.
+        """
+        form, stored = sae.stored
+        self._check_vectors([stored], call.get("model"))
+        request = EvaluateRequest(building.texts(texts).texts, form, sae.site, sae.layer, sae.site_out, context)
+        return self._run(request, False, {stored.digest: stored.data}, **call)
 
     def train_saes(
         self,

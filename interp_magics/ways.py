@@ -45,14 +45,18 @@ def _made(
     name: str, points: tuple[Point, ...], gradual: bool, used: Sequence[Steering]
 ) -> tuple[Way, dict[str, bytes]]:
     cosine = max((value for steering in used for value in _cosines(steering)), default=None)
-    read: frozenset[str] = frozenset().union(*(vector.read for steering in used for vector in steering.vectors))
+    read: frozenset[str] = frozenset().union(*(vector.read for steering in used for vector in _fitted(steering)))
     objects = {digest: data for steering in used for digest, data in steering.objects.items()}
     return Way(name, points, gradual, len(read), cosine), objects
 
 
+def _fitted(steering: Steering) -> list[SteeringVector]:
+    return [vector for vector in steering.vectors if isinstance(vector, SteeringVector)]
+
+
 def _cosines(steering: Steering) -> Iterator[float]:
     """|cosine| of every two directions that are added at one place."""
-    vectors = {vector.digest: vector for vector in steering.vectors}
+    vectors = {vector.digest: vector for vector in _fitted(steering)}
     for place in _places(steering.edits, vectors):
         for one, other in combinations(place, 2):
             if one.shape == other.shape and one.any() and other.any():

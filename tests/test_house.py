@@ -44,3 +44,9 @@ def test_every_file_of_the_widgets_travels_in_the_wheel():
     built = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["artifacts"]
     files = [file.relative_to(ROOT) for file in (ROOT / "widgets/interp_widgets/static").iterdir()]
     assert files and not [file for file in files if not any(file.match(pattern) for pattern in built)]
+
+
+def test_the_language_of_programs_is_one_name_whatever_was_imported_before():
+    for before in ("interp_magics", "interp_magics.program.language"):
+        code = f"import {before}; import interp_magics as im; im.program.Edit; im.program.Program"
+        subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,7 +8,7 @@ magnitude (arXiv:2404.16014). Names and shapes are those of SAELens.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -20,9 +20,9 @@ import numpy.typing as npt
 from ..errors import RequestError, one_of
 from ..program.language import Edit, Positions
 from ..program.numbers import integer
-from ..program.operations import ClampLatent, Stored
+from ..program.operations import ClampLatent, Hold, Splice, Stored, StoredDictionary
 from ..program.positions import parse_positions
-from .vector_edits import VectorEdit
+from .vector_edits import StoredObject, VectorEdit
 from .vectors import SteeringVector
 
 Array = npt.NDArray[np.float32]
@@ -142,30 +142,62 @@ class Dictionary:
         high: float | None = None,
         when_above: float | None = None,
         positions: str | int | Sequence[int] | Positions = "all",
+        times: float = 1.0,
     ) -> tuple[VectorEdit, ...]:
-        """An edit that holds a latent's activation within [low, high], for `steer=`; with `when_above` only where it is above
-        that. What the dictionary does not explain stays as it is, and so do all other latents' contributions.
+        """An edit that holds `times` a latent's activation within [low, high], for `steer=`; with `when_above` only where it is
+        above that. What the dictionary does not explain stays as it is, and so do all other latents' contributions.
 
-        Raises RequestError for architectures in which a latent depends on the others (topk) or on the row's norm.
+        Where a latent does not depend on the others or on the row's norm (relu and jumprelu), one column of the encoder and one
+        row of the decoder do it; else the whole dictionary travels, and there is no `when_above`. Raises RequestError.
         """
         if self.architecture not in ("relu", "jumprelu") or self.normalize != "none" or self.transcodes:
-            raise RequestError(
-                f"a latent of this dictionary ({self.architecture}, normalize {self.normalize!r}) cannot be clamped by itself; use its "
-                "form with a threshold, or steer with vector()"
-            )
+            if when_above is not None:
+                raise RequestError(
+                    f"a latent of this dictionary ({self.architecture}, normalize {self.normalize!r}) has no when_above=: it depends "
+                    "on the others, or on another site"
+                )
+            return self.splice([Hold(integer("latent", latent), low, high, times)], "keep", positions)
         wrote = self.vector(latent)
         column = self.W_enc[:, latent] * np.float32(self.scale)
         read = SteeringVector({self.layer: column}, self.site, f"latent {latent}, read", wrote.made_from)
         bias = float(self.b_enc[latent]) - (float(self.b_dec @ self.W_enc[:, latent]) if self.subtract_b_dec else 0.0)
         threshold = 0.0 if self.threshold is None else float(self.threshold[latent])
         named = (Stored(read.digest, str(self.layer)), Stored(wrote.digest, str(self.layer)))
-        op = ClampLatent(named, bias, threshold, low, high, when_above)
+        op = ClampLatent(named, bias, threshold, low, high, when_above, times)
         return (VectorEdit(Edit(self.site, self.layer, op, parse_positions(positions)), (read, wrote)),)
+
+    def splice(
+        self,
+        hold: Sequence[Hold] = (),
+        error: Literal["keep", "drop"] = "drop",
+        positions: str | int | Sequence[int] | Positions = "all",
+        only: Sequence[int] | None = None,
+    ) -> tuple[VectorEdit, ...]:
+        """An edit that puts the reconstruction in place of the value, with some latents held and those not among `only` at 0, for
+        `steer=`. With the error kept what the dictionary does not explain is added: then nothing else changes."""
+        form, stored = self.stored
+        for one in hold:
+            self.vector(one.latent)
+        chosen = None if only is None else tuple(integer("only", latent) for latent in only)
+        reads = self.site if self.transcodes else None
+        op = Splice(form, one_of("error", error, ("keep", "drop")), tuple(hold), chosen, reads)
+        return (VectorEdit(Edit(self.site_out or self.site, self.layer, op, parse_positions(positions)), (stored,)),)
+
+    @cached_property
+    def stored(self) -> tuple[StoredDictionary, StoredObject]:
+        """How a request names it, and what a pool must have of it."""
+        from .dictionary_object import named
+
+        return named(self)
 
     @property
     def checkpoint(self) -> str:
         """The digest of the model's checkpoint that it was trained on, "" when that is not known."""
         return str(self.made_from.get("checkpoint", ""))
+
+    def forced(self) -> "Dictionary":
+        """The same dictionary without the checkpoint that it was trained on, so that another takes it."""
+        return replace(self, made_from={**self.made_from, "checkpoint": "", "forced_from": self.checkpoint})
 
     @property
     def history(self) -> Any:

@@ -1,27 +1,20 @@
 """A dictionary as tensors and plain data: how it travels, whole, between a notebook and a pool."""
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
 
 from ..errors import RequestError
+from ..program.operations import Stored, StoredDictionary
 from . import files
 from .dictionary import WEIGHTS, Dictionary
+from .vector_edits import StoredObject
 
 KIND = "dictionary"
-_PLAIN = (
-    "architecture",
-    "k",
-    "subtract_b_dec",
-    "rank_by_norm",
-    "scale",
-    "scale_out",
-    "normalize",
-    "site",
-    "layer",
-    "site_out",
-)
+_FORM = ("architecture", "k", "subtract_b_dec", "rank_by_norm", "scale", "scale_out", "normalize")
+_PLAIN = (*_FORM, "site", "layer", "site_out")
 
 
 def tensors_of(dictionary: Dictionary) -> dict[str, files.Array]:
@@ -55,3 +48,15 @@ def encode(dictionary: Dictionary) -> bytes:
 def decode(tensors: Mapping[str, files.Array], meta: Mapping[str, Any]) -> Dictionary:
     """What `encode` made."""
     return built(tensors, {name: value for name, value in meta.items() if name != "kind"}, {})
+
+
+def named(dictionary: Dictionary) -> tuple[StoredDictionary, StoredObject]:
+    """How a request names it, and what a pool must have of it."""
+    data = encode(dictionary)
+    digest = sha256(data).hexdigest()
+    weights = tuple(Stored(digest, name) for name in tensors_of(dictionary))
+    plain = {name: getattr(dictionary, name) for name in _FORM}
+    out = int(dictionary.W_dec.shape[1])
+    form = StoredDictionary(weights, dictionary.width, out, dictionary.latents, **plain)
+    name = f"{dictionary.architecture} dictionary of {dictionary.site}[{dictionary.layer}]"
+    return form, StoredObject(name, digest, data, dictionary.checkpoint, dictionary.made_from)

@@ -46,20 +46,31 @@ class Fidelity:
         )
 
 
-class _Sums:
-    """What is added up, batch by batch."""
+@dataclass
+class Sums:
+    """What is added up, batch by batch: `rows`, their `mean` [d] and squared distances `around` it, and the sums that the
+    numbers above are made of; `fired` [m] in how many rows each latent was not 0."""
 
-    def __init__(self, width: int, latents: int) -> None:
-        self.rows, self.active = 0, 0
-        self.fired = np.zeros(latents, np.int64)
-        self.mean = np.zeros(width)
-        self.around = 0.0
-        self.error = self.square = self.dot = self.made = self.cosine = self.ratio = 0.0
+    rows: int
+    mean: Array64
+    around: float
+    error: float
+    square: float
+    made: float
+    dot: float
+    cosine: float
+    ratio: float
+    fired: npt.NDArray[np.int64]
+
+    @classmethod
+    def begin(cls, width: int, latents: int) -> "Sums":
+        """Nothing so far, of reconstructions of that width."""
+        return cls(0, np.zeros(width), *(0.0,) * 7, np.zeros(latents, np.int64))
 
     def add(self, x: Array64, made: Array64, f: npt.NDArray[np.float32]) -> None:
         error, norms, lengths = x - made, np.linalg.norm(x, axis=1), np.linalg.norm(made, axis=1)
         dots = np.einsum("nd,nd->n", x, made)
-        self._spread(x)
+        self._spread(len(x), x.mean(0), float(((x - x.mean(0)) ** 2).sum()))
         self.error += float((error * error).sum())
         self.square += float((norms * norms).sum())
         self.dot += float(dots.sum())
@@ -67,16 +78,22 @@ class _Sums:
         both = norms * lengths
         self.cosine += float(np.divide(dots, both, out=np.zeros_like(dots), where=both > 0).sum())
         self.ratio += float(np.divide(lengths, norms, out=np.zeros_like(norms), where=norms > 0).sum())
-        fired = f != 0
-        self.fired += fired.sum(0)
-        self.active += int(fired.sum())
+        self.fired += (f != 0).sum(0)
 
-    def _spread(self, x: Array64) -> None:
+    def join(self, other: "Sums") -> None:
+        """Add the sums of other rows."""
+        self._spread(other.rows, other.mean, other.around)
+        for name in ("error", "square", "made", "dot", "cosine", "ratio"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.fired += other.fired
+
+    def _spread(self, count: int, mean: Array64, around: float) -> None:
         """Squared distances from the mean of all rows so far, joined exactly (Chan, Golub and LeVeque 1983)."""
-        count, mean = len(x), x.mean(0)
+        if not count:
+            return
         apart = mean - self.mean
         total = self.rows + count
-        self.around += float(((x - mean) ** 2).sum()) + float(apart @ apart) * self.rows * count / total
+        self.around += around + float(apart @ apart) * self.rows * count / total
         self.mean += apart * (count / total)
         self.rows = total
 
@@ -87,27 +104,28 @@ def fidelity(dictionary: Dictionary, batches: Iterable[npt.ArrayLike]) -> Fideli
     if dictionary.transcodes:
         raise RequestError("a transcoder is measured against what its layer gives, not against what it reads")
     given: Iterable[npt.ArrayLike] = [batches] if isinstance(batches, np.ndarray) else batches
-    sums = _Sums(dictionary.width, dictionary.latents)
+    sums = Sums.begin(dictionary.width, dictionary.latents)
     for batch in given:
         rows = np.atleast_2d(np.asarray(batch))
         if rows.size:
             sums.add(rows.astype(np.float64), dictionary.reconstruct(rows).astype(np.float64), dictionary.encode(rows))
+    return told(sums)
+
+
+def told(sums: Sums) -> Fidelity:
+    """The numbers that sums come to. Raises RequestError when there is nothing to measure."""
     if sums.rows == 0:
         raise RequestError("there are no rows to measure the dictionary on")
     if sums.around == 0:
         raise RequestError("all rows are the same, so there is no variance to explain; measure on more text")
-    return _told(sums, dictionary.width)
-
-
-def _told(sums: _Sums, width: int) -> Fidelity:
-    n = sums.rows
+    n, width = sums.rows, len(sums.mean)
     return Fidelity(
         tokens=n,
         fvu=sums.error / sums.around,
         fvu_uncentred=sums.error / sums.square,
         mse=sums.error / n,
         mse_element=sums.error / n / width,
-        l0=sums.active / n,
+        l0=float(sums.fired.sum()) / n,
         dead=float((sums.fired == 0).mean()),
         cosine=sums.cosine / n,
         norm_ratio=sums.ratio / n,

@@ -14,6 +14,7 @@ from . import (
     files,
     lens_run,
     readings,
+    sae_evaluation,
     side_effects,
     steerability,
     tokenized,
@@ -33,6 +34,7 @@ _KINDS: dict[str, Callable[[dict[str, files.Array], Any], Any]] = {
     side_effects.KIND: side_effects.decode,
     comparison.KIND: comparison.decode,
     training.KIND: training.decode,
+    sae_evaluation.KIND: sae_evaluation.decode,
     dictionary_object.KIND: dictionary_object.decode,
 }
 
@@ -52,6 +54,8 @@ def join(parts: Sequence[Any]) -> Any:
         return steerability.merge(parts)
     if isinstance(parts[0], side_effects.SideEffects):
         return side_effects.merge(parts)
+    if isinstance(parts[0], sae_evaluation.SAEEvaluation):
+        return sae_evaluation.merge(parts)
     if isinstance(parts[0], comparison.Comparison):
         return comparison.merge(parts)
     return type(parts[0])(one for part in parts for one in part)

@@ -1,7 +1,8 @@
 """What a steering vector stands for in `steer=`: edits together with the vectors that they name."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from ..program.language import Edit
 from ..program.operations import Ablate, Add, AddKeepingNorm, Op, Stored, Unit, When
@@ -13,12 +14,42 @@ OpName = Literal["add", "add_keeping_norm", "ablate", "ablate_then_add"]
 OPS: tuple[OpName, ...] = get_args(OpName)
 
 
+class Storable(Protocol):
+    """What an edit names and a pool must have: a steering vector, or a dictionary. `checkpoint` is that of its model."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def data(self) -> bytes: ...
+
+    @property
+    def checkpoint(self) -> str: ...
+
+    @property
+    def made_from(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as bytes, with what must be known of it."""
+
+    name: str
+    digest: str
+    data: bytes
+    checkpoint: str
+    made_from: Mapping[str, Any]
+
+
 @dataclass(frozen=True)
 class VectorEdit:
     """An edit together with the vectors that it names, so that they can be stored before they are used."""
 
     edit: Edit
-    vectors: tuple["SteeringVector", ...]
+    vectors: tuple[Storable, ...]
 
 
 @dataclass(frozen=True)

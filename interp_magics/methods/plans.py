@@ -12,6 +12,8 @@ from .capture.request import CaptureRequest
 from .comparison import plan as comparison
 from .comparison.request import ComparisonRequest
 from .cost import Cost, layers_of
+from .evaluate import plan as evaluate
+from .evaluate.request import EvaluateRequest
 from .generate import plan as generate
 from .generate.request import GenerateRequest
 from .lens import plan as lens
@@ -41,6 +43,7 @@ _PLANS: dict[type, ModuleType] = {
     SideEffectsRequest: side_effects,
     ComparisonRequest: comparison,
     TrainRequest: train,
+    EvaluateRequest: evaluate,
 }
 
 
@@ -75,7 +78,7 @@ def kept(request: Request) -> Handle | None:
 
 def cuts(request: Request) -> bool:
     """Whether texts that are longer than the context are cut into pieces."""
-    return isinstance(request, TrainRequest)
+    return isinstance(request, TrainRequest | EvaluateRequest)
 
 
 def near(request: Request) -> str:

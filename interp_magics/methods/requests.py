@@ -2,6 +2,7 @@
 
 from .capture.request import CaptureRequest
 from .comparison.request import ComparisonRequest
+from .evaluate.request import EvaluateRequest
 from .generate.request import GenerateRequest
 from .lens.request import LensRequest
 from .program.request import ProgramRequest
@@ -22,4 +23,5 @@ Request = (
     | SideEffectsRequest
     | ComparisonRequest
     | TrainRequest
+    | EvaluateRequest
 )

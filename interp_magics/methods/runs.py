@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import cast
 
-from ..engine.protocol import Engine, Outcome, Reading, RowOutcome
+from ..engine.protocol import Engine, Objects, Outcome, Reading, RowOutcome
 from ..program.language import Program
 from .capture import run as capture
 from .capture.request import CaptureRequest
 from .comparison import run as comparison
 from .comparison.request import ComparisonRequest
+from .evaluate import run as evaluate
+from .evaluate.request import EvaluateRequest
 from .generate import run as generate
 from .generate.request import GenerateRequest
 from .lens import run as lens
@@ -39,6 +41,7 @@ _RUNS: dict[type, ModuleType] = {
     SideEffectsRequest: side_effects,
     ComparisonRequest: comparison,
     TrainRequest: train,
+    EvaluateRequest: evaluate,
 }
 
 
@@ -47,8 +50,10 @@ def programs(request: Request, engine: Engine) -> tuple[Program, ...]:
     return cast(tuple[Program, ...], _RUNS[type(request)].programs(request, engine))
 
 
-def result(request: Request, outcomes: Sequence[Outcome], engine: Engine) -> bytes:
-    """The result of a request as a safetensors object, from the outcomes of its programs."""
+def result(request: Request, outcomes: Sequence[Outcome], engine: Engine, objects: Objects) -> bytes:
+    """The result of a request as a safetensors object, from the outcomes of its programs and the objects that it names."""
+    if isinstance(request, EvaluateRequest):
+        return evaluate.result(request, outcomes, engine, objects)
     return cast(bytes, _RUNS[type(request)].result(request, outcomes, engine))
 
 

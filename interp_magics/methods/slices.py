@@ -10,6 +10,7 @@ from ..program.texts import guessed_tokens
 from . import plans
 from .capture.request import CaptureRequest
 from .comparison.request import ComparisonRequest
+from .evaluate.request import EvaluateRequest
 from .generate.request import GenerateRequest
 from .lens.request import LensRequest
 from .requests import Request
@@ -19,7 +20,15 @@ from .steerability.request import SteerabilityRequest
 #: A job has no more slices than this.
 MOST = 512
 
-Sliced = LensRequest | CaptureRequest | GenerateRequest | SteerabilityRequest | SideEffectsRequest | ComparisonRequest
+Sliced = (
+    LensRequest
+    | CaptureRequest
+    | GenerateRequest
+    | SteerabilityRequest
+    | SideEffectsRequest
+    | ComparisonRequest
+    | EvaluateRequest
+)
 
 
 def split(request: Request, card: ModelCard, most: float, result_bytes: int) -> tuple[Request, ...]:

@@ -20,11 +20,14 @@ from .operations import AddKeepingNorm as AddKeepingNorm
 from .operations import Clamp as Clamp
 from .operations import ClampLatent as ClampLatent
 from .operations import Copy as Copy
+from .operations import Hold as Hold
 from .operations import Interpolate as Interpolate
 from .operations import Op as Op
 from .operations import Ref as Ref
 from .operations import Set as Set
+from .operations import Splice as Splice
 from .operations import Stored as Stored
+from .operations import StoredDictionary as StoredDictionary
 from .operations import Vector as Vector
 from .operations import When as When
 from .operations import Zero as Zero

@@ -26,6 +26,32 @@ class Ref(Struct, frozen=True, tag="ref", forbid_unknown_fields=True):
 
 Vector = Stored | Ref
 
+
+class StoredDictionary(Struct, frozen=True, forbid_unknown_fields=True):
+    """A sparse dictionary in the store: its weights, and how they are used (`data.dictionary` has the formulas and the names)."""
+
+    weights: tuple[Stored, ...]
+    width: int
+    out: int
+    latents: int
+    architecture: Literal["relu", "jumprelu", "topk", "gated"] = "relu"
+    k: int | None = None
+    subtract_b_dec: bool = True
+    rank_by_norm: bool = False
+    scale: float = 1.0
+    scale_out: float | None = None
+    normalize: Literal["none", "layer_norm", "constant_norm"] = "none"
+
+    def __post_init__(self) -> None:
+        finite("scale", self.scale)
+        if self.scale_out is not None:
+            finite("scale_out", self.scale_out)
+        if min(self.width, self.out, self.latents) < 1 or (self.k is not None and not 1 <= self.k <= self.latents):
+            raise RequestError(
+                "a dictionary has widths, latents and a k of 1 or more, and no more active ones than latents"
+            )
+
+
 Unit = Literal["raw", "stream"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
 
@@ -94,8 +120,8 @@ class Clamp(Struct, frozen=True, tag="clamp", forbid_unknown_fields=True):
 
 class ClampLatent(Struct, frozen=True, tag="clamp_latent", forbid_unknown_fields=True):
     """Hold one latent of a dictionary within [low, high]: x + (f' - f) w, where f is h = x . u + bias if that is above
-    `threshold` and above 0, else 0, and f' is f within the bounds; where f is not above `above`, if that is given, nothing
-    changes. `vectors` are u, the encoder's column, and w, the decoder's row. What the dictionary leaves unexplained stays.
+    `threshold` and above 0, else 0, and f' is `times` f within the bounds; where f is not above `above`, if that is given,
+    nothing changes. `vectors` are u, the encoder's column, and w, the decoder's row. What the dictionary leaves unexplained stays.
     """
 
     vectors: tuple[Vector, Vector]
@@ -104,15 +130,45 @@ class ClampLatent(Struct, frozen=True, tag="clamp_latent", forbid_unknown_fields
     low: float | None = None
     high: float | None = None
     above: float | None = None
+    times: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("bias", "threshold", "low", "high", "above"):
+        for name in ("bias", "threshold", "low", "high", "above", "times"):
             if getattr(self, name) is not None:
                 finite(name, getattr(self, name))
-        if self.low is None and self.high is None:
-            raise RequestError("clamp_latent: give low, high or both")
+        if self.low is None and self.high is None and self.times == 1:
+            raise RequestError("clamp_latent: give low, high or both, or times")
         if self.low is not None and self.high is not None and self.low > self.high:
             raise RequestError(f"clamp_latent: low {self.low} is above high {self.high}")
+
+
+class Hold(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a splice makes of one latent: `times` its activation, within [low, high]."""
+
+    latent: int
+    low: float | None = None
+    high: float | None = None
+    times: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high", "times"):
+            if getattr(self, name) is not None:
+                finite(name, getattr(self, name))
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise RequestError(f"hold: low {self.low} is above high {self.high}")
+
+
+class Splice(Struct, frozen=True, tag="splice", forbid_unknown_fields=True):
+    """A dictionary's reconstruction in place of x, some of its latents held, and those that are not among `only` (None: all) at 0:
+    x^(f'). With the error kept it is x + x^(f') - x^(f): what the dictionary does not explain stays, and as long as every
+    latent is as it was nothing changes. A transcoder reads at `reads`, an earlier site of the edit's layer.
+    """
+
+    dictionary: StoredDictionary
+    error: Literal["keep", "drop"] = "drop"
+    hold: tuple[Hold, ...] = ()
+    only: tuple[int, ...] | None = None
+    reads: str | None = None
 
 
 class Copy(Struct, frozen=True, tag="copy", forbid_unknown_fields=True):
@@ -136,7 +192,7 @@ class Interpolate(Struct, frozen=True, tag="interpolate", forbid_unknown_fields=
         finite("share", self.share)
 
 
-Op = Add | AddKeepingNorm | Set | Zero | Ablate | AblateSubspace | Clamp | ClampLatent | Interpolate | Copy
+Op = Add | AddKeepingNorm | Set | Zero | Ablate | AblateSubspace | Clamp | ClampLatent | Splice | Interpolate | Copy
 
 
 class When(Struct, frozen=True, forbid_unknown_fields=True):

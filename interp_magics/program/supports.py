@@ -1,5 +1,7 @@
 """Whether a model, as its card describes it, can run a program: pure, and decided before anything is queued."""
 
+import math
+
 from ..errors import RequestError, nearest
 from .cards import ModelCard
 from .language import (
@@ -20,7 +22,7 @@ from .language import (
     Surprisal,
     Tap,
 )
-from .operations import AblateSubspace, ClampLatent, Copy, Op, Ref, Vector, When
+from .operations import AblateSubspace, ClampLatent, Copy, Op, Ref, Splice, Vector, When
 from .sites import SITES, STREAM_SITES
 
 
@@ -215,6 +217,8 @@ def _check_edit(edit: Edit, card: ModelCard, rows: int, kept: set[str]) -> None:
         _check_condition(edit, edit.when, card)
     if isinstance(edit.op, Copy):
         _check_copy(edit, edit.op, rows)
+    if isinstance(edit.op, Splice):
+        _check_splice(edit, edit.op, card)
     for vector in vectors(edit.op):
         if isinstance(vector, Ref) and vector.name not in kept:
             raise RequestError(f"nothing was kept as {vector.name!r} by an earlier stage{nearest(vector.name, kept)}")
@@ -234,6 +238,24 @@ def _check_condition(edit: Edit, when: When, card: ModelCard) -> None:
             f"the condition looks at {when.site!r} of layer {when.layer}, which is not computed before {edit.site!r} of layer "
             f"{edit.layer} is edited; look at an earlier site"
         )
+
+
+def _check_splice(edit: Edit, op: Splice, card: ModelCard) -> None:
+    if edit.index is not None:
+        raise RequestError("a splice replaces the whole value of a site; remove `index`")
+    for latent in (*(hold.latent for hold in op.hold), *(op.only or ())):
+        if not 0 <= latent < op.dictionary.latents:
+            raise RequestError(f"there is no latent {latent}: the dictionary has 0 to {op.dictionary.latents - 1}")
+    read = edit.site if op.reads is None else op.reads
+    check_site(read, card)
+    _check_layers(read, (edit.layer,), card)
+    if op.reads is not None and _reached(read, edit.layer, card) >= _reached(edit.site, edit.layer, card):
+        raise RequestError(f"a transcoder reads before it writes: {read!r} is not computed before {edit.site!r}")
+    for site, width in ((read, op.dictionary.width), (edit.site, op.dictionary.out)):
+        if math.prod(card.sites[site].shape) != width:
+            raise RequestError(
+                f"the dictionary has width {width}, but {site!r} of {card.name} has {math.prod(card.sites[site].shape)}"
+            )
 
 
 def _reached(site: str, layer: int, card: ModelCard) -> tuple[int, int]:

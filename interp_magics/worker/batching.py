@@ -277,7 +277,7 @@ class Batch:
             if isinstance(request := entry.assign.request, TrainRequest):
                 self._lessons.append((entry.assign, request, outcomes))
                 return
-            data = runs.result(request, self._keep(entry.assign, outcomes), self._engine)
+            data = runs.result(request, self._keep(entry.assign, outcomes), self._engine, self._objects(entry.assign))
             tell_result(self._link, self._holdings, entry.assign, data)
         except Exception as error:
             tell_failure(self._link, entry.assign, error)

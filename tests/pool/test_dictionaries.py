@@ -78,7 +78,152 @@ def test_a_clamp_that_is_none_says_so(sae, call, says):
         call(sae)
 
 
-def test_a_latent_that_depends_on_the_others_is_not_clamped_alone():
-    made = Dictionary(np.zeros((4, 8)), np.zeros((8, 4)), np.zeros(8), np.zeros(4), "topk", k=2)
-    with pytest.raises(im.RequestError, match="form with a threshold"):
-        made.clamp(1, high=0.0)
+KINDS = ["relu", "jumprelu", "topk", "gated", "layer_norm", "constant_norm", "scaled"]
+
+
+def made(kind, width, out=None, **more):
+    draw, out = np.random.default_rng(5), out or width
+
+    def normal(*shape, scale=0.3):
+        return scale * draw.standard_normal(shape)
+
+    architecture = kind if kind in ("relu", "jumprelu", "topk", "gated") else "relu"
+    given = {"normalize": kind} if kind.endswith("norm") else {}
+    given |= {"scale": 0.5} if kind == "scaled" else {}
+    given |= (
+        {"threshold": np.full(LATENTS, 0.2)}
+        if kind == "jumprelu"
+        else {"k": 3, "rank_by_norm": True}
+        if kind == "topk"
+        else {}
+    )
+    if kind == "gated":
+        given = {"b_gate": normal(LATENTS), "b_mag": normal(LATENTS), "r_mag": normal(LATENTS)}
+    weights = normal(width, LATENTS), normal(LATENTS, out), normal(LATENTS), normal(out)
+    return Dictionary(
+        *weights, architecture, layer=LAYER, subtract_b_dec=out == width and "site_out" not in more, **given, **more
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_splice_is_what_the_dictionary_says(pool, kind):
+    sae = made(kind, pool.card().d_model)
+    plain = stream(pool)
+    for x, spliced in zip(plain, stream(pool, sae.splice()), strict=True):
+        assert np.allclose(spliced, sae.reconstruct(x), atol=2e-4)
+    for x, same in zip(plain, stream(pool, sae.splice(error="keep")), strict=True):
+        assert np.array_equal(same, x)
+    latent = int(np.argmax(sum(sae.encode(x).sum(0) for x in plain)))
+    steered = stream(pool, sae.clamp(latent, 0.5, 1.0, times=2.0))
+    for x, moved in zip(plain, steered, strict=True):
+        f = sae.encode(x)
+        held = f.copy()
+        held[:, latent] = np.clip(2 * f[:, latent], 0.5, 1.0)
+        spread = {
+            "layer_norm": (x - x.mean(1, keepdims=True)).std(1, keepdims=True, ddof=1),
+            "constant_norm": np.linalg.norm(x, axis=1, keepdims=True) / x.shape[1] ** 0.5,
+        }.get(sae.normalize, 1.0)
+        assert np.allclose(moved, x + (held - f) @ sae.W_dec / sae.scale * spread, atol=2e-4)
+    if kind in ("topk", "gated"):
+        with pytest.raises(im.RequestError, match="has no when_above"):
+            sae.clamp(latent, high=0.0, when_above=1.0)
+
+
+def test_some_latents_alone_are_spliced(pool):
+    sae = made("relu", pool.card().d_model)
+    for x, spliced in zip(stream(pool), stream(pool, sae.splice(only=[1, 4])), strict=True):
+        f = np.zeros((len(x), LATENTS), np.float32)
+        f[:, [1, 4]] = sae.encode(x)[:, [1, 4]]
+        assert np.allclose(spliced, sae.decode(f), atol=2e-4)
+    with pytest.raises(im.RequestError, match="no latent 24"):
+        pool.generate(IDS, 2, steer=sae.splice(only=[24]))
+
+
+def test_a_transcoder_reads_one_site_and_writes_another(pool):
+    sae = made(
+        "jumprelu", pool.card().d_model, site="ln_mlp", site_out="mlp_out", W_skip=0.1 * np.eye(pool.card().d_model)
+    )
+    acts = pool.capture(IDS, layers=[LAYER], sites="ln_mlp,mlp_out", dtype="float32")
+    for steer, error in ((sae.splice(), "drop"), (sae.splice([im.program.Hold(2, 0.7, 0.7)], "keep"), "keep")):
+        steered = pool.capture(IDS, layers=[LAYER], sites="mlp_out", dtype="float32", steer=steer)
+        for row in range(len(IDS)):
+            x, y = (acts.array(site, LAYER, row=row) for site in ("ln_mlp", "mlp_out"))
+            change = np.outer(0.7 - sae.encode(x)[:, 2], sae.W_dec[2])
+            wanted = sae.reconstruct(x) if error == "drop" else y + change
+            assert np.allclose(steered.array("mlp_out", LAYER, row=row), wanted, atol=2e-4)
+
+
+def test_a_splice_holds_while_the_model_generates(pool):
+    """Step by step as in one pass over the same tokens."""
+    sae = made("topk", pool.card().d_model)
+    for steer in (sae.splice(), sae.clamp(3, 1.0, 1.0)):
+        run = pool.lens(IDS[0], generate=5, steer=steer, sites="resid_post")
+        whole = pool.lens([*IDS[0], *run.completion_ids[:-1]], steer=steer, sites="resid_post")
+        assert np.abs(run.top_logprobs - whole.top_logprobs).max() < 1e-4
+
+
+@pytest.mark.parametrize("transcodes", [False, True])
+def test_a_dictionary_is_evaluated_as_its_definitions_say(pool, transcodes):
+    """Beside the numpy fidelity of what is captured, and losses from the model's own log-probabilities."""
+    width = pool.card().d_model
+    sae = made("jumprelu", width, **({"site": "ln_mlp", "site_out": "mlp_out"} if transcodes else {}))
+    ids = [[3, 17, 44, 9, 23], [5, 6, 7]]
+    found = pool.evaluate_sae(sae, ids)
+    acts = pool.capture(ids, layers=[LAYER], sites="ln_mlp,mlp_out,resid_post", dtype="float32")
+    x, y = (
+        np.concatenate([acts.array(site, LAYER, row=row) for row in range(2)]).astype(np.float64)
+        for site in ((sae.site, sae.site_out) if transcodes else ("resid_post", "resid_post"))
+    )
+    error = ((y - sae.reconstruct(x)) ** 2).sum()
+    assert found.fidelity.fvu == pytest.approx(error / ((y - y.mean(0)) ** 2).sum(), rel=1e-4)
+    assert found.fidelity.l0 == pytest.approx((sae.encode(x) > 0).sum(1).mean(), rel=1e-6)
+    assert found.fidelity.tokens == 8 and found.predictions == 6
+
+    def losses(steer=()):
+        total, logits = 0.0, []
+        for row in ids:
+            raw = (
+                pool.capture([row], sites="logits", dtype="float32", steer=steer)
+                .array("logits", 0, row=0)
+                .astype(np.float64)
+            )
+            logs = (
+                raw - np.log(np.exp(raw - raw.max(1, keepdims=True)).sum(1, keepdims=True)) - raw.max(1, keepdims=True)
+            )
+            logits.append(logs[:-1])
+            total -= logs[np.arange(len(row) - 1), row[1:]].sum()
+        return total / 6, np.concatenate(logits)
+
+    clean, logs = losses()
+    spliced, logs_spliced = losses(sae.splice())
+    where = sae.site_out or sae.site
+    zero, logs_zero = losses([im.program.Edit(where, LAYER, im.program.Zero())])
+    assert found.loss_clean == pytest.approx(clean, abs=1e-4)
+    assert found.loss_spliced == pytest.approx(spliced, abs=1e-4)
+    assert found.loss_zero == pytest.approx(zero, abs=1e-4)
+    assert found.loss_bias == pytest.approx(losses(sae.splice(only=[]))[0], abs=1e-4)
+    kl = (np.exp(logs) * (logs - logs_spliced)).sum() / 6
+    kl_zero = (np.exp(logs) * (logs - logs_zero)).sum() / 6
+    assert found.kl == pytest.approx(kl, rel=1e-3) and found.kl_score == pytest.approx(
+        1 - kl / kl_zero, rel=1e-2, abs=1e-3
+    )
+    assert found.ce_score == pytest.approx((zero - spliced) / (zero - clean), rel=1e-2, abs=1e-2)
+    assert "over 8 tokens" in repr(found) and "over 6 predictions" in repr(found)
+
+
+def test_an_evaluation_does_not_depend_on_how_its_texts_are_cut(pool):
+    from interp_magics.data import sae_evaluation
+
+    sae = made("jumprelu", pool.card().d_model)
+    texts = [[1 + (7 * i + j) % 60 for j in range(3 + i % 5)] for i in range(20)]
+    whole = pool.evaluate_sae(sae, texts)
+    parts = sae_evaluation.merge([pool.evaluate_sae(sae, texts[:7]), pool.evaluate_sae(sae, texts[7:])])
+    for name, value in whole.summary().items():
+        assert parts.summary()[name] == pytest.approx(value, rel=1e-6), name
+    cut = pool.evaluate_sae(sae, texts, context=4)
+    assert cut.fidelity.tokens == whole.fidelity.tokens and cut.predictions < whole.predictions
+    other = Dictionary(*(np.zeros(shape) for shape in ((5, 3), (3, 5), 3, 5)), layer=LAYER)
+    with pytest.raises(
+        (im.RequestError, im.RemoteError), match=r"the dictionary has width 5, but 'resid_post' of .* has"
+    ):
+        pool.evaluate_sae(other, texts)

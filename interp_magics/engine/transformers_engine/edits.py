@@ -72,7 +72,9 @@ def clamp_latent(op: ClampLatent, value: Tensor, vectors: Tensor) -> Tensor:
     column, row = vectors
     before = (value * column).sum(-1, keepdim=True) + op.bias
     active = torch.where(before > max(op.threshold, 0.0), before, torch.zeros_like(before))
-    held = active.clamp(op.low, op.high)
+    held = op.times * active
+    if op.low is not None or op.high is not None:
+        held = held.clamp(op.low, op.high)
     if op.above is not None:
         held = torch.where(active > op.above, held, active)
     return value + (held - active) * row
@@ -82,7 +84,8 @@ def interpolate(op: Interpolate, value: Tensor, vector: Tensor) -> Tensor:
     return vector + op.share * (value - vector)
 
 
-#: Operation by the tag of its struct. `copy` is not among them: it reads other rows, so the tape does it.
+#: Operation by the tag of its struct. `copy` and `splice` are not among them: one reads other rows, so the tape does it,
+#: the other a whole dictionary.
 OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "add": add,
     "add_keeping_norm": add_keeping_norm,
@@ -94,7 +97,7 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "clamp_latent": clamp_latent,
     "interpolate": interpolate,
 }
-OP_NAMES = (*OPERATIONS, "copy")
+OP_NAMES = (*OPERATIONS, "splice", "copy")
 
 
 def bind(op: Op, vector: Tensor | None) -> Callable[[Tensor], Tensor]:

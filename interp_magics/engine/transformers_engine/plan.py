@@ -4,7 +4,7 @@ All that can be wrong once the tokenizer has spoken is found here, before a pass
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -12,14 +12,16 @@ from torch import Tensor
 from ...errors import RequestError
 from ...program.cards import ModelCard
 from ...program.language import At, Dot, Edit, Gradient, Lens, Positions, Program, Project, Row, Stage, Tap
-from ...program.operations import AblateSubspace, Add, ClampLatent, Copy, Ref, Vector, When
+from ...program.operations import AblateSubspace, Add, ClampLatent, Copy, Ref, Splice, Vector, When
 from ...program.positions import Selection, resolve
 from ...program.supports import over_context, vectors
+from ..dictionaries.loaded import Loaded
 from ..protocol import Objects
 from ..tokens import Encoded, Tokens
 from .batch import BatchRow
 from .conditions import BoundWhen
 from .edits import bind
+from .splices import BoundSource, bind_splice
 from .tape import Address, BoundEdit, Tape
 
 Fetch = Callable[[Vector], Tensor]
@@ -136,6 +138,8 @@ def _bind_edit(
 ) -> BoundEdit:
     if isinstance(edit.op, Copy):
         return _bind_copy(edit, edit.op, chosen, encoded)
+    if isinstance(edit.op, Splice):
+        return _bind_splice(edit, edit.op, chosen, card, fetch)
     found = [fetch(named) for named in vectors(edit.op)]
     for vector in found:
         _check_width(vector, edit.site, card, edit.index)
@@ -155,6 +159,13 @@ def _bind_edit(
     return BoundEdit(
         chosen, edit.index, operation, when=None if edit.when is None else _bind_when(edit.when, card, fetch)
     )
+
+
+def _bind_splice(edit: Edit, op: Splice, chosen: dict[int, Selection], card: ModelCard, fetch: Fetch) -> BoundEdit:
+    reads = None if op.reads is None else BoundSource(canonical(op.reads, edit.layer))
+    when = None if edit.when is None else _bind_when(edit.when, card, fetch)
+    operation = bind_splice(op, Loaded.of(op.dictionary, fetch))
+    return BoundEdit(chosen, None, operation, when=when, reads=reads)
 
 
 def _bind_when(when: When, card: ModelCard, fetch: Fetch) -> BoundWhen:
@@ -236,7 +247,7 @@ def place_edits(tape: Tape, stage: BoundStage, batch: Mapping[int, int]) -> None
             moved[key] = {batch[row]: chosen for row, chosen in edit.selections.items()}
         source = None if edit.source is None else batch[edit.source]
         shifts = None if edit.shifts is None else {batch[row]: vector for row, vector in edit.shifts.items()}
-        tape.edit(address, BoundEdit(moved[key], edit.index, edit.operation, source, edit.mapping, edit.when, shifts))
+        tape.edit(address, replace(edit, selections=moved[key], source=source, shifts=shifts))
 
 
 def chosen_positions(selection: Selection, row: BatchRow, span: tuple[int, int] | None = None) -> tuple[int, ...]:

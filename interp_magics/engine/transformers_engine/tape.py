@@ -21,6 +21,7 @@ from ..ranks import ALONE, Ranks
 from .batch import BatchRow, Pass
 from .conditions import BoundWhen
 from .records import Record, part_of
+from .splices import BoundSource
 
 Address = tuple[str, int]
 Selections = dict[int, Selection]
@@ -36,15 +37,16 @@ class BoundEdit:
 
     A copy has `source` (batch row) and `mapping` (target to source position; None copies each position to itself). What is
     added as it is, without an index or a condition, is in `shifts`, a vector for each batch row, instead of an operation:
-    those of several programs are added at once.
+    those of several programs are added at once. An operation with `reads` is of the values, and of those at another site.
     """
 
     selections: Selections
     index: tuple[int, ...] | None
-    operation: Callable[[Tensor], Tensor] | None
+    operation: Callable[..., Tensor] | None
     source: int | None = None
     mapping: dict[int, int] | None = None
     when: BoundWhen | None = None
+    reads: BoundSource | None = None
     shifts: dict[int, Tensor] | None = None
 
 
@@ -54,7 +56,7 @@ class Tape:
     def __init__(self, arch: Arch, rows: Sequence[BatchRow], ranks: Ranks = ALONE) -> None:
         self._arch, self._rows, self._ranks = arch, rows, ranks
         self._edits: dict[Address, list[BoundEdit]] = {}
-        self._conditions: dict[Address, list[BoundWhen]] = {}
+        self._looks: dict[Address, list[BoundWhen | BoundSource]] = {}
         self._records: dict[Address, Record] = {}
         self._readers: dict[Address, frozenset[int]] = {}
         self._parts: dict[frozenset[int], tuple[Pass, Tensor]] = {}
@@ -72,8 +74,9 @@ class Tape:
             self._join(address, here, bound)
         else:
             here.append(bound)
-        if bound.when is not None:
-            self._conditions.setdefault(bound.when.address, []).append(bound.when)
+        for looked in (bound.when, bound.reads):
+            if looked is not None:
+                self._looks.setdefault(looked.address, []).append(looked)
 
     def _join(self, address: Address, here: list[BoundEdit], bound: BoundEdit) -> None:
         """Let the last edit of an address, an addition, do one more."""
@@ -107,9 +110,9 @@ class Tape:
                 del joined.selections[member], joined.shifts[member]
         left = {a: [edit for edit in edits if not gone.issuperset(edit.selections)] for a, edits in self._edits.items()}
         self._edits = {address: edits for address, edits in left.items() if edits}
-        used = {id(edit.when) for edits in self._edits.values() for edit in edits}
-        for conditions in self._conditions.values():
-            conditions[:] = [one for one in conditions if id(one) in used]
+        used = {id(look) for edits in self._edits.values() for edit in edits for look in (edit.when, edit.reads)}
+        for looks in self._looks.values():
+            looks[:] = [one for one in looks if id(one) in used]
 
     def record(self, address: Address) -> Record:
         return self._records[address]
@@ -130,7 +133,7 @@ class Tape:
         """Hooks in place; removed on the way out, whatever happens."""
         with ExitStack() as stack:
             addresses = sorted(
-                {*self._edits, *self._conditions, *self._records, *self._wanted_nodes},
+                {*self._edits, *self._looks, *self._records, *self._wanted_nodes},
                 key=lambda a: (a[1], SITES.index(a[0])),
             )
             for address in addresses:
@@ -209,9 +212,9 @@ class Tape:
 
     def _seen(self, address: Address, port: Port, value: Tensor) -> None:
         """The value as all that comes later finds it."""
-        for condition in self._conditions.get(address, ()):
+        for looked in self._looks.get(address, ()):
             assert self._stack is not None
-            condition.look(port.view(value), self._stack, self._rows)
+            looked.look(port.view(value), self._stack, self._rows)
         self._keep(address, port, value)
 
     def _keep(self, address: Address, port: Port, value: Tensor) -> None:
@@ -269,6 +272,8 @@ class Tape:
             values = self._shifted(edit.shifts, places[0], values)
         elif edit.operation is None:
             raise AssertionError("an edit has an operation, or vectors that it adds")
+        elif edit.reads is not None:
+            values = edit.operation(values, self._whole(*edit.reads.at(places, self.width(edit.reads.address))))
         elif edit.index is None:
             values = edit.operation(values)
         else:

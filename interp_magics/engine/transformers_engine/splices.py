@@ -1,0 +1,62 @@
+"""A dictionary's reconstruction in place of a value, some of its latents held."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...program.operations import Splice
+from ..dictionaries.loaded import Loaded
+from .batch import BatchRow, Pass
+
+
+@dataclass(eq=False)
+class BoundSource:
+    """Where a transcoder reads: the value of that site in the present pass."""
+
+    address: tuple[str, int]
+    value: Tensor | None = None
+
+    def look(self, value: Tensor, call: Pass, rows: Sequence[BatchRow]) -> None:
+        """Take note of the value [batch, columns, ...] in a pass."""
+        self.value = value
+
+    def at(self, places: tuple[Tensor, Tensor], width: int) -> tuple[Tensor, int]:
+        """The values at (batch indices, columns), and how wide they are where no rank holds only a share."""
+        assert self.value is not None
+        return self.value[places], width
+
+
+def bind_splice(op: Splice, dictionary: Loaded) -> Callable[..., Tensor]:
+    """`op` as a function of the values [n, ...], and of those that a transcoder reads; the result has their dtype."""
+
+    def apply(value: Tensor, read: Tensor | None = None) -> Tensor:
+        x = value.flatten(1).float()
+        source = x if read is None else read.flatten(1).float()
+        if op.error == "keep" and not op.hold and op.only is None:
+            return value
+        f = dictionary.encode(source)
+        held = _held(f, op)
+        if op.error == "drop":
+            return dictionary.decode(held, source).to(value.dtype).view_as(value)
+        if op.only is not None:
+            return (x + dictionary.difference(held - f, source)).to(value.dtype).view_as(value)
+        latents = torch.tensor(sorted({hold.latent for hold in op.hold}), device=f.device)
+        moved = dictionary.difference(held[:, latents] - f[:, latents], source, latents)
+        return (x + moved).to(value.dtype).view_as(value)
+
+    return apply
+
+
+def _held(f: Tensor, op: Splice) -> Tensor:
+    """The activations as the splice makes them."""
+    made = f.clone()
+    if op.only is not None:
+        made = torch.zeros_like(f)
+        made[:, list(op.only)] = f[:, list(op.only)]
+    for hold in op.hold:
+        column = hold.times * made[:, hold.latent]
+        bounded = hold.low is not None or hold.high is not None
+        made[:, hold.latent] = column.clamp(hold.low, hold.high) if bounded else column
+    return made

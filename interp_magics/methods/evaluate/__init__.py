@@ -1,0 +1,1 @@
+"""The method `evaluate`: what a dictionary is worth, in numbers and in the model."""

@@ -1,0 +1,59 @@
+"""A request to evaluate a dictionary on a worker."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...data.fidelity import Sums
+from ...data.sae_evaluation import EvaluationMeta, SAEEvaluation, encode
+from ...engine.dictionaries.loaded import Loaded
+from ...engine.protocol import Engine, Objects, Outcome, Reading
+from ...errors import RequestError
+from ...program.language import Program
+from ..finish import numbers, provenance
+from ..pieces import ordinary, pieces
+from . import plan
+from .request import EvaluateRequest
+
+
+def programs(request: EvaluateRequest, engine: Engine) -> tuple[Program, ...]:
+    """One for each text, or piece of one. Raises RequestError when no token is there to measure on."""
+    cut = [
+        piece for text in request.texts for piece in pieces(engine.tokens, text, request.context or engine.card.context)
+    ]
+    chosen = [(piece, ordinary(engine.tokens, piece)) for piece in cut]
+    made = tuple(plan.programs_of(request, piece, positions) for piece, positions in chosen if positions)
+    if not made:
+        raise RequestError("the texts have no tokens but special ones, which a dictionary is not measured on")
+    return made
+
+
+def result(request: EvaluateRequest, outcomes: Sequence[Outcome], engine: Engine, objects: Objects) -> bytes:
+    """Sums over all texts."""
+    dictionary = Loaded.of(request.dictionary, lambda stored: objects.tensor(stored.digest, stored.name))
+    sums = Sums.begin(request.dictionary.out, request.dictionary.latents)
+    losses, divergences, predictions = np.zeros(plan.ROWS), np.zeros(plan.ROWS), 0
+    for outcome in outcomes:
+        predicted, *values = outcome.readings[0]
+        places = np.asarray(values[0].positions[0])
+        places = places[places < len(outcome.rows[0].token_ids) - 1]
+        predictions += len(places)
+        for row, value in enumerate(predicted.values):
+            losses[row] += numbers(value, "surprisal")[0][places].sum()
+            divergences[row] += numbers(value, "divergence")[0][places].sum()
+        x, y = _rows(values[0]), _rows(values[-1])
+        with torch.inference_mode():
+            f = dictionary.encode(x)
+            made = dictionary.decode(f, x)
+        sums.add(y.double().numpy(), made.double().numpy(), f.numpy())
+    meta = EvaluationMeta(request.site_out or request.site, request.layer, provenance(request, engine))
+    return encode(SAEEvaluation(meta, sums, losses, divergences, predictions))
+
+
+def _rows(reading: Reading) -> Tensor:
+    """The values [positions, width] of the one row and layer that were read."""
+    values = reading.values[0]
+    assert isinstance(values, Mapping)
+    return values["values"][0].flatten(1)
