@@ -26,6 +26,7 @@ _WHERE = {
     "SteeredText": "data.steered_text",
     "Dictionary": "data.dictionary",
     "Recipe": "program.dictionaries",
+    "FeatureTable": "data.feature_table",
     "fidelity": "data.fidelity",
     "load_sae": "data.dictionary_files",
     "Questions": "data.questions",
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from .data.completions import Completion
     from .data.dictionary import Dictionary
     from .data.dictionary_files import load_sae
+    from .data.feature_table import FeatureTable
     from .data.fidelity import fidelity
     from .data.lens_run import LensRun
     from .data.questions import Questions, read_questions

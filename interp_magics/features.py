@@ -1,20 +1,24 @@
 """Calls about features: dictionaries trained on a pool."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from . import building, training
+from . import building, streaming, training
 from .building import UserText
 from .client.job import Job
+from .corpus import ahead, count_texts, read_texts
 from .data.dictionary import Dictionary
-from .errors import one_of
+from .data.feature_table import FeatureTable, merge
+from .errors import RequestError, one_of
 from .methods.evaluate.request import EvaluateRequest
+from .methods.features.request import FeaturesRequest
 from .methods.train.plan import validate, width
 from .methods.train.request import TrainRequest
 from .program.dictionaries import TRAINED, Recipe
+from .program.latents import Kept
 from .program.layers import parse_layers
 from .program.numbers import integer
 from .program.sites import parse_site
@@ -23,6 +27,8 @@ from .progress import Progress
 from .studies import StudyCalls
 
 _SLICE_TOKENS = 32_768
+#: So many parts of a table are held before they are made one.
+_MERGED = 8
 
 
 class FeatureCalls(StudyCalls):
@@ -84,6 +90,62 @@ class FeatureCalls(StudyCalls):
         self._check_vectors([stored], call.get("model"))
         request = EvaluateRequest(building.texts(texts).texts, form, sae.site, sae.layer, sae.site_out, context)
         return self._run(request, False, {stored.digest: stored.data}, **call)
+
+    def features(
+        self,
+        sae: Dictionary | str,
+        texts: str | Path | Iterable[UserText],
+        layer: int = 0,
+        *,
+        kept: Kept | None = None,
+        context: int = 0,
+        model: str | None = None,
+        slice_tokens: int = _SLICE_TOKENS,
+    ) -> FeatureTable:
+        """Where, how strongly and on what every latent of a dictionary is active, from one pass over a corpus: a FeatureTable.
+
+        `sae` is a Dictionary, or the name of a site whose neurons are read at `layer` ("mlp_act"). `texts` as in
+        `capture_corpus`. `kept` says how many examples and tokens of each latent are kept. Raises RequestError.
+        """
+        name = self.model if model is None else model
+        card = self.card(name)
+        form, objects, site, where = None, {}, "", 0
+        if isinstance(sae, Dictionary):
+            form, stored = sae.stored
+            self._check_vectors([stored], name)
+            objects, site, where = {stored.digest: stored.data}, sae.site, sae.layer
+        else:
+            site = parse_site(sae)[0]
+            check_site(site, card)
+            (where,) = parse_layers(integer("layer", layer), card.layers)
+        given = read_texts(texts) if isinstance(texts, str | Path) else texts
+        asked = FeaturesRequest((), site, where, form, kept or Kept(), context)
+        requests = (
+            msgspec.structs.replace(asked, texts=some, first=first)
+            for first, some in streaming.in_slices(building.each(given), slice_tokens)
+        )
+        parts: list[FeatureTable] = []
+        with Progress() as line:
+            for part in self._each(requests, name, objects, count_texts(texts), line):
+                parts.append(part)
+                if len(parts) == _MERGED:
+                    parts = [merge(parts)]
+        if not parts:
+            raise RequestError("the corpus has no text")
+        return merge(parts) if len(parts) > 1 else parts[0]
+
+    def _each(
+        self, requests: Iterable[Any], model: str, objects: dict[str, bytes], total: int, line: Progress
+    ) -> Iterator[Any]:
+        """The results of many requests, as many at once as keep all groups busy."""
+        groups = next(info.workers for info in self.status().state.models if info.name == model)
+
+        def submit(request: Any) -> Job[Any]:
+            return self._submit(request, model, objects, "batch", True)
+
+        show = self.show_progress or line.show
+        release = self._connection.release
+        return streaming.results(requests, submit, release, ahead(groups), show, lambda one: len(one.texts), total)
 
     def train_saes(
         self,

@@ -11,6 +11,7 @@ from . import (
     completions,
     control_vectors,
     dictionary_object,
+    feature_table,
     files,
     lens_run,
     readings,
@@ -34,6 +35,7 @@ _KINDS: dict[str, Callable[[dict[str, files.Array], Any], Any]] = {
     side_effects.KIND: side_effects.decode,
     comparison.KIND: comparison.decode,
     training.KIND: training.decode,
+    feature_table.KIND: feature_table.decode,
     sae_evaluation.KIND: sae_evaluation.decode,
     dictionary_object.KIND: dictionary_object.decode,
 }

@@ -14,6 +14,8 @@ from .comparison.request import ComparisonRequest
 from .cost import Cost, layers_of
 from .evaluate import plan as evaluate
 from .evaluate.request import EvaluateRequest
+from .features import plan as features
+from .features.request import FeaturesRequest
 from .generate import plan as generate
 from .generate.request import GenerateRequest
 from .lens import plan as lens
@@ -44,6 +46,7 @@ _PLANS: dict[type, ModuleType] = {
     ComparisonRequest: comparison,
     TrainRequest: train,
     EvaluateRequest: evaluate,
+    FeaturesRequest: features,
 }
 
 
@@ -78,7 +81,7 @@ def kept(request: Request) -> Handle | None:
 
 def cuts(request: Request) -> bool:
     """Whether texts that are longer than the context are cut into pieces."""
-    return isinstance(request, TrainRequest | EvaluateRequest)
+    return isinstance(request, TrainRequest | EvaluateRequest | FeaturesRequest)
 
 
 def near(request: Request) -> str:

@@ -3,6 +3,7 @@
 from .capture.request import CaptureRequest
 from .comparison.request import ComparisonRequest
 from .evaluate.request import EvaluateRequest
+from .features.request import FeaturesRequest
 from .generate.request import GenerateRequest
 from .lens.request import LensRequest
 from .program.request import ProgramRequest
@@ -24,4 +25,5 @@ Request = (
     | ComparisonRequest
     | TrainRequest
     | EvaluateRequest
+    | FeaturesRequest
 )

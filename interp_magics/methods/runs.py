@@ -1,6 +1,6 @@
 """The run of each request, for workers."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from types import ModuleType
 from typing import cast
 
@@ -12,6 +12,8 @@ from .comparison import run as comparison
 from .comparison.request import ComparisonRequest
 from .evaluate import run as evaluate
 from .evaluate.request import EvaluateRequest
+from .features import run as features
+from .features.request import FeaturesRequest
 from .generate import run as generate
 from .generate.request import GenerateRequest
 from .lens import run as lens
@@ -42,6 +44,7 @@ _RUNS: dict[type, ModuleType] = {
     ComparisonRequest: comparison,
     TrainRequest: train,
     EvaluateRequest: evaluate,
+    FeaturesRequest: features,
 }
 
 
@@ -55,6 +58,19 @@ def result(request: Request, outcomes: Sequence[Outcome], engine: Engine, object
     if isinstance(request, EvaluateRequest):
         return evaluate.result(request, outcomes, engine, objects)
     return cast(bytes, _RUNS[type(request)].result(request, outcomes, engine))
+
+
+def works(request: Request) -> bool:
+    """Whether there is long work after the passes, in `steps`, between which others may run."""
+    return isinstance(request, TrainRequest | FeaturesRequest)
+
+
+def steps(
+    request: Request, outcomes: Sequence[Outcome], engine: Engine, objects: Objects
+) -> Generator[None, None, bytes]:
+    """That work, pausing now and then; what it returns is the result. (A training's goes on from what a worker holds.)"""
+    assert isinstance(request, FeaturesRequest)
+    return features.steps(request, outcomes, engine, objects)
 
 
 def partial(

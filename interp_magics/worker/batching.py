@@ -1,7 +1,7 @@
 """Several jobs as one run of the engine, each answered at its own end; others join them, or run in between."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -69,7 +69,7 @@ class Batch:
         self._quick: dict[str, bool] = {}
         self._refused: tuple[str, int] | None = None
         self._ended = 0
-        self._lessons: list[tuple[Assign, TrainRequest, list[Outcome]]] = []
+        self._later: list[tuple[Assign, list[Outcome]]] = []
 
     def run(self, assigned: Sequence[Assign]) -> None:
         """Run the jobs and answer each of them, whatever happens to the others."""
@@ -79,8 +79,8 @@ class Batch:
             return
         self._start(self._entries)
         self._engine.run([task for entry in self._entries for task in entry.tasks], self)
-        for assign, request, outcomes in self._lessons:
-            self._learn(assign, request, outcomes)
+        for assign, outcomes in self._later:
+            self._work(assign, outcomes)
 
     def _start(self, entries: Sequence[_Entry]) -> None:
         """Say that jobs run; one that needs no pass is answered now."""
@@ -274,33 +274,41 @@ class Batch:
                 if isinstance(result, Exception):
                     raise result
                 outcomes.append(result)
-            if isinstance(request := entry.assign.request, TrainRequest):
-                self._lessons.append((entry.assign, request, outcomes))
+            if runs.works(request := entry.assign.request):
+                self._later.append((entry.assign, outcomes))
                 return
             data = runs.result(request, self._keep(entry.assign, outcomes), self._engine, self._objects(entry.assign))
             tell_result(self._link, self._holdings, entry.assign, data)
         except Exception as error:
             tell_failure(self._link, entry.assign, error)
 
-    def _learn(self, assign: Assign, request: TrainRequest, outcomes: list[Outcome]) -> None:
-        """A slice of a training learns from what its passes gave, when the engine is free: others run between its batches."""
-
-        def between() -> None:
-            self._link.pump()
-            self._holdings.expire()
-            if self._link.stopped(assign):
-                raise Cancelled("the job was cancelled while it learned")
-            if self.wish(joins=False) is Wish.PAUSE:
-                self.pause()
-
-        fetch = self._objects(assign).tensors
+    def _work(self, assign: Assign, outcomes: list[Outcome]) -> None:
+        """What takes long after the passes is done when the engine is free; others run between its steps."""
+        request, objects = assign.request, self._objects(assign)
         try:
-            data = self._holdings.trainings.learn(assign, request, outcomes, self._engine, fetch, between)
-            tell_result(self._link, self._holdings, assign, data)
+            if isinstance(request, TrainRequest):
+                steps = self._holdings.trainings.learn(assign, request, outcomes, self._engine, objects.tensors)
+            else:
+                steps = runs.steps(request, outcomes, self._engine, objects)
+            tell_result(self._link, self._holdings, assign, self._walk(assign, steps))
         except DEVICE_FAULTS:
             raise
         except Exception as error:
             tell_failure(self._link, assign, error)
+
+    def _walk(self, assign: Assign, steps: Generator[None, None, bytes]) -> bytes:
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                data: bytes = end.value
+                return data
+            self._link.pump()
+            self._holdings.expire()
+            if self._link.stopped(assign):
+                raise Cancelled("the job was cancelled while it was worked on")
+            if self.wish(joins=False) is Wish.PAUSE:
+                self.pause()
 
     def _objects(self, assign: Assign) -> JobObjects:
         return JobObjects(self._holdings.cache, lambda digest: self._link.object(digest, assign.job))

@@ -2,7 +2,7 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -49,9 +49,8 @@ class Trainings:
         outcomes: Sequence[Outcome],
         engine: Engine,
         state: Callable[[str], Mapping[str, Tensor]],
-        between: Callable[[], None],
-    ) -> bytes:
-        """One slice; the result of its job. `state` fetches a checkpoint, `between` is called after every batch and may raise.
+    ) -> Generator[None, None, bytes]:
+        """One slice, pausing after every batch; the result of its job. `state` fetches a checkpoint.
 
         Whatever interrupts it, nothing half-learned is held. Raises TrainingLost, RequestError.
         """
@@ -68,8 +67,7 @@ class Trainings:
         else:
             raise TrainingLost
         seconds = [0.0] * len(trainers)
-        for _ in run.learn(trainers, found, seconds):
-            between()
+        yield from run.learn(trainers, found, seconds)
         made = run.told(request, trainers, seconds, found, engine, self._epoch)
         self._keep(key, _Held(trainers, request.slice + 1, self._clock()))
         return made

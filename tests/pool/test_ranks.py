@@ -50,6 +50,21 @@ def test_a_short_job_runs_between_the_steps_of_a_long_one(two_ranks):
     assert all(np.array_equal(a.completion_ids, b.completion_ids) for a, b in zip(long.result(60), again, strict=True))
 
 
+def test_a_dictionary_is_trained_spliced_and_measured_as_on_one_rank(two_ranks, shared_pool):
+    draw = np.random.default_rng(0)
+    texts = [[int(i) for i in draw.integers(5, 300, 30)] for _ in range(80)]
+    recipes = [
+        im.Recipe(32, "topk", k=4, layer=1, site=site, tokens=4_000, batch=400, dtype="float32")
+        for site in ("resid_post", "mlp_out", "head_out", "mlp_act")
+    ] + [im.Recipe(32, k=4, layer=1, site="ln_mlp", site_out="mlp_out", tokens=4_000, batch=400, dtype="float32")]
+    mine, theirs = two_ranks.train_saes(texts, recipes), shared_pool.train_saes(texts, recipes)
+    for one, other in zip(mine, theirs, strict=True):
+        assert one.history["fvu"].iloc[-1] == pytest.approx(other.history["fvu"].iloc[-1], abs=0.02)
+        here, there = (pool.evaluate_sae(other, texts[:10]).summary() for pool in (two_ranks, shared_pool))
+        for name in ("fvu", "l0", "loss_spliced", "loss_zero", "kl"):
+            assert here[name] == pytest.approx(there[name], rel=1e-3, abs=1e-4), (name, other)
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_rank_that_is_killed_brings_the_group_back_and_the_job_is_answered(rank, own, two_ranks):
     options = {"max_new_tokens": 100, "temperature": 1.0, "seed": 5}

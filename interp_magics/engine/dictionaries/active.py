@@ -163,10 +163,13 @@ def product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
 
 def of_mask(mask: Tensor, dtype: torch.dtype) -> Active:
     """The active pairs of a matrix of True and False, as a list when they are few."""
-    counts = mask.sum(1)
-    if int(counts.sum()) > DENSE * mask.numel():
-        return Mask(mask, dtype)
-    return Pairs(mask.nonzero()[:, 1], _offsets(counts), mask.shape[1])
+    few = int(mask.sum()) <= DENSE * mask.numel()
+    return pairs_of(mask) if few else Mask(mask, dtype)
+
+
+def pairs_of(mask: Tensor) -> Pairs:
+    """The active pairs of a matrix of True and False as a list."""
+    return Pairs(mask.nonzero()[:, 1], _offsets(mask.sum(1)), mask.shape[1])
 
 
 def of_top(latents: Tensor, width: int) -> Pairs:

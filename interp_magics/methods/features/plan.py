@@ -1,0 +1,60 @@
+"""A request to read features as programs, and what it costs."""
+
+import math
+from collections.abc import Sequence
+
+from ...errors import RequestError
+from ...program.cards import ModelCard
+from ...program.language import Program, Raw, Row, Stage, Tap, Text
+from ...program.latents import BINS, DIRECTIONS, PLACES
+from ...program.supports import check
+from ..cost import Cost, pass_flops
+from .request import FeaturesRequest
+
+#: Latents of so many tokens at most are held at once; a piece of a text is no longer.
+CONTEXT = 1024
+_UNREAD = ("logits", "attn_pattern")
+
+
+def program(request: FeaturesRequest, text: Text) -> Program:
+    """A pass over one text."""
+    return Program((Row(text),), (Stage((Tap(request.site, (request.layer,), reduce=Raw()),)),))
+
+
+def context(request: FeaturesRequest, card: ModelCard) -> int:
+    """The longest piece."""
+    return min(request.context or CONTEXT, CONTEXT, card.context)
+
+
+def latents(request: FeaturesRequest, card: ModelCard) -> int:
+    """How many there are."""
+    return math.prod(card.sites[request.site].shape) if request.dictionary is None else request.dictionary.latents
+
+
+def validate(request: FeaturesRequest, card: ModelCard) -> None:
+    """Raise RequestError for whatever the card can tell is wrong."""
+    if not request.texts:
+        raise RequestError("features are read on texts, one at least")
+    if request.context < 0 or request.context == 1:
+        raise RequestError(f"context must be 2 tokens or more (0: the model's), not {request.context}")
+    if request.site in _UNREAD:
+        raise RequestError(f"latents are read at sites of a fixed width, which {request.site!r} does not have")
+    check(program(request, request.texts[0]), card)
+    for text in request.texts[1:]:
+        check(Program((Row(text),)), card)
+    width = math.prod(card.sites[request.site].shape)
+    if request.dictionary is not None and request.dictionary.width != width:
+        raise RequestError(
+            f"the dictionary has width {request.dictionary.width}, but {request.site!r} of {card.name} has {width}"
+        )
+
+
+def cost(request: FeaturesRequest, card: ModelCard, tokens: Sequence[int]) -> Cost:
+    """The passes and the dictionary's encoder; the result is the tables."""
+    longest = context(request, card)
+    passes = sum(pass_flops(card, min(count, longest), None) * max(1.0, count / longest) for count in tokens)
+    width, m, total = math.prod(card.sites[request.site].shape), latents(request, card), sum(tokens)
+    encode = 0.0 if request.dictionary is None else 2.0 * m * width * total
+    examples = request.kept.top + 6 * request.kept.samples + request.kept.tokens
+    table = m * (4 * (BINS + DIRECTIONS + PLACES) + 32 * examples + 32)
+    return Cost(passes + 1.5 * encode, table + 8 * total, 8 * width * total + 16 * m * CONTEXT + 3 * table, total)

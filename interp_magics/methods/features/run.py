@@ -1,0 +1,112 @@
+"""A request to read features on a worker: passes, then one reading of all latents, a chunk of rows at a time."""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...data.feature_table import FeatureMeta, FeatureTable, encode
+from ...engine.dictionaries.few import Few
+from ...engine.dictionaries.loaded import Loaded
+from ...engine.dictionaries.reader import Piece, Reader
+from ...engine.protocol import Engine, Objects, Outcome
+from ...program.language import Program, Text
+from ..finish import provenance
+from ..pieces import pieces
+from . import plan
+from .request import FeaturesRequest
+
+
+def programs(request: FeaturesRequest, engine: Engine) -> tuple[Program, ...]:
+    """One for each text, or piece of one."""
+    return tuple(plan.program(request, piece) for _, piece in _pieces(request, engine))
+
+
+def _pieces(request: FeaturesRequest, engine: Engine) -> list[tuple[tuple[int, int], Text]]:
+    """Pieces with the number of their text in the corpus, and their own in the text."""
+    context = plan.context(request, engine.card)
+    return [
+        ((number, place), piece)
+        for number, text in enumerate(request.texts, request.first)
+        for place, piece in enumerate(pieces(engine.tokens, text, context))
+    ]
+
+
+def steps(
+    request: FeaturesRequest, outcomes: Sequence[Outcome], engine: Engine, objects: Objects
+) -> Generator[None, None, bytes]:
+    """Read, pausing between chunks; what it returns is the result."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    encoder, centre = _encoder(request, objects, device)
+    reader = Reader(plan.latents(request, engine.card), request.kept, device, centre)
+    special = set(engine.tokens.special.values())
+    numbered = [where for where, _ in _pieces(request, engine)]
+    given = (_piece(outcome, where, special) for outcome, where in zip(outcomes, numbered, strict=True))
+    with torch.inference_mode():
+        yield from reader.read(list(given), encoder)
+        return encode(_table(request, reader, outcomes, numbered, engine))
+
+
+def _encoder(
+    request: FeaturesRequest, objects: Objects, device: torch.device
+) -> tuple[Callable[[Tensor], Tensor], Tensor | None]:
+    """What gives the latents of rows, and where their directions are seen from."""
+    if request.dictionary is None:
+        return torch.relu, None
+    found = Loaded.of(request.dictionary, lambda stored: objects.tensor(stored.digest, stored.name).to(device))
+    centre = found.weights["b_dec"] / found.form.scale if found.form.subtract_b_dec else None
+    return found.encode, centre
+
+
+def _piece(outcome: Outcome, where: tuple[int, int], special: set[int]) -> Piece:
+    ids = outcome.rows[0].token_ids
+    positions = torch.tensor([place for place, token in enumerate(ids) if token not in special], dtype=torch.long)
+    values = outcome.readings[0][0].values[0]
+    assert isinstance(values, Mapping)
+    return Piece(values["values"][0].flatten(1)[positions], torch.tensor(ids)[positions], positions, *where)
+
+
+def _table(
+    request: FeaturesRequest,
+    reader: Reader,
+    outcomes: Sequence[Outcome],
+    numbered: Sequence[tuple[int, int]],
+    engine: Engine,
+) -> FeatureTable:
+    tensors = {
+        name: getattr(reader, name).cpu().numpy()
+        for name in ("count", "total", "squares", "histogram", "directions", "places")
+    }
+    for name in ("top", "samples"):
+        tensors |= _columns(name, getattr(reader, name))
+    keys, totals, counts = (column.cpu().numpy() for column in reader.tokens())
+    tensors |= {"token_key": keys, "token_total": totals.astype(np.float32), "token_count": counts.astype(np.int32)}
+    shown = np.unique(np.concatenate([tensors["top_piece"], tensors["samples_piece"]])).astype(np.int32)
+    for name in ("top_piece", "samples_piece"):
+        tensors[name] = np.searchsorted(shown, tensors[name]).astype(np.int32)
+    rows = [outcomes[piece].rows[0].token_ids for piece in shown]
+    tensors["piece_text"] = np.asarray([numbered[piece] for piece in shown], np.int32).reshape(-1, 2)
+    tensors["piece_ids"] = np.asarray([token for row in rows for token in row], np.int32)
+    tensors["piece_offsets"] = np.cumsum([0, *map(len, rows)]).astype(np.int64)
+    told = {*tensors["piece_ids"].tolist(), *(keys & 0xFFFFFFFF).tolist()}
+    digest = request.dictionary.weights[0].digest if request.dictionary else ""
+    brief = FeaturesRequest((), request.site, request.layer, request.dictionary, request.kept, request.context)
+    meta = FeatureMeta(
+        site=request.site,
+        layer=request.layer,
+        dictionary=digest,
+        kept=request.kept,
+        tokens=reader.rows,
+        texts=len(request.texts),
+        strings=engine.tokens.table(sorted(told)),
+        provenance=provenance(brief, engine),
+    )
+    return FeatureTable(meta, tensors)
+
+
+def _columns(name: str, kept: Few) -> dict[str, np.ndarray]:
+    dtypes = {"key": np.int64, "piece": np.int32, "position": np.int32, "value": np.float32}
+    columns = {column: values.cpu().numpy() for column, values in kept.columns().items()}
+    columns["order"] = columns["order"].astype(np.float64 if name == "top" else np.int64)
+    return {f"{name}_{column}": values.astype(dtypes.get(column, values.dtype)) for column, values in columns.items()}
