@@ -11,7 +11,6 @@ from .client.job import Job
 from .data.activation_store import ActivationStore
 from .errors import RequestError, one_of
 from .estimate import Estimate
-from .features import FeatureCalls
 from .following import Origin, Readable
 from .methods import plans
 from .methods.program.request import ProgramRequest
@@ -20,9 +19,10 @@ from .program.cards import ModelCard
 from .program.language import Positions, Program, digests
 from .program.layers import LayerSpec
 from .progress import Progress
+from .proving import ProofCalls
 
 
-class Pool(FeatureCalls):
+class Pool(ProofCalls):
     """A connection to a pool of models, and what can be asked of it.
 
     Every call takes `model=`, `priority=` ("interactive" or "batch"), `timeout=` in seconds, and `wait=False` for a Job.

@@ -116,4 +116,10 @@ class Asking(Attached):
 
 
 #: Calls that have another name than their method.
-_CALLS = {"program": "run", "vector": "steering_vector", "comparison": "compare_steering", "evaluate": "evaluate_sae"}
+_CALLS = {
+    "program": "run",
+    "vector": "steering_vector",
+    "comparison": "compare_steering",
+    "evaluate": "evaluate_sae",
+    "search": "search_features",
+}

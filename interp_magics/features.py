@@ -15,12 +15,14 @@ from .data.feature_table import FeatureTable, merge
 from .errors import RequestError, one_of
 from .methods.evaluate.request import EvaluateRequest
 from .methods.features.request import FeaturesRequest
+from .methods.search.request import OVERS, SearchRequest
 from .methods.train.plan import validate, width
 from .methods.train.request import TrainRequest
 from .program.dictionaries import TRAINED, Recipe
 from .program.latents import Kept
 from .program.layers import parse_layers
 from .program.numbers import integer
+from .program.operations import StoredDictionary
 from .program.sites import parse_site
 from .program.supports import check_site
 from .progress import Progress
@@ -108,16 +110,7 @@ class FeatureCalls(StudyCalls):
         `capture_corpus`. `kept` says how many examples and tokens of each latent are kept. Raises RequestError.
         """
         name = self.model if model is None else model
-        card = self.card(name)
-        form, objects, site, where = None, {}, "", 0
-        if isinstance(sae, Dictionary):
-            form, stored = sae.stored
-            self._check_vectors([stored], name)
-            objects, site, where = {stored.digest: stored.data}, sae.site, sae.layer
-        else:
-            site = parse_site(sae)[0]
-            check_site(site, card)
-            (where,) = parse_layers(integer("layer", layer), card.layers)
+        form, objects, site, where = self._latents_of(sae, layer, name)
         given = read_texts(texts) if isinstance(texts, str | Path) else texts
         asked = FeaturesRequest((), site, where, form, kept or Kept(), context)
         requests = (
@@ -133,6 +126,39 @@ class FeatureCalls(StudyCalls):
         if not parts:
             raise RequestError("the corpus has no text")
         return merge(parts) if len(parts) > 1 else parts[0]
+
+    def search_features(
+        self,
+        sae: Dictionary | str,
+        positive: Sequence[UserText],
+        negative: Sequence[UserText],
+        layer: int = 0,
+        over: str = "max",
+        **call: Any,
+    ) -> Any:
+        """The latents of a dictionary (or neurons of a site at `layer`) that tell two sets of texts apart: a FeatureSearch, or a Job.
+
+        Each text counts once, by its largest activation (`over="max"`), its mean or its last. Raises RequestError.
+        """
+        sides = [building.texts(side).texts if len(side) else () for side in (positive, negative)]
+        form, objects, site, where = self._latents_of(sae, layer, call.get("model"))
+        chosen = one_of("over", over, OVERS)
+        request = SearchRequest((*sides[0], *sides[1]), len(sides[0]), site, where, form, chosen)
+        return self._run(request, False, objects, **call)
+
+    def _latents_of(
+        self, sae: Dictionary | str, layer: int, model: str | None
+    ) -> tuple[StoredDictionary | None, dict[str, bytes], str, int]:
+        """How a request names a dictionary, or the neurons of a site: the form, what a pool must have, site and layer."""
+        if isinstance(sae, Dictionary):
+            form, stored = sae.stored
+            self._check_vectors([stored], model)
+            return form, {stored.digest: stored.data}, sae.site, sae.layer
+        card = self.card(model)
+        site = parse_site(sae)[0]
+        check_site(site, card)
+        (where,) = parse_layers(integer("layer", layer), card.layers)
+        return None, {}, site, where
 
     def _each(
         self, requests: Iterable[Any], model: str, objects: dict[str, bytes], total: int, line: Progress

@@ -62,7 +62,7 @@ class Example:
         start, stop = max(0, self.position - around), self.position + around + 1
         shown = list(self.tokens[start:stop])
         shown[self.position - start] = f"«{shown[self.position - start]}»"
-        return "".join(shown)
+        return "".join(shown).replace("\n", "↵")
 
 
 @dataclass(frozen=True)

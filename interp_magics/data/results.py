@@ -11,6 +11,7 @@ from . import (
     completions,
     control_vectors,
     dictionary_object,
+    feature_search,
     feature_table,
     files,
     lens_run,
@@ -36,6 +37,7 @@ _KINDS: dict[str, Callable[[dict[str, files.Array], Any], Any]] = {
     comparison.KIND: comparison.decode,
     training.KIND: training.decode,
     feature_table.KIND: feature_table.decode,
+    feature_search.KIND: feature_search.decode,
     sae_evaluation.KIND: sae_evaluation.decode,
     dictionary_object.KIND: dictionary_object.decode,
 }

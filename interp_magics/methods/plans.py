@@ -23,6 +23,8 @@ from .lens.request import LensRequest
 from .program import plan as program
 from .program.request import ProgramRequest
 from .requests import Request
+from .search import plan as search
+from .search.request import SearchRequest
 from .side_effects import plan as side_effects
 from .side_effects.request import SideEffectsRequest
 from .steerability import plan as steerability
@@ -47,6 +49,7 @@ _PLANS: dict[type, ModuleType] = {
     TrainRequest: train,
     EvaluateRequest: evaluate,
     FeaturesRequest: features,
+    SearchRequest: search,
 }
 
 

@@ -7,6 +7,7 @@ from .features.request import FeaturesRequest
 from .generate.request import GenerateRequest
 from .lens.request import LensRequest
 from .program.request import ProgramRequest
+from .search.request import SearchRequest
 from .side_effects.request import SideEffectsRequest
 from .steerability.request import SteerabilityRequest
 from .tokenize.request import TokenizeRequest
@@ -26,4 +27,5 @@ Request = (
     | TrainRequest
     | EvaluateRequest
     | FeaturesRequest
+    | SearchRequest
 )

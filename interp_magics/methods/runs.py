@@ -21,6 +21,8 @@ from .lens.request import LensRequest
 from .program import run as program
 from .program.request import ProgramRequest
 from .requests import Request
+from .search import run as search
+from .search.request import SearchRequest
 from .side_effects import run as side_effects
 from .side_effects.request import SideEffectsRequest
 from .steerability import run as steerability
@@ -45,6 +47,7 @@ _RUNS: dict[type, ModuleType] = {
     TrainRequest: train,
     EvaluateRequest: evaluate,
     FeaturesRequest: features,
+    SearchRequest: search,
 }
 
 
@@ -62,13 +65,15 @@ def result(request: Request, outcomes: Sequence[Outcome], engine: Engine, object
 
 def works(request: Request) -> bool:
     """Whether there is long work after the passes, in `steps`, between which others may run."""
-    return isinstance(request, TrainRequest | FeaturesRequest)
+    return isinstance(request, TrainRequest | FeaturesRequest | SearchRequest)
 
 
 def steps(
     request: Request, outcomes: Sequence[Outcome], engine: Engine, objects: Objects
 ) -> Generator[None, None, bytes]:
     """That work, pausing now and then; what it returns is the result. (A training's goes on from what a worker holds.)"""
+    if isinstance(request, SearchRequest):
+        return search.steps(request, outcomes, engine, objects)
     assert isinstance(request, FeaturesRequest)
     return features.steps(request, outcomes, engine, objects)
 

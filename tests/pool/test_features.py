@@ -117,3 +117,34 @@ def test_what_cannot_be_read_is_refused(pool, texts, activations):
         pool.features(sae, texts[:3])[24]
     with pytest.raises(im.RequestError, match="top must lie in 1 to 100"):
         Kept(top=0)
+
+
+def test_a_search_finds_what_tells_texts_apart_and_nothing_in_noise(pool):
+    """The areas and p-values of scikit-learn and scipy, on latents that numpy computes."""
+    from scipy.stats import false_discovery_control, mannwhitneyu
+    from sklearn.metrics import roc_auc_score
+
+    sae = made("jumprelu", pool.card().d_model)
+    draw = np.random.default_rng(8)
+    positive = [[3, *(int(token) for token in draw.integers(3, 12, 8))] for _ in range(40)]
+    negative = [[3, *(int(token) for token in draw.integers(12, 40, 8))] for _ in range(30)]
+    acts = pool.capture(positive + negative, layers=[LAYER], dtype="float32")
+    each = [sae.encode(acts.array("resid_post", LAYER, row=row)) for row in range(70)]
+    labels = np.repeat([1, 0], [40, 30])
+    for over, reduce in (("max", lambda f: f.max(0)), ("mean", lambda f: f.mean(0)), ("last", lambda f: f[-1])):
+        found = pool.search_features(sae, positive, negative, over=over)
+        values = np.stack([reduce(f) for f in each])
+        varies = values.std(0) > 1e-6
+        areas = [roc_auc_score(labels, values[:, latent]) for latent in np.flatnonzero(varies)]
+        assert np.allclose(found.columns["area"][varies], areas, atol=5e-3)
+        p = mannwhitneyu(values[:40, varies], values[40:, varies], axis=0, method="asymptotic").pvalue
+        assert np.allclose(found.columns["p"][varies], p, rtol=0.1, atol=1e-4)
+        assert np.allclose(found.columns["q"], false_discovery_control(found.columns["p"]))
+        assert (found.columns["p"][~varies] == 1).all() and (found.columns["area"][~varies] == 0.5).all()
+    best = found.to_pandas().index[0]
+    assert best in (*found.found(most=1), *found.found(side="negative", most=1))
+    same = [[3, *(int(token) for token in draw.integers(3, 40, 8))] for _ in range(80)]
+    noise = pool.search_features(sae, same[:40], same[40:])
+    assert len(noise.found()) + len(noise.found(side="negative")) <= 1
+    with pytest.raises(im.RequestError, match="3 negative texts: a search needs at least 5 on each side"):
+        pool.search_features(sae, positive, negative[:3])

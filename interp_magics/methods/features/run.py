@@ -38,17 +38,17 @@ def steps(
 ) -> Generator[None, None, bytes]:
     """Read, pausing between chunks; what it returns is the result."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    encoder, centre = _encoder(request, objects, device)
+    encode_rows, centre = encoder(request, objects, device)
     reader = Reader(plan.latents(request, engine.card), request.kept, device, centre)
     special = set(engine.tokens.special.values())
     numbered = [where for where, _ in _pieces(request, engine)]
     given = (_piece(outcome, where, special) for outcome, where in zip(outcomes, numbered, strict=True))
     with torch.inference_mode():
-        yield from reader.read(list(given), encoder)
+        yield from reader.read(list(given), encode_rows)
         return encode(_table(request, reader, outcomes, numbered, engine))
 
 
-def _encoder(
+def encoder(
     request: FeaturesRequest, objects: Objects, device: torch.device
 ) -> tuple[Callable[[Tensor], Tensor], Tensor | None]:
     """What gives the latents of rows, and where their directions are seen from."""
@@ -59,12 +59,18 @@ def _encoder(
     return found.encode, centre
 
 
-def _piece(outcome: Outcome, where: tuple[int, int], special: set[int]) -> Piece:
+def rows(outcome: Outcome, special: set[int]) -> tuple[Tensor, Tensor]:
+    """What was read of a text at positions that are no special tokens [n, d], and the positions."""
     ids = outcome.rows[0].token_ids
     positions = torch.tensor([place for place, token in enumerate(ids) if token not in special], dtype=torch.long)
     values = outcome.readings[0][0].values[0]
     assert isinstance(values, Mapping)
-    return Piece(values["values"][0].flatten(1)[positions], torch.tensor(ids)[positions], positions, *where)
+    return values["values"][0].flatten(1)[positions], positions
+
+
+def _piece(outcome: Outcome, where: tuple[int, int], special: set[int]) -> Piece:
+    x, positions = rows(outcome, special)
+    return Piece(x, torch.tensor(outcome.rows[0].token_ids)[positions], positions, *where)
 
 
 def _table(
@@ -85,10 +91,10 @@ def _table(
     shown = np.unique(np.concatenate([tensors["top_piece"], tensors["samples_piece"]])).astype(np.int32)
     for name in ("top_piece", "samples_piece"):
         tensors[name] = np.searchsorted(shown, tensors[name]).astype(np.int32)
-    rows = [outcomes[piece].rows[0].token_ids for piece in shown]
+    ids = [outcomes[piece].rows[0].token_ids for piece in shown]
     tensors["piece_text"] = np.asarray([numbered[piece] for piece in shown], np.int32).reshape(-1, 2)
-    tensors["piece_ids"] = np.asarray([token for row in rows for token in row], np.int32)
-    tensors["piece_offsets"] = np.cumsum([0, *map(len, rows)]).astype(np.int64)
+    tensors["piece_ids"] = np.asarray([token for row in ids for token in row], np.int32)
+    tensors["piece_offsets"] = np.cumsum([0, *map(len, ids)]).astype(np.int64)
     told = {*tensors["piece_ids"].tolist(), *(keys & 0xFFFFFFFF).tolist()}
     digest = request.dictionary.weights[0].digest if request.dictionary else ""
     brief = FeaturesRequest((), request.site, request.layer, request.dictionary, request.kept, request.context)

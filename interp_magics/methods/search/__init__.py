@@ -1,0 +1,1 @@
+"""The method `search`: the latents that tell two sets of texts apart."""
