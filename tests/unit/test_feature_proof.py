@@ -70,6 +70,6 @@ def test_the_summary_has_what_a_manifest_needs():
 def test_controls_are_those_nearest_in_density_and_strength():
     density = np.array([0.01, 0.011, 0.3, 0.009, 0.0, 0.01])
     mean = np.array([2.0, 2.1, 2.0, 40.0, 2.0, 2.2])
-    assert matched(0, density, mean, set(), 2) == (1, 5)
+    assert matched(0, density, mean, set(), 2) == (5, 1)
     assert matched(0, density, mean, {1}, 2) == (5, 3)
     assert 4 not in matched(0, density, mean, set(), 9)
