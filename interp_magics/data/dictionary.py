@@ -206,6 +206,38 @@ class Dictionary:
 
         return pd.DataFrame(list(self.made_from.get("history", ())))
 
+    def label(self, latent: int, text: str, judgement: str = "proposed", by: str | None = None) -> "Dictionary":
+        """The same dictionary with a label of a feature: "proposed", "confirmed" or "rejected", by somebody (None: by you), now."""
+        from .dictionary_notes import labelled
+
+        return labelled(self, latent, text, judgement, by)
+
+    def note(self, found: Any) -> "Dictionary":
+        """The same dictionary with a FeatureProof, or an SAEEvaluation, in its manifest."""
+        from .dictionary_notes import noted
+
+        return noted(self, found)
+
+    def notes(self, latent: int) -> Mapping[str, list[dict[str, Any]]]:
+        """The labels and proofs of a feature, the oldest first."""
+        from .dictionary_notes import notes
+
+        return notes(self, latent)
+
+    @property
+    def labels(self) -> dict[int, str]:
+        """The latest label of each feature that has one."""
+        from .dictionary_notes import labels
+
+        return labels(self)
+
+    @property
+    def verdicts(self) -> dict[int, str]:
+        """The latest verdict on each feature that was tested: causal, correlational or inconclusive."""
+        from .dictionary_notes import verdicts
+
+        return verdicts(self)
+
     def save(self, path: str | Path) -> Path:
         """Write a directory in SAELens' layout, with a manifest, all or nothing. Raises RequestError when it exists."""
         from .dictionary_files import save_sae

@@ -283,7 +283,8 @@ def _origin(directory: Path, cfg: Mapping[str, Any], model: str) -> dict[str, An
     """What is known of where a dictionary comes from: its configuration, and the manifest beside it."""
     manifest = _json(directory / "manifest.json") if (directory / "manifest.json").is_file() else {}
     checkpoint = str(manifest.get("checkpoint", ""))
-    return {
+    told = {name: manifest[name] for name in ("recipe", "history") if name in manifest}
+    return told | {
         "model": str(manifest.get("model", model)),
         "checkpoint": checkpoint,
         "cfg": dict(cfg),
@@ -355,6 +356,7 @@ def _manifest(made: Dictionary) -> dict[str, Any]:
     from .. import __version__
 
     known = dict(made.made_from.get("manifest", {}))
+    known |= {name: made.made_from[name] for name in ("recipe", "history") if name in made.made_from}
     return known | {
         "model": made.made_from.get("model", ""),
         "checkpoint": made.checkpoint,

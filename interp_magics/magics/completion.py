@@ -6,16 +6,26 @@ from typing import Any
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
 from ..program.sites import SITES
-from . import capture, lens, pool, steer
+from . import capture, features, lens, pool, sae, steer
 from .arguments import Parser
 from .session import Session
 
-_MAGIC = re.compile(r"^\s*%{1,2}(lens|capture_layers|steer|pool|jobs)\s(.*)$", re.S)
+_MAGIC = re.compile(r"^\s*%{1,2}(lens|capture_layers|steer|sae|features|pool|jobs)\s(.*)$", re.S)
 
 MATCHER_ID = "interp_magics.options"
 
 
-_PARSERS = {"lens": lens.parser, "capture_layers": capture.parser, "steer": steer.parser}
+_PARSERS = {
+    "lens": lens.parser,
+    "capture_layers": capture.parser,
+    "steer": steer.parser,
+    "sae": sae.parser,
+    "features": features.parser,
+}
+#: Magics whose first word is a command.
+_COMMANDS = {"sae": sae.COMMANDS, "features": features.COMMANDS}
+#: What the words after the options are the names of.
+_KINDS = {"sae": ("Dictionary", "list"), "features": ("Dictionary", "FeatureTable", "list")}
 
 
 def make(session: Session) -> Any:
@@ -41,7 +51,14 @@ def _words(session: Session, magic: str, line: str) -> list[str]:
         return list(session.model_names) if line.split()[:1] in (["use"], ["card"]) else list(pool.COMMANDS)
     parser = _PARSERS[magic]()
     before = line.split()[:-1] if line and not line[-1].isspace() else line.split()
+    if magic in _COMMANDS:
+        if not before:
+            return list(_COMMANDS[magic])
+        before = before[1:]
     option = before[-1] if before else ""
+    if magic in _KINDS and (not option.startswith("-") or _in_text(parser, before)):
+        names = [n for n, v in session.names.items() if type(v).__name__ in _KINDS[magic] and not n.startswith("_")]
+        return names if _in_text(parser, before) else [*names, *parser.options()]
     return _values(session, parser, option) or ([] if _in_text(parser, before) else parser.options())
 
 

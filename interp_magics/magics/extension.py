@@ -8,7 +8,7 @@ from traitlets import Float, Unicode
 from .questions import protect
 from .session import Session
 
-_NAMES = {"line": ("pool", "jobs", "lens", "steer"), "cell": ("lens", "capture_layers", "steer")}
+_NAMES = {"line": ("pool", "jobs", "lens", "steer", "sae", "features"), "cell": ("lens", "capture_layers", "steer")}
 
 
 @magics_class
@@ -123,6 +123,51 @@ class InterpMagics(Magics):
         from . import steer
 
         return steer.run(self.session, line, cell)
+
+    @no_var_expand
+    @line_magic
+    def sae(self, line: str) -> Any:
+        """Train a sparse autoencoder on the pool, load one, evaluate it, save it.
+
+        %sae train -l LAYER [options] TEXTS   TEXTS is a variable, or a .txt or .jsonl file
+        %sae load DIRECTORY                   SAELens, sparsify, Gemma Scope, Llama Scope
+        %sae eval SAE TEXTS                   how well it stands for activations, and in the model
+        %sae save SAE DIRECTORY               SAELens' layout, with a manifest
+
+        -s SITE   --architecture batch_topk|topk|matryoshka|jumprelu|gated|relu   --expansion X   --latents M
+        -k K   --sparsity X   --tokens N   --batch N   --seed N   --path DIRECTORY   -o NAME bind   -q quiet   --show-code
+
+        Examples
+        --------
+        %sae train -l 6 -k 16 --expansion 8 --tokens 500000 -o sae texts
+        %sae eval sae held_out
+        """
+        from . import sae
+
+        return sae.run(self.session, line)
+
+    @no_var_expand
+    @line_magic
+    def features(self, line: str) -> Any:
+        """Read the features of a dictionary over texts, look at them, search among them, test one.
+
+        %features read SAE TEXTS                a table: density, tokens and examples of every latent
+        %features show TABLE [LATENT]           the densest, or one with its examples
+        %features search SAE POSITIVE NEGATIVE  the latents that tell two sets of texts apart
+        %features test --behaviour PATTERN SAE LATENT PRESENT ABSENT
+                                                change it and see what becomes of a behaviour
+
+        -k K rows   --over max|mean|last   -n TOKENS   --table TABLE   --neutral TEXTS   -o NAME bind   -q quiet
+
+        Examples
+        --------
+        %features read -o table sae texts
+        %features search -o found sae refusals answers
+        %features test --behaviour "sorry|decline" --table table sae 185 refused answered
+        """
+        from . import features
+
+        return features.run(self.session, line)
 
 
 def load(shell: Any) -> None:

@@ -42,7 +42,7 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     warmup: float = 0.02
     decay: float = 0.2
     dead_after: int | None = None
-    auxiliary: float = 1 / 32
+    auxiliary: float = 0.25
     bandwidth: float = 0.5
     dtype: Literal["float32", "bfloat16"] | None = None
     seed: int = 0
@@ -88,7 +88,7 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     def automatic_rate(self, width: int) -> float:
         """The learning rate for an input of `width`: steps as large as a share of a unit row's coordinates, less for more
         latents, which each see fewer rows, and for a transcoder, whose latents do not begin where they are of use."""
-        share = 0.02 if self.transcodes else 0.08
+        share = 0.02 if self.transcodes else 0.1 if self.architecture in COUNTED else 0.2
         return float(share * width**-0.5 * (1024 / max(self.latents, 256)) ** 0.25)
 
 

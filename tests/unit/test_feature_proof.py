@@ -6,7 +6,7 @@ import pytest
 from interp_magics.data.feature_proof import FeatureProof, matched
 
 
-def proof(present, absent=((0.0,),), plain=0.0, prompts=20, controls=None):
+def proof(present, absent=(0.0, 0.0), plain=0.0, prompts=20, controls=None):
     """`present` [dose] and `absent` [level] are the feature's rates, `controls` a second row of each."""
 
     def of(rates, other):
@@ -64,7 +64,11 @@ def test_anything_else_is_inconclusive(found):
 
 def test_the_summary_has_what_a_manifest_needs():
     made = proof((0.0, 1.0), (0.0, 0.0), controls=((1.0, 1.0), (0.0, 0.0))).summary()
-    assert made["verdict"] == "causal" and made["necessity"]["interval"] == pytest.approx([1.0, 1.0]) and made["prompts"] == [20, 20]
+    assert (
+        made["verdict"] == "causal"
+        and made["necessity"]["interval"] == pytest.approx([1.0, 1.0])
+        and made["prompts"] == [20, 20]
+    )
 
 
 def test_controls_are_those_nearest_in_density_and_strength():

@@ -1,0 +1,90 @@
+"""`%sae` and `%features` in a real shell."""
+
+import json
+
+import numpy as np
+import pytest
+from IPython.core.completer import provisionalcompleter
+from IPython.core.error import UsageError
+
+import interp_magics as im
+
+WORDS = ["good", "bad", "food", "Paris", "is", "the", "and", "not", "very", "sea"]
+
+
+@pytest.fixture(scope="module")
+def names(shell):
+    draw = np.random.default_rng(0)
+    texts = [" ".join(draw.choice(WORDS, 12)) for _ in range(120)]
+    shell.push(
+        {
+            "texts": texts,
+            "goods": [f"good good {t}" for t in texts[:20]],
+            "bads": [f"bad sea {t}" for t in texts[20:40]],
+        }
+    )
+
+
+@pytest.fixture
+def sae(cell, names):
+    made = cell("%sae train -l 1 --latents 48 -k 4 --tokens 4000 --batch 400 --seed 1 -o sae texts")
+    assert isinstance(made, im.Dictionary) and cell("sae") is made
+    return made
+
+
+def test_a_dictionary_is_trained_evaluated_saved_and_loaded(cell, sae, tmp_path):
+    assert (sae.latents, sae.layer, len(sae.history) > 0) == (48, 1, True)
+    found = cell("%sae eval -o worth sae texts")
+    assert found.fidelity.tokens > 1000 and "CE score" in repr(found)
+    assert cell(f"%sae save sae {tmp_path / 'mine'}") == tmp_path / "mine"
+    again = cell(f"%sae load -o again {tmp_path / 'mine'}")
+    assert (
+        again.digest == sae.digest and json.loads((tmp_path / "mine" / "manifest.json").read_text())["recipe"]["k"] == 4
+    )
+    assert len(again.history) == len(sae.history)
+
+
+def test_features_are_read_shown_searched_and_tested(cell, sae):
+    table = cell("%features read -o table sae texts")
+    assert isinstance(table, im.FeatureTable) and table.latents == 48
+    assert len(cell("%features show -k 7 table")) == 7
+    latent = int(table.density.argmax())
+    assert f"Feature({latent}:" in repr(cell(f"%features show table {latent}"))
+    rows = cell("%features search -k 5 -o found sae goods bads")
+    assert list(rows.columns)[:2] == ["area", "q"] and len(rows) == 5 and cell("found").meta.counts == (20, 20)
+    proof = cell(f'%features test --behaviour "a|e" -n 4 --table table --neutral bads sae {latent} goods bads')
+    assert proof.latent == latent and proof.verdict in ("causal", "correlational", "inconclusive")
+    assert list(proof.table().columns) == ["change", "value", "behaviour", "controls_mean", "controls_max"]
+
+
+def test_the_python_call_is_shown(cell, names, capsys):
+    assert cell("%sae train -l 2 -k 4 --show-code -o x texts") is None
+    assert "x = pool.train_sae(texts, 2, k=4)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("%sae trian texts", "unknown command 'trian'; did you mean 'train'"),
+        ("%sae train texts", "%sae train -l LAYER"),
+        ("%sae train -l 1 text", "there is no variable and no file 'text'; did you mean 'texts'"),
+        ("%sae train -l 99 texts", "layer"),
+        ("%sae train -l 1 --architecture topp texts", "did you mean 'topk'"),
+        ("%sae eval no texts", "there is no dictionary 'no'"),
+        ("%features show nothing", "there is no table of features 'nothing'"),
+        ("%features test sae 1 goods bads", "--behaviour"),
+        ("%features search sae goods", "%features search"),
+    ],
+)
+def test_the_users_fault_is_one_line(cell, names, line, says):
+    error = cell(line)
+    assert isinstance(error, UsageError) and says in str(error) and "\n" not in str(error)
+
+
+def test_names_are_completed(shell, cell, sae):
+    def complete(text):
+        with provisionalcompleter():
+            return [c.text for c in shell.Completer.completions(text, len(text))]
+
+    assert "train" in complete("%sae tr") and "--expansion" in complete("%sae train --exp")
+    assert "sae" in complete("%features read s")
