@@ -27,6 +27,8 @@ _WHERE = {
     "Dictionary": "data.dictionary",
     "Recipe": "program.dictionaries",
     "FeatureTable": "data.feature_table",
+    "Gate": "data.acceptance",
+    "Rates": "data.acceptance",
     "fidelity": "data.fidelity",
     "load_sae": "data.dictionary_files",
     "Questions": "data.questions",
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     from .api import Pool
     from .client.job import Job
     from .connecting import connect
+    from .data.acceptance import Gate, Rates
     from .data.activation_store import ActivationStore
     from .data.activations import Activations
     from .data.comparison import Comparison

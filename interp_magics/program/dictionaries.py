@@ -42,7 +42,7 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     warmup: float = 0.02
     decay: float = 0.2
     dead_after: int | None = None
-    auxiliary: float = 0.25
+    auxiliary: float = 1.0
     bandwidth: float = 0.5
     dtype: Literal["float32", "bfloat16"] | None = None
     seed: int = 0

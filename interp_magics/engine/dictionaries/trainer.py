@@ -25,6 +25,8 @@ _LOOK = 16
 _NOISE, _FIRST_THRESHOLD = 0.5, 0.1
 #: Latents that a penalty chooses among, and those of transcoders, begin as quietly as this: each grows as far as it is of use.
 _QUIET = 0.1
+#: Others begin a little more quietly than what they reconstruct, so that the best of them grow first; much more, and many die.
+_MODEST = 0.7
 #: So many rows of the first slice tell how what a transcoder writes begins.
 _ANSWERED = 8192
 _AT_ONCE = 4096
@@ -193,7 +195,7 @@ def begin(recipe: Recipe, x: Tensor, y: Tensor | None, device: torch.device) -> 
     chosen = torch.randint(len(x), (recipe.latents,), generator=draw)
     directions = _directions(x[chosen].float(), draw)
     weights: Weights = {
-        "encoder": directions if recipe.architecture in COUNTED and y is None else directions * _QUIET,
+        "encoder": directions * (_MODEST if recipe.architecture in COUNTED and y is None else _QUIET),
         "decoder": directions.clone() if y is None else _answers(directions, x, y),
         "b_enc": torch.zeros(recipe.latents),
         "b_dec": (mean * scale_out).float(),
