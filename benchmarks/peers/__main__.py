@@ -36,6 +36,8 @@ DICTIONARIES: dict[str, tuple[str, ...]] = {
     "sae_lens": ("sae-lens==6.54.12",),
     "sparsify": ("eai-sparsify==1.3.3",),
 }
+#: What is put beside another library without what it asks for: its own dependencies would replace torch.
+BESIDE: dict[str, tuple[str, ...]] = {"sae_lens": ("dictionary-learning==0.1.0",)}
 WORKS = {
     "lens": "lens of 256 tokens, 12 layers, top 5 of true probabilities",
     "generate": "64 tokens after 32, resid_post of 12 layers kept",
@@ -57,6 +59,8 @@ def environment(peer: str) -> Path:
         subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, "torch>=2.7,<2.14", *(PEERS | DICTIONARIES)[peer]], check=True)
+        for package in BESIDE.get(peer, ()):
+            subprocess.run([*pip, "--no-deps", package], check=True)
         (home / "made").touch()
     return python
 
