@@ -112,7 +112,8 @@ class FeatureCalls(StudyCalls):
         name = self.model if model is None else model
         form, objects, site, where = self._latents_of(sae, layer, name)
         given = read_texts(texts) if isinstance(texts, str | Path) else texts
-        asked = FeaturesRequest((), site, where, form, kept or Kept(), context)
+        out = sae.site_out if isinstance(sae, Dictionary) else None
+        asked = FeaturesRequest((), site, where, form, out, kept or Kept(), context)
         requests = (
             msgspec.structs.replace(asked, texts=some, first=first)
             for first, some in streaming.in_slices(building.each(given), slice_tokens)

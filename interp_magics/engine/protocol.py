@@ -222,6 +222,11 @@ class Engine(Protocol):
         """Answer a program of one row from what was kept of that row; None when it needs a pass."""
         ...
 
+    def effects(self, directions: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Of directions of the stream [n, d] the k tokens that each promotes most in the logits, and the k that it suppresses:
+        ids and values [n, 2k]."""
+        ...
+
 
 def collect(engine: Engine, tasks: Sequence[Task], host: Collecting | None = None) -> list[Outcome | Exception]:
     """What becomes of every task, in the order given; of those that joined afterwards."""

@@ -10,6 +10,8 @@ BINS, LOWEST = 24, -12
 DIRECTIONS, PLACES = 32, 128
 #: While texts are read so many times the tokens of a latent are kept, so that the largest totals are found over all of them.
 SPARE = 4
+#: Tokens that a latent promotes, and suppresses, of which a table tells.
+EFFECTS = 10
 
 
 class Kept(Struct, frozen=True, forbid_unknown_fields=True):

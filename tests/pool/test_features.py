@@ -148,3 +148,25 @@ def test_a_search_finds_what_tells_texts_apart_and_nothing_in_noise(pool):
     assert len(noise.found()) + len(noise.found(side="negative")) <= 1
     with pytest.raises(im.RequestError, match="3 negative texts: a search needs at least 5 on each side"):
         pool.search_features(sae, positive, negative[:3])
+
+
+def test_a_table_tells_what_latents_promote(pool, texts, activations):
+    """Beside a lens of the decoder's row in place of the last layer's stream, which ranks the tokens the same."""
+    sae, _ = activations
+    table = pool.features(sae, texts, slice_tokens=200)
+    last = pool.card().layers - 1
+    for latent in (0, 5, 11):
+        row = im.SteeringVector({last: sae.W_dec[latent] * 100})
+        edit = im.program.Edit("resid_post", last, im.program.Set(im.program.Stored(row.digest, str(last))))
+        run = pool.run(
+            im.program.Program(
+                (im.program.Row(im.program.Ids((3, 4))),),
+                (im.program.Stage((im.program.Tap("resid_post", (last,), reduce=im.program.Lens(top_k=5)),), (edit,)),),
+            ),
+            {row.digest: row.data},
+        )
+        strings = pool.tokenize([int(token) for token in run.read()["top_ids"][0, 0]]).tokens
+        assert [token for token, _ in table[latent].promotes[:5]] == list(strings)
+        values = [value for _, value in table[latent].suppresses]
+        assert values == sorted(values) and values[-1] < 0
+    assert pool.features("mlp_act", texts[:5])[0].promotes == ()

@@ -63,6 +63,9 @@ def test_a_dictionary_is_trained_spliced_and_measured_as_on_one_rank(two_ranks, 
         here, there = (pool.evaluate_sae(other, texts[:10]).summary() for pool in (two_ranks, shared_pool))
         for name in ("fvu", "l0", "loss_spliced", "loss_zero", "kl"):
             assert here[name] == pytest.approx(there[name], rel=1e-3, abs=1e-4), (name, other)
+    tables = [pool.features(theirs[0], texts[:10]) for pool in (two_ranks, shared_pool)]
+    assert [token for token, _ in tables[0][3].promotes] == [token for token, _ in tables[1][3].promotes]
+    assert np.allclose(tables[0].tensors["effect_values"], tables[1].tensors["effect_values"], atol=1e-4)
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -22,18 +22,22 @@ class _Held(msgspec.Struct, frozen=True):
 
 
 class _Plan(msgspec.Struct, frozen=True):
-    """One call of the engine; without programs, the end of the group's work."""
+    """One call of the engine; without programs and effects, the end of the group's work."""
 
     programs: tuple[Program, ...]
     vectors: tuple[Stored, ...] = ()
     held: _Held | None = None
+    effects: int = 0
 
 
 class Call:
-    """A call as every rank has it."""
+    """A call as every rank has it: tasks to run, a row to read again, or `effects` of directions, so many of each."""
 
-    def __init__(self, tasks: list[Task], held: HeldRow | None = None) -> None:
+    def __init__(
+        self, tasks: list[Task], held: HeldRow | None = None, directions: Tensor | None = None, effects: int = 0
+    ) -> None:
         self.tasks, self.held = tasks, held
+        self.directions, self.effects = directions, effects
 
 
 def carried(program: Program, objects: Objects) -> NoObjects:
@@ -61,6 +65,13 @@ def send(ranks: Ranks, tasks: list[Task], held: HeldRow | None = None) -> None:
         ranks.send(save(tensors))
 
 
+def send_directions(ranks: Ranks, directions: Tensor, k: int) -> None:
+    """Tell the other ranks to work out effects with this one."""
+    if ranks.size > 1:
+        ranks.send(msgspec.msgpack.encode(_Plan((), effects=k)))
+        ranks.send(save({"directions": directions.contiguous()}))
+
+
 def end(ranks: Ranks) -> None:
     """Tell the other ranks that there is no more."""
     ranks.send(msgspec.msgpack.encode(_Plan(())))
@@ -69,6 +80,8 @@ def end(ranks: Ranks) -> None:
 def receive(ranks: Ranks) -> Call | None:
     """What rank 0 sent next; None at the end."""
     plan = msgspec.msgpack.decode(ranks.receive(), type=_Plan)
+    if plan.effects:
+        return Call([], directions=load(ranks.receive())["directions"], effects=plan.effects)
     if not plan.programs:
         return None
     tensors = load(ranks.receive())

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from ...program.cards import ModelCard
 from ...program.supports import check
@@ -10,6 +11,7 @@ from ..protocol import HeldRow, Host, Outcome, OutOfStep, Task
 from ..tokens import Tokens
 from . import calls
 from .course import Course, out_of_step
+from .effects import effects
 from .held import covered, reread
 from .hosts import Following, Leading
 from .loop import Runner
@@ -40,10 +42,19 @@ class TransformersEngine:
     def follow(self) -> None:
         """Do what rank 0 does, until it ends the group's work."""
         while call := calls.receive(self._runner.ranks):
-            if call.held is None:
+            if call.directions is not None:
+                with torch.inference_mode():
+                    effects(call.directions, self._runner.readout, call.effects)
+            elif call.held is None:
                 Course(self._runner, self.card, Following(self._runner.ranks, self.follow)).run(call.tasks)
             else:
                 self._follow_reread(call.tasks[0], call.held)
+
+    def effects(self, directions: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The tokens that directions of the stream promote and suppress directly; as `effects.effects`."""
+        calls.send_directions(self._runner.ranks, directions, k)
+        with torch.inference_mode():
+            return effects(directions, self._runner.readout, k)
 
     def end(self) -> None:
         """Let the other ranks go."""

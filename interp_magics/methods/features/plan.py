@@ -13,6 +13,7 @@ from .request import FeaturesRequest
 
 #: Latents of so many tokens at most are held at once; a piece of a text is no longer.
 CONTEXT = 1024
+_STREAM = ("embed", "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")
 _UNREAD = ("logits", "attn_pattern")
 
 
@@ -29,6 +30,11 @@ def context(request: FeaturesRequest, card: ModelCard) -> int:
 def latents(request: FeaturesRequest, card: ModelCard) -> int:
     """How many there are."""
     return math.prod(card.sites[request.site].shape) if request.dictionary is None else request.dictionary.latents
+
+
+def speaks(request: FeaturesRequest) -> bool:
+    """Whether what the latents write is added to the stream, or is a state of it."""
+    return (request.site_out or request.site) in _STREAM
 
 
 def validate(request: FeaturesRequest, card: ModelCard) -> None:
@@ -57,4 +63,6 @@ def cost(request: FeaturesRequest, card: ModelCard, tokens: Sequence[int]) -> Co
     encode = 0.0 if request.dictionary is None else 2.0 * m * width * total
     examples = request.kept.top + 6 * request.kept.samples + request.kept.tokens
     table = m * (4 * (BINS + DIRECTIONS + PLACES) + 32 * examples + 32)
+    if request.dictionary is not None and request.first == 0:
+        encode += 2.0 * m * card.d_model * card.vocabulary / 1.5
     return Cost(passes + 1.5 * encode, table + 8 * total, 8 * width * total + 16 * m * CONTEXT + 3 * table, total)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from ...engine.dictionaries.loaded import Loaded
 from ...engine.dictionaries.reader import Piece, Reader
 from ...engine.protocol import Engine, Objects, Outcome
 from ...program.language import Program, Text
+from ...program.latents import EFFECTS
 from ..finish import provenance
 from ..pieces import pieces
 from . import plan
@@ -45,7 +47,8 @@ def steps(
     given = (_piece(outcome, where, special) for outcome, where in zip(outcomes, numbered, strict=True))
     with torch.inference_mode():
         yield from reader.read(list(given), encode_rows)
-        return encode(_table(request, reader, outcomes, numbered, engine))
+    promoted = _effects(request, engine, objects) if request.first == 0 else {}
+    return encode(_table(request, reader, outcomes, numbered, engine, promoted))
 
 
 def encoder(
@@ -57,6 +60,16 @@ def encoder(
     found = Loaded.of(request.dictionary, lambda stored: objects.tensor(stored.digest, stored.name).to(device))
     centre = found.weights["b_dec"] / found.form.scale if found.form.subtract_b_dec else None
     return found.encode, centre
+
+
+def _effects(request: FeaturesRequest, engine: Engine, objects: Objects) -> dict[str, np.ndarray]:
+    """The tokens that the rows of the decoder promote and suppress, where they are directions of the stream."""
+    form = request.dictionary
+    if form is None or form.out != engine.card.d_model or not plan.speaks(request):
+        return {}
+    stored = next(stored for stored in form.weights if stored.name == "W_dec")
+    ids, values = engine.effects(objects.tensor(stored.digest, "W_dec"), EFFECTS)
+    return {"effect_ids": ids.numpy().astype(np.int32), "effect_values": values.numpy().astype(np.float32)}
 
 
 def rows(outcome: Outcome, special: set[int]) -> tuple[Tensor, Tensor]:
@@ -79,8 +92,9 @@ def _table(
     outcomes: Sequence[Outcome],
     numbered: Sequence[tuple[int, int]],
     engine: Engine,
+    promoted: dict[str, np.ndarray],
 ) -> FeatureTable:
-    tensors = {
+    tensors = promoted | {
         name: getattr(reader, name).cpu().numpy()
         for name in ("count", "total", "squares", "histogram", "directions", "places")
     }
@@ -95,9 +109,13 @@ def _table(
     tensors["piece_text"] = np.asarray([numbered[piece] for piece in shown], np.int32).reshape(-1, 2)
     tensors["piece_ids"] = np.asarray([token for row in ids for token in row], np.int32)
     tensors["piece_offsets"] = np.cumsum([0, *map(len, ids)]).astype(np.int64)
-    told = {*tensors["piece_ids"].tolist(), *(keys & 0xFFFFFFFF).tolist()}
+    told = {
+        *tensors["piece_ids"].tolist(),
+        *promoted.get("effect_ids", np.zeros(0, int)).ravel().tolist(),
+        *(keys & 0xFFFFFFFF).tolist(),
+    }
     digest = request.dictionary.weights[0].digest if request.dictionary else ""
-    brief = FeaturesRequest((), request.site, request.layer, request.dictionary, request.kept, request.context)
+    brief = msgspec.structs.replace(request, texts=(), first=0)
     meta = FeatureMeta(
         site=request.site,
         layer=request.layer,
