@@ -4,6 +4,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import pool_commands
@@ -61,6 +62,12 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument("--seed", type=int, default=0)
     study.add_argument("--out", metavar="FILE", help="write the curves of the test part")
     study.set_defaults(run=_steer_eval)
+    convert = commands.add_parser(
+        "convert-sae", help="a dictionary of dictionary_learning (ae.pt, config.json) in SAELens' layout"
+    )
+    convert.add_argument("directory", help="where ae.pt and config.json are")
+    convert.add_argument("out", help="the directory to write")
+    convert.set_defaults(run=_convert)
     doctor = commands.add_parser("doctor", help="what works here, and what to do about what does not")
     doctor.set_defaults(run=_doctor)
     return parser
@@ -76,6 +83,13 @@ def _steer_eval(given: argparse.Namespace) -> None:
     from .steer_eval import Protocol, evaluate
 
     evaluate(Protocol(**{name: value for name, value in vars(given).items() if name != "run"}))
+
+
+def _convert(given: argparse.Namespace) -> None:
+    from .engine.dictionaries.pickled import read
+
+    made = read(Path(given.directory).expanduser())
+    print(f"{made.save(given.out)}: {made!r}")
 
 
 def _plan(given: argparse.Namespace) -> None:

@@ -45,8 +45,8 @@ def load_sae(path: str | Path, force: bool = False, checkpoint: str | None = Non
             return made
     if any(directory.glob("*.pt")):
         raise RequestError(
-            f"{directory} holds pickled weights (.pt), which are not opened; convert them to safetensors with the library that "
-            "wrote them"
+            f"{directory} holds pickled weights (.pt), which are not opened here; if dictionary_learning wrote them, `interp "
+            f"convert-sae {directory} OUT` does, as tensors alone"
         )
     raise RequestError(f"{directory} holds no dictionary: looked for {', '.join(_READERS)}")
 
