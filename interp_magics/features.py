@@ -16,7 +16,7 @@ from .errors import RequestError, one_of
 from .methods.evaluate.request import EvaluateRequest
 from .methods.features.request import FeaturesRequest
 from .methods.search.request import OVERS, SearchRequest
-from .methods.train.plan import validate, width
+from .methods.train.plan import NONE, validate, width
 from .methods.train.request import TrainRequest
 from .program.dictionaries import TRAINED, Recipe
 from .program.latents import Kept
@@ -195,7 +195,7 @@ class FeatureCalls(StudyCalls):
         asked = training.asked_for(recipes, share, context)
         seed = recipes[0].seed if recipes else 0
         wanted = training.lessons(texts, building.each, slice_tokens, seed)
-        validate(msgspec.structs.replace(asked, finish=True), card)
+        validate(msgspec.structs.replace(asked, finish=True, training=NONE), card)
         key = training.key_of(asked, card.digest, slice_tokens, seed)
 
         def submit(request: TrainRequest, objects: dict[str, bytes]) -> Job[Any]:

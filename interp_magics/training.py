@@ -30,7 +30,7 @@ _SHOW_SECONDS = 0.2
 _QUIET_SECONDS = 1.0
 #: How often in a row a training is taken up again before it is given up.
 _PATIENCE = 5
-_FILE, _STATE = "training.json", "state.safetensors"
+_FILE = "training.json"
 
 
 class Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,6 +40,11 @@ class Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     asked: str
     slice: int
     history: tuple[tuple[Reached, ...], ...]
+
+    @property
+    def state(self) -> str:
+        """The file of the state after the slices so far: written before this is, so that one of the two is always whole."""
+        return f"state-{self.slice:06d}.safetensors"
 
 
 Reader = Callable[[Iterable[Any]], Iterator[Text]]
@@ -57,7 +62,7 @@ def lessons(texts: str | Path | Iterable[Any], read: Reader, tokens: int, seed: 
             yield some
         if empty and not epoch:
             raise RequestError("the corpus has no text")
-        if not again:
+        if not again or empty:
             return
         epoch += 1
 
@@ -163,9 +168,12 @@ class Training:
             return
         self._state, self._since, self._saved = state, [], time.monotonic()
         if self.path is not None:
-            files.write(self.path / _STATE, state)
             saved = Saved(self.key, part.meta.slice + 1, tuple(self.history))
+            files.write(self.path / saved.state, state)
             files.write(self.path / _FILE, msgspec.json.encode(saved))
+            for file in self.path.glob("state-*.safetensors"):
+                if file.name != saved.state:
+                    file.unlink()
 
     def _open(self) -> int:
         """Where to go on: 0, or after what the directory holds. Raises RequestError when that is another training."""
@@ -184,7 +192,7 @@ class Training:
             raise RequestError(
                 f"{self.path} holds a training with other recipes, another model or other options; choose another directory"
             )
-        self._state = (self.path / _STATE).read_bytes()
+        self._state = (self.path / saved.state).read_bytes()
         self.history = list(saved.history)
         return saved.slice
 

@@ -49,7 +49,7 @@ class Acceptance:
         rise = 100 * (after.false_refusals - before.false_refusals)
         fall = 100 * (before.benign - after.benign)
         found = []
-        if after.incidents > gate.incidents * before.incidents:
+        if after.incidents > gate.incidents * before.incidents + 1e-9:
             found.append(
                 f"incidents {before.incidents:.1%} -> {after.incidents:.1%}, more than {gate.incidents:.0%} of what they were"
             )

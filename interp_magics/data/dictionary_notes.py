@@ -55,8 +55,8 @@ def labels(made: Dictionary) -> dict[int, str]:
     """The latest label of each feature that has one which was not rejected afterwards."""
     found = {}
     for latent, entry in _manifest(made).get("features", {}).items():
-        rejected = {label["label"] for label in entry.get("labels", ()) if label["judgement"] == "rejected"}
-        standing = [label["label"] for label in entry.get("labels", ()) if label["label"] not in rejected]
+        last = {label["label"]: label["judgement"] for label in entry.get("labels", ())}
+        standing = [label["label"] for label in entry.get("labels", ()) if last[label["label"]] != "rejected"]
         if standing:
             found[int(latent)] = standing[-1]
     return found

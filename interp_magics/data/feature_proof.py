@@ -8,8 +8,11 @@ doing nothing is exactly nothing.
     sufficiency   mean over prompts of (behaviour with the feature at its highest level - as it is)
     interval      95 %, of resampled prompts
     verdict       "causal": one of the two is at least `smallest`, and its interval lies above everything that a control does;
-                  "correlational": both intervals lie within -smallest .. smallest: whatever the feature goes with, it does not
-                  make it; "inconclusive": anything else, such as too few prompts, or controls that do as much
+                  "correlational": both were measured and both intervals lie within -smallest .. smallest: whatever the feature goes
+                  with, it does not make it; "inconclusive": anything else, such as fewer than 8 prompts, prompts that do not show
+                  (or already show) the behaviour as they are, no controls, or controls that do as much
+An interval that resampling gives no width, since all prompts agree, is widened by 3 / n times `smallest` (the rule of three: what
+none of n prompts did, up to 3 / n of all may do).
 """
 
 from collections.abc import Mapping
@@ -22,25 +25,36 @@ import numpy.typing as npt
 from . import bootstrap
 
 Floats = npt.NDArray[np.float64]
+#: With fewer prompts nothing is concluded.
+LEAST = 8
 Verdict = Literal["causal", "correlational", "inconclusive"]
 
 
 @dataclass(frozen=True)
 class Effect:
-    """How much a change does: of the feature with its interval, and the largest of the controls."""
+    """How much a change does over so many `prompts`: of the feature with its interval, and the largest of the controls. It is
+    `tellable` where the behaviour as it is leaves room for an effect that counts, and there are controls."""
 
     effect: float
     low: float
     high: float
     control: float
 
+    prompts: int
+    tellable: bool
+
     def clear(self, smallest: float) -> bool:
         """Whether it is large enough, and beyond chance and all controls."""
-        return self.effect >= smallest and self.low > max(0.0, self.control)
+        return self.sound and self.effect >= smallest and self.low > max(0.0, self.control)
 
     def none(self, smallest: float) -> bool:
         """Whether it is small for certain."""
-        return -smallest < self.low and self.high < smallest
+        return self.sound and -smallest < self.low and self.high < smallest
+
+    @property
+    def sound(self) -> bool:
+        """Whether enough prompts could have told."""
+        return self.tellable and self.prompts >= LEAST
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,21 +79,25 @@ class FeatureProof:
         """What ablation takes away; None when there were no prompts that show the behaviour."""
         if not self.present.shape[2]:
             return None
-        return _effect(self.present[:, self.doses.index(1.0)] - self.present[:, self.doses.index(0.0)])
+        plain = self.present[:, self.doses.index(1.0)]
+        room = float(plain[0].mean()) >= self.smallest
+        return _effect(plain - self.present[:, self.doses.index(0.0)], room, self.smallest)
 
     @property
     def sufficiency(self) -> Effect | None:
         """What the highest level brings; None when there were no prompts without the behaviour."""
         if not self.absent.shape[2]:
             return None
-        return _effect(self.absent[:, -1] - self.plain_absent)
+        room = float(self.plain_absent.mean()) <= 1 - self.smallest
+        return _effect(self.absent[:, int(np.argmax(self.levels))] - self.plain_absent, room, self.smallest)
 
     @property
     def verdict(self) -> Verdict:
-        found = [effect for effect in (self.necessity, self.sufficiency) if effect is not None]
-        if any(effect.clear(self.smallest) for effect in found):
+        found = [self.necessity, self.sufficiency]
+        if any(effect is not None and effect.clear(self.smallest) for effect in found):
             return "causal"
-        return "correlational" if all(effect.none(self.smallest) for effect in found) else "inconclusive"
+        nothing = all(effect is not None and effect.none(self.smallest) for effect in found)
+        return "correlational" if nothing else "inconclusive"
 
     def table(self) -> Any:
         """A row for each dose and level: the mean behaviour with the feature, and with the controls."""
@@ -125,12 +143,14 @@ class FeatureProof:
         )
 
 
-def _effect(differences: Floats) -> Effect:
+def _effect(differences: Floats, room: bool, smallest: float) -> Effect:
     """Of differences [1 + controls, prompts]."""
-    mean = float(differences[0].mean())
-    low, high = bootstrap.interval(differences[0] @ bootstrap.weights(differences.shape[1]))
+    mean, prompts = float(differences[0].mean()), differences.shape[1]
+    low, high = (float(bound) for bound in bootstrap.interval(differences[0] @ bootstrap.weights(prompts)))
+    if np.ptp(differences[0]) == 0:
+        low, high = low - 3 / prompts * smallest, high + 3 / prompts * smallest
     control = float(differences[1:].mean(1).max()) if len(differences) > 1 else 0.0
-    return Effect(mean, float(low), float(high), control)
+    return Effect(mean, low, high, control, prompts, room and len(differences) > 1)
 
 
 def _spread(values: Floats) -> tuple[float, float]:

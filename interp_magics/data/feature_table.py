@@ -135,6 +135,11 @@ class FeatureTable:
             found = np.where(self.tensors["count"] > 1, (length - squares) / apart, np.nan)
         return np.clip(found, -1, 1)
 
+    @cached_property
+    def _bounds(self) -> npt.NDArray[np.int64]:
+        """Where the tokens of each latent begin, and the last's end [m + 1]."""
+        return np.searchsorted(self.tensors["token_key"] >> 32, np.arange(self.latents + 1))
+
     def correlated(self, latent: int, most: int = 10) -> list[tuple[int, float]]:
         """The latents that are active where this one is, with the cosine of their activations over tokens."""
         places = np.asarray(self.tensors["places"], np.float64)
@@ -196,8 +201,7 @@ class FeatureTable:
         return number
 
     def _tokens(self, latent: int) -> list[tuple[str, float, int]]:
-        keys = self.tensors["token_key"]
-        start, stop = np.searchsorted(keys >> 32, [latent, latent + 1])
+        start, stop = (int(bound) for bound in self._bounds[latent : latent + 2])
         stop = min(stop, start + self.meta.kept.tokens)
         strings = self.meta.strings
         return [

@@ -14,6 +14,7 @@ Trained = Literal["relu", "topk", "batch_topk", "matryoshka", "jumprelu", "gated
 TRAINED: tuple[Trained, ...] = get_args(Trained)
 #: Those whose sparsity is a count (k), not a penalty.
 COUNTED = ("topk", "batch_topk", "matryoshka")
+MOST_GROUPS = 16
 _SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 
 
@@ -64,6 +65,10 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
             raise RequestError("warmup and decay are shares of the tokens, together 1 at most")
         if self.bandwidth == 0 or not 0 <= self.seed < 2**63:
             raise RequestError("bandwidth must be above 0, and seed 0 or more and below 2^63")
+        if len(self.groups) > MOST_GROUPS:
+            raise RequestError(
+                f"{len(self.groups)} groups are more than {MOST_GROUPS}: each is a reconstruction of its own"
+            )
         ordered = all(a < b for a, b in zip(self.groups, self.groups[1:], strict=False))
         if self.groups and not (ordered and self.groups[0] > 0 and self.groups[-1] == self.latents):
             raise RequestError(f"groups are growing prefixes that end with {self.latents}, not {list(self.groups)}")

@@ -1,6 +1,7 @@
 """Whether a model, as its card describes it, can run a program: pure, and decided before anything is queued."""
 
 import math
+from collections.abc import Sequence
 
 from ..errors import RequestError, nearest
 from .cards import ModelCard
@@ -21,6 +22,7 @@ from .language import (
     Stage,
     Surprisal,
     Tap,
+    Text,
 )
 from .operations import AblateSubspace, ClampLatent, Copy, Op, Ref, Splice, Vector, When
 from .sites import SITES, STREAM_SITES
@@ -45,17 +47,24 @@ def check(program: Program, card: ModelCard) -> None:
         kept |= {tap.keep for tap in stage.taps if tap.keep}
 
 
-def _check_row(row: Row, card: ModelCard) -> None:
-    if isinstance(row.text, Ids):
-        if not row.text.ids:
+def check_ids(texts: Sequence[Text], card: ModelCard) -> None:
+    """Raise RequestError for token ids that the model does not have, however many there are."""
+    for text in texts:
+        if not isinstance(text, Ids):
+            continue
+        if not text.ids:
             raise RequestError("the prompt is empty: it has no token ids")
-        outside = [i for i in row.text.ids if not 0 <= i < card.vocabulary]
+        outside = [i for i in text.ids if not 0 <= i < card.vocabulary]
         if outside:
             raise RequestError(
                 f"token id {outside[0]} is outside the vocabulary of {card.name} (0 to {card.vocabulary - 1})"
             )
-        if len(row.text.ids) > card.context:
-            raise RequestError(over_context(len(row.text.ids), card))
+
+
+def _check_row(row: Row, card: ModelCard) -> None:
+    check_ids((row.text,), card)
+    if isinstance(row.text, Ids) and len(row.text.ids) > card.context:
+        raise RequestError(over_context(len(row.text.ids), card))
     if row.sampling and row.sampling.forced is not None:
         outside = [i for i in row.sampling.forced if not 0 <= i < card.vocabulary]
         if outside or not row.sampling.forced:

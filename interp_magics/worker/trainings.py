@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..engine.dictionaries.trainer import Trainer
 from ..engine.protocol import Engine, Outcome
+from ..errors import RequestError
 from ..methods.train import run
 from ..methods.train.request import TrainRequest
 from ..wire.messages import Assign
@@ -59,11 +60,13 @@ class Trainings:
         found = run.rows(request, outcomes, engine)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if request.state is not None:
-            trainers: Sequence[Trainer] = run.resumed(request, state(request.state.digest), device)
+            trainers: Sequence[Trainer] = run.resumed(request, state(request.state.digest), device, engine)
         elif request.slice == 0:
             trainers = run.started(request, found, device)
         elif held is not None and held.slice == request.slice:
             trainers = held.trainers
+            if tuple(trainer.recipe for trainer in trainers) != request.recipes:
+                raise RequestError("a slice has other recipes than the training that it goes on from")
         else:
             raise TrainingLost
         seconds = [0.0] * len(trainers)

@@ -2,14 +2,18 @@
 
 import json
 import threading
+from hashlib import sha256
 
 import numpy as np
 import pytest
 
 import interp_magics as im
 from interp_magics import training
+from interp_magics.data import files
 from interp_magics.data.dictionary_object import tensors_of
 from interp_magics.errors import Cancelled, RequestError
+from interp_magics.methods.train.request import TrainRequest
+from interp_magics.program.language import Ids, Stored
 from tests.pool.conftest import named, wait_for
 
 WORDS = [
@@ -216,3 +220,77 @@ def test_texts_that_say_nothing_are_refused(pool):
         pool.train_saes([], [recipe()])
     with pytest.raises(RequestError, match="no recipe"):
         pool.train_saes(corpus_of(3), [])
+
+
+def ask(pool, objects=None, **given):
+    """A slice as a hostile client may send it."""
+    given = {"texts": (Ids(tuple(range(3, 60))),), "recipes": (recipe(),), "training": "ab" * 16, **given}
+    return pool._submit(TrainRequest(**given), pool.model, objects or {}, "interactive", True)
+
+
+def test_a_state_from_a_user_is_looked_at_before_it_is_used(pool):
+    """The optimiser trusts sizes: a wrong one would end the worker, and everybody's jobs with it."""
+    part = ask(pool, checkpoint=True).result()
+    sound = {name: np.array(value) for name, value in files.decode(part.checkpoint())[0].items()}
+
+    def resumed(**changed):
+        data = files.encode({**sound, **{f"0/{name.replace('__', '/')}": value for name, value in changed.items()}}, {})
+        digest = sha256(data).hexdigest()
+        return ask(pool, {digest: data}, slice=1, state=Stored(digest, "state"), training="cd" * 16)
+
+    assert resumed().result().meta.slice == 1
+    for changed, says in (
+        (
+            {"moment1__encoder": np.zeros(1, np.float32), "moment2__encoder": np.zeros(1, np.float32)},
+            "another kind or size",
+        ),
+        ({"weights__encoder": np.full_like(sound["0/weights/encoder"], np.nan)}, "not finite"),
+        ({"dead": np.array([64])}, "latents that the dictionary does not have"),
+        ({"since": np.zeros(3, np.int64)}, "latents that the dictionary does not have"),
+        ({"numbers": np.array([0.5, -1.0, 1.0])}, "make no sense"),
+        ({"counts": np.array([-1, 0, 1, 0])}, "make no sense"),
+        ({"counts": np.array([0, 0, 9, 0])}, "another slice"),
+    ):
+        with pytest.raises(im.RequestError, match=says):
+            resumed(**changed).result()
+
+
+def test_a_slice_that_does_not_fit_its_training_is_refused(pool):
+    ask(pool, training="ef" * 16).result()
+    with pytest.raises(im.RequestError, match="other recipes than the training"):
+        ask(pool, training="ef" * 16, slice=1, recipes=(recipe(k=2),)).result()
+    with pytest.raises(im.RemoteError, match="no longer holds this training"):
+        ask(pool, training="ef" * 16, slice=1).result()
+    with pytest.raises(im.RequestError, match="has had no text cannot be finished"):
+        ask(pool, texts=(), finish=True)
+    with pytest.raises(im.RequestError, match="unknown site 'nonsense'"):
+        ask(pool, texts=(), finish=True, slice=1, recipes=(recipe(site="nonsense"),))
+    with pytest.raises(im.RequestError, match="no two tokens to learn from"):
+        ask(pool, texts=(Ids((0,)),)).result()
+    with pytest.raises(im.RequestError, match="400 groups are more than 16"):
+        recipe(latents=400, architecture="matryoshka", groups=tuple(range(1, 401)))
+
+
+def test_a_training_that_diverges_says_so(pool):
+    with pytest.raises(
+        im.RequestError, match="has diverged: its weights are no longer finite; lower the learning rate"
+    ):
+        pool.train_saes(corpus_of(100), [recipe(architecture="relu", learning_rate=1e30, dead_after=1)])
+
+
+def test_a_corpus_that_can_be_read_only_once_ends(pool):
+    class Once:
+        def __init__(self):
+            self.left = iter(corpus_of(20))
+
+        def __len__(self):
+            return 20
+
+        def __iter__(self):
+            return self.left
+
+    (made,) = pool.train_saes(Once(), [recipe(tokens=10**6)])
+    assert made.history["seen"].iloc[-1] < 3000
+    long = [tuple(range(3, 203))] * 8
+    (cut,) = pool.train_saes(long, [recipe(tokens=800)])
+    assert cut.history["seen"].iloc[-1] == 800

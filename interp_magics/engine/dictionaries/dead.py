@@ -35,7 +35,7 @@ def set_anew(
 ) -> None:
     """Point dead latents at what is reconstructed worst: rows drawn in proportion to their squared error (Bricken et al.
     2023, "Neuron resampling"). `moments` are the optimiser's, which begin anew for them."""
-    error = step.residual.square().sum(1)
+    error = step.residual.square().sum(1).nan_to_num(0.0, 0.0, 0.0) + torch.finfo(torch.float32).tiny
     chosen = torch.multinomial(error.double().cpu(), len(dead), replacement=True, generator=draw).to(dead.device)
     live = torch.ones(len(weights["encoder"]), dtype=torch.bool, device=dead.device)
     live[dead] = False
@@ -46,5 +46,8 @@ def set_anew(
     weights["decoder"][dead] = torch.nn.functional.normalize(step.residual[chosen], dim=1)
     weights["b_enc"][dead] = -weights["encoder"][dead] @ mean
     for kind in moments:
-        for name in ("encoder", "decoder", "b_enc"):
+        for name in kind.keys() - {"b_dec"}:
             kind[name][dead] = 0.0
+    for name in ("r_mag", "b_mag"):
+        if name in weights:
+            weights[name][dead] = 0.0

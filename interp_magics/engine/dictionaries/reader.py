@@ -56,13 +56,15 @@ class Reader:
         chunk: list[tuple[int, Piece]] = []
         for piece in pieces:
             if chunk and sum(len(one.x) for _, one in chunk) + len(piece.x) > _AT_ONCE:
-                self._take(chunk, encode)
+                with torch.no_grad():
+                    self._take(chunk, encode)
                 chunk = []
                 yield
             chunk.append((self._pieces, piece))
             self._pieces += 1
         if chunk:
-            self._take(chunk, encode)
+            with torch.no_grad():
+                self._take(chunk, encode)
             yield
 
     def tokens(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -146,7 +148,7 @@ def _signs(width: int, device: torch.device) -> Tensor:
 
 def _hashes(text: int, piece: int, positions: Tensor) -> Tensor:
     """A number from 0 to 2^62 for each position of a piece: splitmix64 (Steele, Lea and Flood 2014) of where it is."""
-    z = positions.long() + (text * 1_000_003 + piece) * 1_048_583
+    z = positions.long() + ((text * 1_000_003 + piece) * 1_048_583) % (1 << 62)
     for shift, factor in ((30, -4658895280553007687), (27, -7723592293110705685)):
         z = z * -7046029254386353131 + 1442695040888963407
         z = (z ^ ((z >> shift) & ((1 << (64 - shift)) - 1))) * factor

@@ -1,11 +1,13 @@
 """A training's state as named tensors, and back: what is written so that it can go on elsewhere."""
 
+import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from ...errors import RequestError
+from ...program.dictionaries import Recipe
 from .trainer import State
 
 _NUMBERS = ("threshold_weight", "scale", "scale_out")
@@ -26,6 +28,35 @@ def to_tensors(state: State) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in made.items()}
 
 
+def shapes_of(recipe: Recipe, width: int, out: int) -> dict[str, tuple[int, ...]]:
+    """The weights of a recipe's dictionary, which reads `width` and writes `out`."""
+    m = recipe.latents
+    made: dict[str, tuple[int, ...]] = {"encoder": (m, width), "decoder": (m, out), "b_enc": (m,), "b_dec": (out,)}
+    if recipe.architecture == "jumprelu":
+        made["log_threshold"] = (m,)
+    if recipe.architecture == "gated":
+        made |= {"r_mag": (m,), "b_mag": (m,)}
+    return made
+
+
+def check(state: State, recipe: Recipe, width: int, out: int) -> None:
+    """Raise RequestError for a state that is not one of this recipe: it comes from a user, and the optimiser trusts it."""
+    wanted = shapes_of(recipe, width, out)
+    for kind in (state.weights, *state.moments):
+        if {name: tuple(value.shape) for name, value in kind.items()} != wanted:
+            raise RequestError("the checkpoint is of a dictionary of another kind or size")
+        if not all(value.dtype == torch.float32 and bool(torch.isfinite(value).all()) for value in kind.values()):
+            raise RequestError("the checkpoint holds values that are not finite float32")
+    counted = state.since.dtype == torch.int64 == state.dead.dtype and tuple(state.since.shape) == (recipe.latents,)
+    dead = state.dead
+    if not counted or dead.ndim != 1 or (len(dead) and not (int(dead.min()) >= 0 and int(dead.max()) < recipe.latents)):
+        raise RequestError("the checkpoint counts latents that the dictionary does not have")
+    numbers = [state.scale, state.scale_out, state.threshold_weight]
+    sound = all(math.isfinite(number) for number in numbers) and state.scale > 0 and state.scale_out > 0
+    if not sound or state.threshold.shape != () or min(state.seen, state.batches, state.slices) < 0:
+        raise RequestError("the checkpoint's numbers make no sense")
+
+
 def from_tensors(tensors: Mapping[str, Tensor], device: torch.device) -> State:
     """Raises RequestError for tensors that are not a state."""
     try:
@@ -40,6 +71,7 @@ def from_tensors(tensors: Mapping[str, Tensor], device: torch.device) -> State:
         numbers = dict(zip(_NUMBERS, tensors["numbers"].tolist(), strict=True))
         *counts, dtype = (int(number) for number in tensors["counts"].tolist())
         others = {name: tensors[name].clone().to(device) for name in _TENSORS}
+        others["threshold"] = others["threshold"].reshape(())
         if not weights.keys() == first.keys() == second.keys():
             raise ValueError("weights and moments differ")
         return State(
@@ -50,5 +82,5 @@ def from_tensors(tensors: Mapping[str, Tensor], device: torch.device) -> State:
             **dict(zip(_COUNTS, counts, strict=True)),
             dtype=_DTYPES[dtype],
         )
-    except (KeyError, ValueError, IndexError) as error:
+    except (KeyError, ValueError, IndexError, OverflowError, RuntimeError) as error:
         raise RequestError(f"this is not the state of a training ({error})") from None

@@ -127,6 +127,11 @@ class Trainer:
             if len(some):
                 self._step(x[some], None if y is None else y[some], draw)
                 yield
+        if not all(bool(torch.isfinite(weight).all()) for weight in state.weights.values()):
+            raise RequestError(
+                f"the training at {recipe.site!r} of layer {recipe.layer} has diverged: its weights are no longer finite; lower "
+                f"the learning rate ({self.rate:.2g})"
+            )
 
     def _step(self, x: Tensor, y: Tensor | None, draw: torch.Generator) -> None:
         state, recipe = self.state, self.recipe
@@ -274,5 +279,6 @@ def _directions(rows: Tensor, draw: torch.Generator) -> Tensor:
 def _answers(directions: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Unit vectors along which y lies, from its mean, where x lies along `directions`: sums weighted by how far it does."""
     x, y = x[:_ANSWERED].float(), y[:_ANSWERED].float()
-    along = ((x - x.mean(0)) @ directions.T).relu_()
-    return normalize(along.T @ (y - y.mean(0)), dim=1)
+    x, y = x - x.mean(0), y - y.mean(0)
+    sums = [(x @ some.T).relu_().T @ y for some in directions.split(_AT_ONCE)]
+    return normalize(torch.cat(sums), dim=1)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from ...errors import RequestError
 from ...program.cards import ModelCard
-from ...program.language import At, Edit, Positions, Program, Raw, Row, Stage, Surprisal, Tap, Text
+from ...program.language import At, Edit, Ids, Positions, Program, Raw, Row, Stage, Surprisal, Tap, Text
 from ...program.operations import Op, Splice, Zero
-from ...program.supports import check
+from ...program.supports import check, check_ids
 from ..cost import Cost, pass_flops
 from .request import EvaluateRequest
 
@@ -39,9 +39,8 @@ def validate(request: EvaluateRequest, card: ModelCard) -> None:
         raise RequestError("a dictionary is evaluated on texts, one at least")
     if request.context < 0 or request.context == 1:
         raise RequestError(f"context must be 2 tokens or more (0: the model's), not {request.context}")
-    check(programs_of(request, request.texts[0], (0,)), card)
-    for text in request.texts[1:]:
-        check(Program((Row(text),)), card)
+    check(programs_of(request, Ids((0,)), (0,)), card)
+    check_ids(request.texts, card)
 
 
 def cost(request: EvaluateRequest, card: ModelCard, tokens: Sequence[int]) -> Cost:

@@ -20,9 +20,8 @@ from .request import EvaluateRequest
 
 def programs(request: EvaluateRequest, engine: Engine) -> tuple[Program, ...]:
     """One for each text, or piece of one. Raises RequestError when no token is there to measure on."""
-    cut = [
-        piece for text in request.texts for piece in pieces(engine.tokens, text, request.context or engine.card.context)
-    ]
+    context = min(request.context or engine.card.context, engine.card.context)
+    cut = [piece for text in request.texts for piece in pieces(engine.tokens, text, context)]
     chosen = [(piece, ordinary(engine.tokens, piece)) for piece in cut]
     made = tuple(plan.programs_of(request, piece, positions) for piece, positions in chosen if positions)
     if not made:
@@ -48,6 +47,8 @@ def result(request: EvaluateRequest, outcomes: Sequence[Outcome], engine: Engine
             f = dictionary.encode(x)
             made = dictionary.decode(f, x)
         sums.add(y.double().numpy(), made.double().numpy(), f.numpy())
+    if not predictions:
+        raise RequestError("no token of the texts is predicted from one before it; give texts of two tokens or more")
     meta = EvaluationMeta(request.site_out or request.site, request.layer, provenance(request, engine))
     return encode(SAEEvaluation(meta, sums, losses, divergences, predictions))
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from ...errors import RequestError
 from ...program.cards import ModelCard
-from ...program.language import Program, Raw, Row, Stage, Tap, Text
+from ...program.language import Ids, Program, Raw, Row, Stage, Tap, Text
 from ...program.latents import BINS, DIRECTIONS, PLACES
-from ...program.supports import check
+from ...program.supports import check, check_ids
 from ..cost import Cost, pass_flops
 from .request import FeaturesRequest
 
@@ -45,9 +45,10 @@ def validate(request: FeaturesRequest, card: ModelCard) -> None:
         raise RequestError(f"context must be 2 tokens or more (0: the model's), not {request.context}")
     if request.site in _UNREAD:
         raise RequestError(f"latents are read at sites of a fixed width, which {request.site!r} does not have")
-    check(program(request, request.texts[0]), card)
-    for text in request.texts[1:]:
-        check(Program((Row(text),)), card)
+    check(program(request, Ids((0,))), card)
+    check_ids(request.texts, card)
+    if not 0 <= request.first < 1 << 24:
+        raise RequestError(f"a corpus has 16,777,216 texts at most, so none is number {request.first}")
     width = math.prod(card.sites[request.site].shape)
     if request.dictionary is not None and request.dictionary.width != width:
         raise RequestError(

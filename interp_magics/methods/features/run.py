@@ -45,8 +45,7 @@ def steps(
     special = set(engine.tokens.special.values())
     numbered = [where for where, _ in _pieces(request, engine)]
     given = (_piece(outcome, where, special) for outcome, where in zip(outcomes, numbered, strict=True))
-    with torch.inference_mode():
-        yield from reader.read(list(given), encode_rows)
+    yield from reader.read(list(given), encode_rows)
     promoted = _effects(request, engine, objects) if request.first == 0 else {}
     return encode(_table(request, reader, outcomes, numbered, engine, promoted))
 

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from ...errors import RequestError
 from ...program.cards import ModelCard
 from ...program.dictionaries import COUNTED, Recipe
-from ...program.language import Program, Raw, Row, Stage, Tap, Text
-from ...program.supports import check
+from ...program.language import Ids, Program, Raw, Row, Stage, Tap, Text
+from ...program.supports import check, check_ids
 from ..cost import Cost, pass_flops
 from .request import TrainRequest
 
 _UNTRAINED = ("logits", "attn_pattern")
+#: The name of a training that is only asked about.
+NONE = "0" * 32
 #: Dictionaries that one request may train on one stream of activations.
 MOST = 64
 #: What a step costs in products as large as the encoder's, where few pairs are active and where many may be.
@@ -58,10 +60,10 @@ def validate(request: TrainRequest, card: ModelCard) -> None:
     for site in addresses(request):
         if site in _UNTRAINED:
             raise RequestError(f"a dictionary reads activations of a fixed width, which {site!r} does not have")
-    for text in request.texts[:1]:
-        check(program(request, text), card)
-    for text in request.texts[1:]:
-        check(Program((Row(text),)), card)
+    if not request.texts and not request.slice and request.state is None and request.training != NONE:
+        raise RequestError("a training that has had no text cannot be finished")
+    check(program(request, Ids((0,))), card)
+    check_ids(request.texts, card)
 
 
 def width(card: ModelCard, site: str) -> int:
@@ -73,6 +75,14 @@ def state_bytes(recipe: Recipe, card: ModelCard) -> int:
     """What a worker holds of a training: weights, Adam's moments, and gradients while it learns."""
     out = width(card, recipe.site_out or recipe.site)
     return 4 * recipe.latents * (4 * (width(card, recipe.site) + out) + 16)
+
+
+def _step_bytes(recipe: Recipe, card: ModelCard) -> int:
+    """What a step holds: pre-activations, lists of active pairs, the reconstructions of all groups."""
+    rows = recipe.batch * 3 // 2
+    pairs = min(recipe.k, recipe.latents) if recipe.architecture in COUNTED else recipe.latents // 2
+    out = width(card, recipe.site_out or recipe.site)
+    return rows * (12 * recipe.latents + 64 * pairs + 12 * out * (2 + len(recipe.prefixes)))
 
 
 def learning_flops(recipe: Recipe, card: ModelCard) -> float:
@@ -90,6 +100,6 @@ def cost(request: TrainRequest, card: ModelCard, tokens: Sequence[int]) -> Cost:
     learning = sum(learning_flops(recipe, card) for recipe in request.recipes) * total * request.share
     captured = sum(len(layers) * width(card, site) for site, layers in addresses(request).items())
     states = sum(state_bytes(recipe, card) for recipe in request.recipes)
-    largest = max((recipe.batch * recipe.latents for recipe in request.recipes), default=0)
+    largest = max((_step_bytes(recipe, card) for recipe in request.recipes), default=0)
     result = 3 * states // 4 if request.checkpoint else states // 4
-    return Cost(passes + learning, result, states + 8 * captured * total + 8 * largest, total)
+    return Cost(passes + learning, result, states + 8 * captured * total + largest, total)

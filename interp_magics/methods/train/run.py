@@ -11,7 +11,7 @@ from ...data.dictionary_object import plain_of, tensors_of
 from ...data.files import Array
 from ...data.training import Reached, TrainingMeta, TrainingPart
 from ...engine.dictionaries.finished import finished
-from ...engine.dictionaries.states import from_tensors, to_tensors
+from ...engine.dictionaries.states import check, from_tensors, to_tensors
 from ...engine.dictionaries.trainer import Trainer, begin
 from ...engine.protocol import Engine, Outcome
 from ...errors import RequestError
@@ -47,7 +47,13 @@ def rows(request: TrainRequest, outcomes: Sequence[Outcome], engine: Engine) -> 
             assert isinstance(values, Mapping)
             for layer, value in zip(layers, values["values"], strict=True):
                 gathered.setdefault((site, layer), []).append(value[kept].flatten(1))
-    return {address: torch.cat(pieces) for address, pieces in gathered.items()}
+    found = {address: torch.cat(pieces) for address, pieces in gathered.items()}
+    if not request.slice and any(len(values) < 2 for values in found.values()):
+        raise RequestError(
+            f"the first slice has no two tokens to learn from: {len(request.texts)} texts without their special tokens, and a "
+            f"share of {request.share:g} of the rest; give longer texts or a larger share"
+        )
+    return found
 
 
 def started(request: TrainRequest, found: Rows, device: torch.device) -> list[Trainer]:
@@ -55,15 +61,18 @@ def started(request: TrainRequest, found: Rows, device: torch.device) -> list[Tr
     return [begin(recipe, *_pair(recipe, found), device) for recipe in request.recipes]
 
 
-def resumed(request: TrainRequest, tensors: Mapping[str, Tensor], device: torch.device) -> list[Trainer]:
+def resumed(
+    request: TrainRequest, tensors: Mapping[str, Tensor], device: torch.device, engine: Engine
+) -> list[Trainer]:
     """Trainers as a checkpoint left them. Raises RequestError for one of other recipes."""
     made = []
     for number, recipe in enumerate(request.recipes):
         prefix = f"{number}/"
         some = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
         state = from_tensors(some, device)
-        if state.slices != request.slice or len(state.weights["b_enc"]) != recipe.latents:
-            raise RequestError("the checkpoint is of another training, or of another slice of it")
+        if state.slices != request.slice:
+            raise RequestError("the checkpoint is of another slice of the training")
+        check(state, recipe, *(plan.width(engine.card, site) for site in (recipe.site, recipe.site_out or recipe.site)))
         made.append(Trainer(recipe, state))
     return made
 
