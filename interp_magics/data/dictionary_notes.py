@@ -35,6 +35,8 @@ def labelled(made: Dictionary, latent: int, text: str, judgement: str, by: str |
 def noted(made: Dictionary, found: FeatureProof | SAEEvaluation) -> Dictionary:
     """The dictionary with a proof or an evaluation in its manifest. Raises RequestError for those of another one."""
     if isinstance(found, SAEEvaluation):
+        if found.meta.dictionary != made.stored[1].digest:
+            raise RequestError("this evaluation is of another dictionary")
         return _with(made, {"metrics": found.summary()})
     if not isinstance(found, FeatureProof):
         raise RequestError(f"a proof or an evaluation is noted, not {type(found).__name__}")

@@ -27,10 +27,11 @@ _NUMBERS = ("around", "error", "square", "made", "dot", "cosine", "ratio")
 
 
 class EvaluationMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The plain part. `site` and `layer` are where the value was replaced."""
+    """The plain part. `site` and `layer` are where the value was replaced, `dictionary` is the digest of its object."""
 
     site: str
     layer: int
+    dictionary: str
     provenance: Provenance
 
 

@@ -43,9 +43,10 @@ class StoredDictionary(Struct, frozen=True, forbid_unknown_fields=True):
     normalize: Literal["none", "layer_norm", "constant_norm"] = "none"
 
     def __post_init__(self) -> None:
-        finite("scale", self.scale)
-        if self.scale_out is not None:
-            finite("scale_out", self.scale_out)
+        for name in ("scale", "scale_out"):
+            value = getattr(self, name)
+            if value is not None and not finite(name, value) > 0:
+                raise RequestError(f"{name} of a dictionary must be above 0, not {value}")
         if min(self.width, self.out, self.latents) < 1 or (self.k is not None and not 1 <= self.k <= self.latents):
             raise RequestError(
                 "a dictionary has widths, latents and a k of 1 or more, and no more active ones than latents"

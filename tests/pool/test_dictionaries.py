@@ -1,5 +1,7 @@
 """Latents of a dictionary in a pool: clamped where the model computes, against the formula in numpy."""
 
+from hashlib import sha256
+
 import numpy as np
 import pytest
 
@@ -227,3 +229,29 @@ def test_an_evaluation_does_not_depend_on_how_its_texts_are_cut(pool):
         (im.RequestError, im.RemoteError), match=r"the dictionary has width 5, but 'resid_post' of .* has"
     ):
         pool.evaluate_sae(other, texts)
+
+
+def test_what_would_make_nonsense_of_a_dictionary_is_refused(pool):
+    from dataclasses import replace
+
+    from interp_magics.data import files
+    from interp_magics.data.dictionary_object import tensors_of
+    from interp_magics.program.operations import Splice, StoredDictionary
+
+    sae = made("relu", pool.card().d_model)
+    form, _ = sae.stored
+    with pytest.raises(im.RequestError, match="scale of a dictionary must be above 0, not 0"):
+        StoredDictionary(form.weights, form.width, form.out, form.latents, scale=0.0)
+    broken = {name: np.array(value) for name, value in tensors_of(sae).items()}
+    broken["W_dec"][3, 2] = np.nan
+    data = files.encode(broken, {})
+    digest = sha256(data).hexdigest()
+    weights = tuple(im.program.Stored(digest, name) for name in broken)
+    edit = im.program.Edit("resid_post", LAYER, Splice(StoredDictionary(weights, form.width, form.out, form.latents)))
+    asked = im.program.Program((im.program.Row(im.program.Ids((3, 4))),), (im.program.Stage((), (edit,)),))
+    with pytest.raises(im.RequestError, match="W_dec of the dictionary has values that are not finite"):
+        pool.run(asked, {digest: data})
+    worth = pool.evaluate_sae(sae, IDS)
+    assert sae.note(worth).made_from["manifest"]["metrics"]["tokens"] == worth.fidelity.tokens
+    with pytest.raises(im.RequestError, match="this evaluation is of another dictionary"):
+        replace(sae, b_enc=sae.b_enc + 1).note(worth)

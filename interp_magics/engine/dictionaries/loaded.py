@@ -1,5 +1,6 @@
 """A stored dictionary on the device: what `data.dictionary` computes, in torch."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ from ...program.operations import Stored, StoredDictionary
 _EPSILON = 1e-5
 _NEEDED = ("W_enc", "W_dec", "b_enc", "b_dec")
 _OF_ARCHITECTURE = {"jumprelu": ("threshold",), "gated": ("b_gate", "b_mag", "r_mag")}
+
+_MOST_RECENT = 2
+_RECENT: OrderedDict[StoredDictionary, "Loaded"] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -34,9 +38,22 @@ class Loaded:
         for name, value in weights.items():
             if tuple(value.shape) != shapes.get(name) or value.dtype != torch.float32:
                 raise RequestError(f"{name} of the dictionary has shape {list(value.shape)}, dtype {value.dtype}")
+            if not bool(torch.isfinite(value).all()):
+                raise RequestError(f"{name} of the dictionary has values that are not finite (NaN or infinity)")
         if form.architecture == "topk" and form.k is None:
             raise RequestError("a topk dictionary says its k")
         return cls(form, weights)
+
+    @classmethod
+    def recent(cls, form: StoredDictionary, fetch: Callable[[Stored], Tensor]) -> "Loaded":
+        """The same, once for many programs: the dictionaries used last stay on the device. Objects are named by what they hold,
+        so it does not matter whose program asked first."""
+        if form not in _RECENT:
+            _RECENT[form] = cls.of(form, fetch)
+        _RECENT.move_to_end(form)
+        while len(_RECENT) > _MOST_RECENT:
+            _RECENT.popitem(last=False)
+        return _RECENT[form]
 
     def encode(self, x: Tensor) -> Tensor:
         """Activations f [n, m] of rows x [n, d], float32."""

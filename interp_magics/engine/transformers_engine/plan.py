@@ -164,7 +164,7 @@ def _bind_edit(
 def _bind_splice(edit: Edit, op: Splice, chosen: dict[int, Selection], card: ModelCard, fetch: Fetch) -> BoundEdit:
     reads = None if op.reads is None else BoundSource(canonical(op.reads, edit.layer))
     when = None if edit.when is None else _bind_when(edit.when, card, fetch)
-    operation = bind_splice(op, Loaded.of(op.dictionary, fetch))
+    operation = bind_splice(op, Loaded.recent(op.dictionary, fetch))
     return BoundEdit(chosen, None, operation, when=when, reads=reads)
 
 

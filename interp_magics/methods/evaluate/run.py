@@ -49,7 +49,8 @@ def result(request: EvaluateRequest, outcomes: Sequence[Outcome], engine: Engine
         sums.add(y.double().numpy(), made.double().numpy(), f.numpy())
     if not predictions:
         raise RequestError("no token of the texts is predicted from one before it; give texts of two tokens or more")
-    meta = EvaluationMeta(request.site_out or request.site, request.layer, provenance(request, engine))
+    digest = request.dictionary.weights[0].digest
+    meta = EvaluationMeta(request.site_out or request.site, request.layer, digest, provenance(request, engine))
     return encode(SAEEvaluation(meta, sums, losses, divergences, predictions))
 
 
