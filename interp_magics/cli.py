@@ -42,6 +42,10 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--users", type=int, default=1, help="prompts at once")
     plan.add_argument("--new", type=int, default=500, help="tokens generated for each")
     plan.add_argument("--sites", type=int, default=1, help="sites captured and decoded at all layers")
+    plan.add_argument("--sae-latents", type=int, metavar="M", help="also plan a dictionary of so many latents")
+    plan.add_argument("--sae-layer", type=int, metavar="LAYER", help="of this layer (the middle one)")
+    plan.add_argument("--sae-k", type=int, default=64, metavar="K", help="active latents of a token")
+    plan.add_argument("--sae-tokens", type=int, default=100_000_000, metavar="N", help="tokens to learn from")
     plan.add_argument("--machine", default="here", help="a6000, a100, h100, or here: measured now (default)")
     plan.set_defaults(run=_plan)
     study = commands.add_parser(
@@ -96,7 +100,17 @@ def _plan(given: argparse.Namespace) -> None:
     from . import planning
 
     work = planning.Work(given.tokens, given.users, given.new, given.sites)
-    print(planning.describe(planning.read_shape(given.model), _machine(given.machine), work, given.tp))
+    shape, machine = planning.read_shape(given.model), _machine(given.machine)
+    print(planning.describe(shape, machine, work, given.tp))
+    if given.sae_latents:
+        from . import planning_dictionaries
+        from .program.dictionaries import Recipe
+
+        layer = shape.sizes.layers // 2 if given.sae_layer is None else given.sae_layer
+        if not 0 <= layer < shape.sizes.layers:
+            raise RequestError(f"--sae-layer {layer}: {shape.name} has layers 0 to {shape.sizes.layers - 1}")
+        recipe = Recipe(given.sae_latents, k=given.sae_k, layer=layer, tokens=given.sae_tokens, batch=8192)
+        print("\n" + planning_dictionaries.describe(shape, machine, recipe, given.tp))
 
 
 def _machine(name: str) -> "Machine":

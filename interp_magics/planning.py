@@ -177,26 +177,30 @@ def describe(shape: Shape, machine: Machine, work: Work, ranks: int) -> str:
         f"{shape.name}: {shape.parameters / 1e9:.2f} B parameters on {ranks} x {machine.name}; {what}",
         f"predictions; the machine's constants: {machine.source}",
         "",
-        f"memory of a rank     {_bytes(made.resident)} of {_bytes(machine.memory)}, {fits}",
-        f"  weights            {_bytes(made.weights)}",
-        f"  key-value cache    {_bytes(made.cache)}",
-        f"  captured rows      {_bytes(made.captured)}   (once across the ranks)",
-        f"  lens workspace     {_bytes(made.workspace)}   (stacked logits would be {_bytes(made.stacked_logits)})",
-        f"bytes sent by a rank {_bytes(made.exchanged)}",
-        f"prefill              {made.prefill_flops / 1e12:.1f} TFLOP, {_time(made.prefill_seconds)}",
-        f"lens, every row      {made.lens_flops / 1e12:.1f} TFLOP, {_time(made.lens_seconds)}",
-        f"a step of generation {_time(made.step_seconds)}; {made.tokens_per_second:.0f} tokens/s over all users",
-        f"a sweep of 7 scales x {shape.sizes.layers} layers at one prompt each {_time(sweep)}",
+        f"memory of a rank     {in_bytes(made.resident)} of {in_bytes(machine.memory)}, {fits}",
+        f"  weights            {in_bytes(made.weights)}",
+        f"  key-value cache    {in_bytes(made.cache)}",
+        f"  captured rows      {in_bytes(made.captured)}   (once across the ranks)",
+        f"  lens workspace     {in_bytes(made.workspace)}   (stacked logits would be {in_bytes(made.stacked_logits)})",
+        f"bytes sent by a rank {in_bytes(made.exchanged)}",
+        f"prefill              {made.prefill_flops / 1e12:.1f} TFLOP, {in_time(made.prefill_seconds)}",
+        f"lens, every row      {made.lens_flops / 1e12:.1f} TFLOP, {in_time(made.lens_seconds)}",
+        f"a step of generation {in_time(made.step_seconds)}; {made.tokens_per_second:.0f} tokens/s over all users",
+        f"a sweep of 7 scales x {shape.sizes.layers} layers at one prompt each {in_time(sweep)}",
     ]
     return "\n".join(lines)
 
 
-def _bytes(count: float) -> str:
+def in_bytes(count: float) -> str:
+    """Bytes in the unit that reads best."""
     for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
         if count >= size:
             return f"{count / size:.1f} {unit}"
     return f"{count / 1e3:.1f} kB"
 
 
-def _time(seconds: float) -> str:
+def in_time(seconds: float) -> str:
+    """Seconds in the unit that reads best."""
+    if seconds >= 5400:
+        return f"{seconds / 3600:.1f} h"
     return f"{seconds:.2f} s" if seconds >= 1 else f"{1e3 * seconds:.2f} ms"

@@ -3,8 +3,10 @@
 import pytest
 import transformers as hf
 
-from interp_magics import planning
+from interp_magics import planning, planning_dictionaries
+from interp_magics.cli import main
 from interp_magics.errors import RequestError
+from interp_magics.program.dictionaries import Recipe
 from tests import checkpoints
 
 
@@ -49,3 +51,20 @@ def test_what_is_no_model_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"vocab_size": 5}')
     with pytest.raises(RequestError, match="does not say"):
         planning.read_shape(str(tmp_path))
+
+
+def test_a_dictionary_is_planned_with_the_passes_that_feed_it(capsys):
+    shape, machine = planning.MODELS["llama-3.1-8b"], planning.MACHINES["h100"]
+    recipe = Recipe(65_536, k=64, layer=15, tokens=10**9, batch=8192)
+    made = planning_dictionaries.plan(shape, machine, recipe, 1)
+    assert made.weights == 4 * 2 * 4096 * 65_536 and made.state == 4 * made.weights
+    assert made.learning_flops == 2 * 4096 * 65_536 + 8 * 4096 * 64
+    assert made.pass_flops == shape.block_parameters
+    relu = planning_dictionaries.plan(shape, machine, Recipe(65_536, "relu", layer=15, tokens=10**9, batch=8192), 1)
+    assert relu.learning_flops == 10 * 4096 * 65_536
+    main(["plan", "llama-3.1-8b", "--machine", "h100", "--sae-latents", "65536", "--sae-layer", "15"])
+    told = capsys.readouterr().out
+    assert "65,536 latents at layer 15, 100,000,000 tokens" in told and "train several on the same stream" in told
+    with pytest.raises(SystemExit):
+        main(["plan", "llama-3.1-8b", "--machine", "h100", "--sae-latents", "8", "--sae-k", "4", "--sae-layer", "99"])
+    assert "llama-3.1-8b has layers 0 to 31" in capsys.readouterr().err
