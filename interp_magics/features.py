@@ -12,13 +12,16 @@ from .client.job import Job
 from .corpus import ahead, count_texts, read_texts
 from .data.dictionary import Dictionary
 from .data.feature_table import FeatureTable, merge
+from .data.latents import LatentActivations
 from .errors import RequestError, one_of
 from .methods.evaluate.request import EvaluateRequest
 from .methods.features.request import FeaturesRequest
+from .methods.program.request import ProgramRequest
 from .methods.search.request import OVERS, SearchRequest
 from .methods.train.plan import NONE, validate, width
 from .methods.train.request import TrainRequest
 from .program.dictionaries import TRAINED, Recipe
+from .program.language import Ids, Latents, Program, Row, Stage, Tap
 from .program.latents import Kept
 from .program.layers import parse_layers
 from .program.numbers import integer
@@ -127,6 +130,26 @@ class FeatureCalls(StudyCalls):
         if not parts:
             raise RequestError("the corpus has no text")
         return merge(parts) if len(parts) > 1 else parts[0]
+
+    def latents(
+        self, sae: Dictionary, text: UserText | Sequence[UserText], latents: Sequence[int] | None = None, **call: Any
+    ) -> Any:
+        """What a dictionary's latents are on every token of a text (a list for several): LatentActivations of those that are named,
+        or of all. Raises RequestError."""
+        form, stored = sae.stored
+        self._check_vectors([stored], call.get("model"))
+        chosen = building.texts(text)
+        named = None if latents is None else tuple(integer("latents", latent) for latent in latents)
+        tap = Tap(sae.site, (sae.layer,), reduce=Latents(form, named))
+        program = Program(tuple(Row(one) for one in chosen.texts), (Stage((tap,)),))
+        found = self._run(ProgramRequest(program), True, {stored.digest: stored.data}, **call)
+        numbers = tuple(range(sae.latents)) if named is None else named
+        made = []
+        for row in range(len(chosen.texts)):
+            ids = [int(token) for token in found.token_ids(row)]
+            tokens = self._tokens([Ids(tuple(ids))], call.get("model") or self.model)[0].tokens
+            made.append(LatentActivations(tokens, tuple(ids), numbers, found.read(row=row)["values"][0]))
+        return made if chosen.many else made[0]
 
     def search_features(
         self,

@@ -142,7 +142,14 @@ class Surprisal(Struct, frozen=True, tag="surprisal", forbid_unknown_fields=True
     against: int | None = None
 
 
-Reduction = Raw | Lens | Project | Moments | Surprisal
+class Latents(Struct, frozen=True, tag="latents", forbid_unknown_fields=True):
+    """Activations of a dictionary's latents at each position: of those named, or of all."""
+
+    dictionary: StoredDictionary
+    latents: tuple[int, ...] | None = None
+
+
+Reduction = Raw | Lens | Project | Moments | Surprisal | Latents
 
 
 class Tap(Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,6 +13,7 @@ from .language import (
     Generated,
     Gradient,
     Ids,
+    Latents,
     Lens,
     Moments,
     Program,
@@ -206,10 +207,23 @@ def _check_reduction(tap: Tap, card: ModelCard) -> None:
         raise RequestError("a lens decodes the whole stream; remove `index` from its tap")
     if isinstance(tap.reduce, Lens):
         check_lens(tap.site, tap.reduce, card)
+    if isinstance(tap.reduce, Latents):
+        _check_latents(tap, tap.reduce, card)
     if isinstance(tap.reduce, Surprisal) and (tap.site != "ln_final" or tap.index is not None):
         raise RequestError(
             "surprisal is read at 'ln_final', of which the model's predictions are made, without an index"
         )
+
+
+def _check_latents(tap: Tap, reduce: Latents, card: ModelCard) -> None:
+    width = math.prod(card.sites[tap.site].shape)
+    if tap.index is not None or tap.site in ("logits", "attn_pattern") or reduce.dictionary.width != width:
+        raise RequestError(
+            f"the dictionary reads a whole width of {reduce.dictionary.width}, but {tap.site!r} of {card.name} has {width}"
+        )
+    for latent in reduce.latents or ():
+        if not 0 <= latent < reduce.dictionary.latents:
+            raise RequestError(f"there is no latent {latent}: the dictionary has 0 to {reduce.dictionary.latents - 1}")
 
 
 def _check_edit(edit: Edit, card: ModelCard, rows: int, kept: set[str]) -> None:

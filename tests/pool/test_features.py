@@ -170,3 +170,19 @@ def test_a_table_tells_what_latents_promote(pool, texts, activations):
         values = [value for _, value in table[latent].suppresses]
         assert values == sorted(values) and values[-1] < 0
     assert pool.features("mlp_act", texts[:5])[0].promotes == ()
+
+
+def test_the_latents_of_a_prompt_are_those_of_its_activations(pool, activations, texts):
+    sae, each = activations
+    found = pool.latents(sae, texts[:3])
+    for text, one, f in zip(texts, found, each, strict=False):
+        assert list(one.ids) == text and np.allclose(one.values, f, atol=1e-3)
+        latent, value, position = one.strongest(1)[0]
+        assert value == pytest.approx(f[1:].max(), rel=1e-3) and f[position, latent] == pytest.approx(value, rel=1e-3)
+    some = pool.latents(sae, texts[0], [5, 2])
+    assert some.latents == (5, 2) and np.allclose(some.of(2), each[0][:, 2], atol=1e-3) and "strongest" in repr(some)
+    with pytest.raises(im.RequestError, match="there is no latent 99"):
+        pool.latents(sae, texts[0], [99])
+    other = im.Dictionary(*(np.zeros(s) for s in ((5, 3), (3, 5), 3, 5)), layer=LAYER)
+    with pytest.raises(im.RequestError, match="reads a whole width of 5"):
+        pool.latents(other, texts[0])

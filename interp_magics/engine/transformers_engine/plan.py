@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...errors import RequestError
 from ...program.cards import ModelCard
-from ...program.language import At, Dot, Edit, Gradient, Lens, Positions, Program, Project, Row, Stage, Tap
+from ...program.language import At, Dot, Edit, Gradient, Latents, Lens, Positions, Program, Project, Row, Stage, Tap
 from ...program.operations import AblateSubspace, Add, ClampLatent, Copy, Ref, Splice, Vector, When
 from ...program.positions import Selection, resolve
 from ...program.supports import over_context, vectors
@@ -29,13 +29,14 @@ Fetch = Callable[[Vector], Tensor]
 
 @dataclass(frozen=True)
 class BoundTap:
-    """A tap with its rows as places in the program, its layers made explicit, and its vectors as a matrix."""
+    """A tap with its rows as places in the program, its layers made explicit, its vectors as a matrix, its dictionary loaded."""
 
     tap: Tap
     rows: tuple[int, ...]
     layers: tuple[int, ...]
     selections: dict[int, Selection]
     matrix: Tensor | None
+    dictionary: Loaded | None = None
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,8 @@ def _bind_tap(tap: Tap, chosen: dict[int, Selection], card: ModelCard, fetch: Fe
                 raise RequestError(f"a direction to project on is one vector, not of {direction.ndim} dimensions")
             _check_width(direction, tap.site, card, tap.index)
         matrix = torch.stack(directions)
-    return BoundTap(tap, tuple(chosen), layers, chosen, matrix)
+    form = tap.reduce.dictionary if isinstance(tap.reduce, Latents) else None
+    return BoundTap(tap, tuple(chosen), layers, chosen, matrix, None if form is None else Loaded.recent(form, fetch))
 
 
 def _check_width(vector: Tensor, site: str, card: ModelCard, index: tuple[int, ...] | None) -> None:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from torch import Tensor
 
 from ...errors import RequestError
-from ...program.language import Lens, Moments, Project, Raw, Surprisal, Tap
+from ...program.language import Latents, Lens, Moments, Project, Raw, Surprisal, Tap
 from .. import lens
 from ..lens_kinds import LENS_KINDS
 from ..protocol import Reading, RowValues
@@ -150,6 +150,17 @@ def _project(tap: BoundTap, recorded: Values, readout: Readout) -> Sequence[RowV
     ]
 
 
+def _latents(tap: BoundTap, recorded: Values, readout: Readout) -> Sequence[RowValues]:
+    spec, dictionary = tap.tap.reduce, tap.dictionary
+    assert isinstance(spec, Latents) and dictionary is not None
+
+    def of(x: Tensor) -> Tensor:
+        f = dictionary.encode(x.flatten(1).float())
+        return f if spec.latents is None else f[:, list(spec.latents)]
+
+    return [{"values": torch.stack([of(recorded.at(layer, row)) for layer in tap.layers]).cpu()} for row in tap.rows]
+
+
 def _moments(tap: BoundTap, recorded: Values, readout: Readout) -> Sequence[RowValues]:
     made = []
     for row in tap.rows:
@@ -215,5 +226,6 @@ _REDUCERS: dict[type[Struct], Callable[[BoundTap, Values, Readout], Sequence[Any
     Project: _project,
     Moments: _moments,
     Surprisal: _surprisal,
+    Latents: _latents,
 }
 REDUCTION_NAMES = tuple(str(kind.__struct_config__.tag) for kind in _REDUCERS)

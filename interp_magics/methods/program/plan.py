@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from ...program.cards import ModelCard
-from ...program.language import Lens, Program, Raw
+from ...program.language import Latents, Lens, Program, Raw
 from ...program.supports import check
 from ..cost import Cost, layers_of, pass_flops, positions_count, read_tokens
 from .request import ProgramRequest
@@ -39,6 +39,12 @@ def cost(request: ProgramRequest, card: ModelCard, tokens: Sequence[int]) -> Cos
                 held += 4 * rows * math.prod(card.sites[tap.site].shape)
                 if isinstance(tap.reduce, Raw):
                     result += 4 * rows * math.prod(card.sites[tap.site].shape)
+                elif isinstance(tap.reduce, Latents):
+                    form = tap.reduce.dictionary
+                    asked = form.latents if tap.reduce.latents is None else len(tap.reduce.latents)
+                    flops += 2.0 * rows * form.width * form.latents
+                    held += 8 * rows * form.latents
+                    result += 4 * rows * asked
                 elif isinstance(tap.reduce, Lens):
                     flops += 2.0 * rows * card.d_model * card.vocabulary
                     result += 8 * rows * (tap.reduce.top_k + 1 + len(tap.reduce.track))
