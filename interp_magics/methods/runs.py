@@ -56,26 +56,22 @@ def programs(request: Request, engine: Engine) -> tuple[Program, ...]:
     return cast(tuple[Program, ...], _RUNS[type(request)].programs(request, engine))
 
 
-def result(request: Request, outcomes: Sequence[Outcome], engine: Engine, objects: Objects) -> bytes:
-    """The result of a request as a safetensors object, from the outcomes of its programs and the objects that it names."""
-    if isinstance(request, EvaluateRequest):
-        return evaluate.result(request, outcomes, engine, objects)
+def result(request: Request, outcomes: Sequence[Outcome], engine: Engine) -> bytes:
+    """The result of a request as a safetensors object, from the outcomes of its programs."""
     return cast(bytes, _RUNS[type(request)].result(request, outcomes, engine))
 
 
 def works(request: Request) -> bool:
     """Whether there is long work after the passes, in `steps`, between which others may run."""
-    return isinstance(request, TrainRequest | FeaturesRequest | SearchRequest)
+    return isinstance(request, TrainRequest | EvaluateRequest | FeaturesRequest | SearchRequest)
 
 
 def steps(
     request: Request, outcomes: Sequence[Outcome], engine: Engine, objects: Objects
 ) -> Generator[None, None, bytes]:
     """That work, pausing now and then; what it returns is the result. (A training's goes on from what a worker holds.)"""
-    if isinstance(request, SearchRequest):
-        return search.steps(request, outcomes, engine, objects)
-    assert isinstance(request, FeaturesRequest)
-    return features.steps(request, outcomes, engine, objects)
+    made: Generator[None, None, bytes] = _RUNS[type(request)].steps(request, outcomes, engine, objects)
+    return made
 
 
 def partial(

@@ -277,7 +277,7 @@ class Batch:
             if runs.works(request := entry.assign.request):
                 self._later.append((entry.assign, outcomes))
                 return
-            data = runs.result(request, self._keep(entry.assign, outcomes), self._engine, self._objects(entry.assign))
+            data = runs.result(request, self._keep(entry.assign, outcomes), self._engine)
             tell_result(self._link, self._holdings, entry.assign, data)
         except Exception as error:
             tell_failure(self._link, entry.assign, error)

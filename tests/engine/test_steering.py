@@ -45,7 +45,7 @@ def _answer(engine, request, objects=None):
     for outcome in outcomes:
         if isinstance(outcome, Exception):
             raise outcome
-    return results.decode(runs.result(request, outcomes, engine, objects or stored()))
+    return results.decode(runs.result(request, outcomes, engine))
 
 
 def _request(card, site="resid_post", layers=(0, 2), positions=None, names=("x", "y")):

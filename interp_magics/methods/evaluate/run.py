@@ -1,6 +1,6 @@
 """A request to evaluate a dictionary on a worker."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -29,9 +29,12 @@ def programs(request: EvaluateRequest, engine: Engine) -> tuple[Program, ...]:
     return made
 
 
-def result(request: EvaluateRequest, outcomes: Sequence[Outcome], engine: Engine, objects: Objects) -> bytes:
-    """Sums over all texts."""
-    dictionary = Loaded.of(request.dictionary, lambda stored: objects.tensor(stored.digest, stored.name))
+def steps(
+    request: EvaluateRequest, outcomes: Sequence[Outcome], engine: Engine, objects: Objects
+) -> Generator[None, None, bytes]:
+    """Sums over all texts, pausing after each; what it returns is the result."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dictionary = Loaded.of(request.dictionary, lambda stored: objects.tensor(stored.digest, stored.name).to(device))
     sums = Sums.begin(request.dictionary.out, request.dictionary.latents)
     losses, divergences, predictions = np.zeros(plan.ROWS), np.zeros(plan.ROWS), 0
     for outcome in outcomes:
@@ -44,9 +47,10 @@ def result(request: EvaluateRequest, outcomes: Sequence[Outcome], engine: Engine
             divergences[row] += numbers(value, "divergence")[0][places].sum()
         x, y = _rows(values[0]), _rows(values[-1])
         with torch.inference_mode():
-            f = dictionary.encode(x)
-            made = dictionary.decode(f, x)
-        sums.add(y.double().numpy(), made.double().numpy(), f.numpy())
+            f = dictionary.encode(x.to(device))
+            made = dictionary.decode(f, x.to(device))
+        sums.add(y.double().numpy(), made.double().cpu().numpy(), f.cpu().numpy())
+        yield
     if not predictions:
         raise RequestError("no token of the texts is predicted from one before it; give texts of two tokens or more")
     digest = request.dictionary.weights[0].digest
