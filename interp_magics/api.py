@@ -173,8 +173,7 @@ class Pool(ProofCalls):
             reduce=None,
             keep=0,
         )
-        groups = next(info.workers for info in self.status().state.models if info.name == name)
-        under_way = corpus.ahead(groups)
+        under_way = self._ahead(name)
         tokens = corpus.fitting(shard_tokens, asked, card, self.limits.result_bytes, under_way)
         wanted = corpus.shards(building.each(given), asked, card, tokens)
         first = next(wanted, None)

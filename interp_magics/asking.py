@@ -19,6 +19,7 @@ from .methods.tokenize.request import TokenizeRequest
 from .program.cards import ModelCard
 from .program.language import digests
 from .program.layers import LayerSpec
+from .streaming import ahead
 from .wire.standing import Priority
 
 _OBJECTS = 256
@@ -85,6 +86,10 @@ class Asking(Attached):
             raise RequestError("timeout= bounds the wait of a call; with wait=False give it to job.result(timeout)")
         job = self._submit(request, self.model if model is None else model, objects, priority, many)
         return self._wait(job, timeout) if wait else job
+
+    def _ahead(self, model: str) -> int:
+        """How many requests to have under way, so that all groups of a model are busy."""
+        return ahead(next(info.workers for info in self.status().state.models if info.name == model))
 
     def _wait(self, job: Job[Any], timeout: float | None = None) -> Any:
         return wait_for(job, timeout, self.show_progress)

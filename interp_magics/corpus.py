@@ -1,8 +1,6 @@
 """A corpus through a pool, shard by shard, into a directory of its own."""
 
 import json
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,7 +10,6 @@ from typing import Any
 import msgspec
 
 from .client.job import Job, Progress
-from .client.waiting import ACKNOWLEDGE_SECONDS
 from .data.activation_store import ActivationStore, ShardEntry, StoreIndex, read_store, write_index
 from .data.activations import Activations
 from .errors import RequestError
@@ -20,12 +17,8 @@ from .methods.capture.request import CaptureRequest
 from .methods.plans import captured, cost
 from .program.cards import ModelCard
 from .program.language import Ids, Text
-from .program.texts import guessed_tokens
+from .streaming import Meter, UnderWay, in_slices
 
-#: Shards that are asked for at once, for each group of workers.
-_AHEAD = 2
-_SHOW_SECONDS = 0.2
-_QUIET_SECONDS = 1.0
 _SHARD_FILES = "[0-9]" * 5 + "-" + "[0-9a-f]" * 16 + ".safetensors"
 
 
@@ -80,21 +73,12 @@ def _field(line: str, where: str) -> str:
 
 def shards(texts: Iterable[Text], request: CaptureRequest, card: ModelCard, tokens: int) -> Iterator[Shard]:
     """The corpus in shards of about so many tokens, each as `request` with its texts."""
-    first, number = 0, 0
-    taken: list[Text] = []
-    guessed = 0
-    for text in texts:
-        taken.append(text)
-        guessed += guessed_tokens(text)
-        if guessed >= tokens:
-            yield _shard(number, first, taken, request, card)
-            first, number, taken, guessed = first + len(taken), number + 1, [], 0
-    if taken:
-        yield _shard(number, first, taken, request, card)
+    for number, (first, some) in enumerate(in_slices(texts, tokens)):
+        yield _shard(number, first, some, request, card)
 
 
-def _shard(number: int, first: int, texts: list[Text], request: CaptureRequest, card: ModelCard) -> Shard:
-    asked = msgspec.structs.replace(request, texts=tuple(texts))
+def _shard(number: int, first: int, texts: tuple[Text, ...], request: CaptureRequest, card: ModelCard) -> Shard:
+    asked = msgspec.structs.replace(request, texts=texts)
     return Shard(number, first, asked, sha256(card.digest.encode() + msgspec.json.encode(asked)).hexdigest())
 
 
@@ -110,31 +94,24 @@ class Writer:
         show: Callable[[Progress], Any] | None,
         total: int,
     ) -> None:
-        self._path, self._submit, self._release, self._show = path, submit, release, show
-        self._total, self._made = total, 0
+        self._path, self._submit = path, submit
+        self._meter = Meter(show, total)
+        self._under_way: UnderWay[Shard] = UnderWay(release, self._meter.tell)
         there = [shard for shard in (*index.shards, *index.earlier) if (path / shard.file).is_file()]
         self._there = {shard.digest: shard for shard in there}
         self._index = msgspec.structs.replace(index, shards=(), earlier=tuple(self._there.values()), complete=False)
-        self._started = time.monotonic()
-        self._asked: deque[tuple[Shard, Job[Activations]]] = deque()
 
     def run(self, wanted: Iterable[Shard], ahead: int) -> ActivationStore:
         """Go through the corpus. Whatever interrupts it, the shards that were finished stay, and no job is left behind."""
-        try:
+        with self._under_way:
             for shard in wanted:
                 if known := self._there.get(shard.digest):
                     self._drain(0)
                     self._enter(msgspec.structs.replace(known, first=shard.first))
                     continue
-                self._asked.append((shard, self._submit(shard.request)))
+                self._under_way.add(shard, self._submit(shard.request))
                 self._drain(ahead - 1)
             self._drain(0)
-        finally:
-            for _, job in self._asked:
-                job.cancel()
-            for _, job in self._asked:
-                job.wait(ACKNOWLEDGE_SECONDS)
-                self._release(job.id)
         self._index = msgspec.structs.replace(self._index, earlier=(), complete=True)
         write_index(self._path, self._index)
         self._tidy()
@@ -142,22 +119,18 @@ class Writer:
 
     def _drain(self, left: int) -> None:
         """Wait for the oldest shards until no more than `left` are under way."""
-        while len(self._asked) > left:
-            shard, job = self._asked[0]
-            while not job.wait(_SHOW_SECONDS):
-                self._tell()
-            made = job.result()
-            self._asked.popleft()
+        while len(self._under_way) > left:
+            shard, made = self._under_way.take()
             made.save(self._path / shard.file)
-            self._release(job.id)
-            self._made += len(made.meta.rows)
+            self._meter.made += len(made.meta.rows)
             tokens = sum(len(row.positions) for row in made.rows)
             self._enter(ShardEntry(shard.file, shard.digest, shard.first, len(made.meta.rows), tokens, made.nbytes))
-            self._tell()
+            self._meter.tell()
 
     def _enter(self, entry: ShardEntry) -> None:
         earlier = tuple(shard for shard in self._index.earlier if shard.digest != entry.digest)
         self._index = msgspec.structs.replace(self._index, shards=(*self._index.shards, entry), earlier=earlier)
+        self._meter.done = sum(shard.texts for shard in self._index.shards)
         write_index(self._path, self._index)
 
     def _tidy(self) -> None:
@@ -166,20 +139,6 @@ class Writer:
         for file in self._path.glob(_SHARD_FILES):
             if file.name not in listed:
                 file.unlink()
-
-    def _tell(self) -> None:
-        """Show how far it is; what is left is reckoned from the texts that this run has had."""
-        spent = time.monotonic() - self._started
-        if self._show is None or spent < _QUIET_SECONDS:
-            return
-        done = sum(shard.texts for shard in self._index.shards)
-        left = spent / self._made * (self._total - done) if self._made and self._total else 0.0
-        self._show(Progress("running", done=done, total=self._total, unit="texts", left=left))
-
-
-def ahead(groups: int) -> int:
-    """How many shards to ask for at once, so that no group waits for another's."""
-    return _AHEAD * max(1, groups)
 
 
 def fitting(tokens: int, request: CaptureRequest, card: ModelCard, result_bytes: int, shards_ahead: int) -> int:

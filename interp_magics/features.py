@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from . import building, streaming, training
+from . import building, training
 from .building import UserText
 from .client.job import Job
-from .corpus import ahead, count_texts, read_texts
+from .corpus import count_texts, read_texts
 from .data.dictionary import Dictionary
 from .data.feature_table import FeatureTable, merge
 from .data.latents import LatentActivations
@@ -29,6 +29,7 @@ from .program.operations import StoredDictionary
 from .program.sites import parse_site
 from .program.supports import check_site
 from .progress import Progress
+from .streaming import Meter, UnderWay, in_slices
 from .studies import StudyCalls
 
 _SLICE_TOKENS = 32_768
@@ -119,17 +120,14 @@ class FeatureCalls(StudyCalls):
         asked = FeaturesRequest((), site, where, form, out, kept or Kept(), context)
         requests = (
             msgspec.structs.replace(asked, texts=some, first=first)
-            for first, some in streaming.in_slices(building.each(given), slice_tokens)
+            for first, some in in_slices(building.each(given), slice_tokens)
         )
-        parts: list[FeatureTable] = []
         with Progress() as line:
-            for part in self._each(requests, name, objects, count_texts(texts), line):
-                parts.append(part)
-                if len(parts) == _MERGED:
-                    parts = [merge(parts)]
+            meter = Meter(self.show_progress or line.show, count_texts(texts))
+            parts = list(_merged(self._each(requests, name, objects, meter)))
         if not parts:
             raise RequestError("the corpus has no text")
-        return merge(parts) if len(parts) > 1 else parts[0]
+        return merge(parts)
 
     def latents(
         self, sae: Dictionary, text: UserText | Sequence[UserText], latents: Sequence[int] | None = None, **call: Any
@@ -144,11 +142,12 @@ class FeatureCalls(StudyCalls):
         program = Program(tuple(Row(one) for one in chosen.texts), (Stage((tap,)),))
         found = self._run(ProgramRequest(program), True, {stored.digest: stored.data}, **call)
         numbers = tuple(range(sae.latents)) if named is None else named
-        made = []
-        for row in range(len(chosen.texts)):
-            ids = [int(token) for token in found.token_ids(row)]
-            tokens = self._tokens([Ids(tuple(ids))], call.get("model") or self.model)[0].tokens
-            made.append(LatentActivations(tokens, tuple(ids), numbers, found.read(row=row)["values"][0]))
+        ids = [tuple(int(token) for token in found.token_ids(row)) for row in range(len(chosen.texts))]
+        read = self._tokens([Ids(one) for one in ids], call.get("model") or self.model)
+        made = [
+            LatentActivations(told.tokens, one, numbers, found.read(row=row)["values"][0])
+            for row, (told, one) in enumerate(zip(read, ids, strict=True))
+        ]
         return made if chosen.many else made[0]
 
     def search_features(
@@ -185,17 +184,17 @@ class FeatureCalls(StudyCalls):
         return None, {}, site, where
 
     def _each(
-        self, requests: Iterable[Any], model: str, objects: dict[str, bytes], total: int, line: Progress
-    ) -> Iterator[Any]:
-        """The results of many requests, as many at once as keep all groups busy."""
-        groups = next(info.workers for info in self.status().state.models if info.name == model)
-
-        def submit(request: Any) -> Job[Any]:
-            return self._submit(request, model, objects, "batch", True)
-
-        show = self.show_progress or line.show
-        release = self._connection.release
-        return streaming.results(requests, submit, release, ahead(groups), show, lambda one: len(one.texts), total)
+        self, requests: Iterator[FeaturesRequest], model: str, objects: dict[str, bytes], meter: Meter
+    ) -> Iterator[FeatureTable]:
+        """The results of many requests in order, as many under way as keep all groups busy."""
+        most = self._ahead(model)
+        with UnderWay[FeaturesRequest](self._connection.release, meter.tell) as under_way:
+            for request in requests:
+                under_way.add(request, self._submit(request, model, objects, "batch", True))
+                if len(under_way) == most:
+                    yield _counted(under_way, meter)
+            while under_way:
+                yield _counted(under_way, meter)
 
     def train_saes(
         self,
@@ -228,3 +227,21 @@ class FeatureCalls(StudyCalls):
             show = self.show_progress or line.show
             directory = None if path is None else Path(path).expanduser()
             return training.Training(asked, submit, self._connection.release, show, directory, key).run(wanted)
+
+
+def _counted(under_way: UnderWay[FeaturesRequest], meter: Meter) -> FeatureTable:
+    request, made = under_way.take()
+    meter.done += len(request.texts)
+    meter.made = meter.done
+    table: FeatureTable = made
+    return table
+
+
+def _merged(parts: Iterable[FeatureTable]) -> Iterator[FeatureTable]:
+    """The parts, some at a time as one, so that not all of them are held."""
+    waiting: list[FeatureTable] = []
+    for part in parts:
+        waiting.append(part)
+        if len(waiting) == _MERGED:
+            waiting = [merge(waiting)]
+    yield from waiting

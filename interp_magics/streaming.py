@@ -3,17 +3,26 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
 
 from .client.job import Job, Progress
 from .client.waiting import ACKNOWLEDGE_SECONDS
 from .program.language import Text
 from .program.texts import guessed_tokens
 
-_SHOW_SECONDS = 0.2
-_QUIET_SECONDS = 1.0
+_LOOK_SECONDS = 0.2
+#: Nothing is shown of what takes no longer.
+QUIET_SECONDS = 1.0
+#: Requests that are asked for at once, for each group of workers.
+_AHEAD = 2
 
-R = TypeVar("R")
+K = TypeVar("K")
+
+
+def ahead(groups: int) -> int:
+    """How many requests to have under way, so that no group waits for another's."""
+    return _AHEAD * max(1, groups)
 
 
 def in_slices(texts: Iterable[Text], tokens: int) -> Iterator[tuple[int, tuple[Text, ...]]]:
@@ -30,40 +39,57 @@ def in_slices(texts: Iterable[Text], tokens: int) -> Iterator[tuple[int, tuple[T
         yield first, tuple(taken)
 
 
-def results(
-    requests: Iterable[R],
-    submit: Callable[[R], Job[Any]],
-    release: Callable[[str], None],
-    ahead: int,
-    show: Callable[[Progress], Any] | None,
-    size: Callable[[R], int],
-    total: int = 0,
-) -> Iterator[Any]:
-    """The results of all requests in order, `ahead` of them asked for at once. `size` says how many texts a request has, of `total`
-    (0 when that is not known). Whatever interrupts it, no job is left behind."""
-    under_way: deque[tuple[R, Job[Any]]] = deque()
-    begun, done = time.monotonic(), 0
-    waiting = iter(requests)
-    try:
-        while True:
-            while len(under_way) < ahead and (request := next(waiting, None)) is not None:
-                under_way.append((request, submit(request)))
-            if not under_way:
-                return
-            request, job = under_way[0]
-            while not job.wait(_SHOW_SECONDS):
-                spent = time.monotonic() - begun
-                if show is not None and spent > _QUIET_SECONDS:
-                    left = spent / done * (total - done) if done and total else 0.0
-                    show(Progress("running", done=done, total=total, unit="texts", left=left))
-            made = job.result()
-            under_way.popleft()
-            release(job.id)
-            done += size(request)
-            yield made
-    finally:
-        for _, job in under_way:
+class UnderWay(Generic[K]):
+    """Jobs that were asked for and not taken yet, each with what it is of. Whatever interrupts their taking, none is left behind:
+    those that have not ended are cancelled, and all are released. `tell` is called while one is waited for."""
+
+    def __init__(self, release: Callable[[str], None], tell: Callable[[], None]) -> None:
+        self._release, self._tell = release, tell
+        self._jobs: deque[tuple[K, Job[Any]]] = deque()
+
+    def add(self, of: K, job: Job[Any]) -> None:
+        """One more, behind the others."""
+        self._jobs.append((of, job))
+
+    def take(self) -> tuple[K, Any]:
+        """Wait for the first; its result. Raises what went wrong with it."""
+        of, job = self._jobs[0]
+        while not job.wait(_LOOK_SECONDS):
+            self._tell()
+        made = job.result()
+        self._jobs.popleft()
+        self._release(job.id)
+        return of, made
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for _, job in self._jobs:
             job.cancel()
-        for _, job in under_way:
+        for _, job in self._jobs:
             job.wait(ACKNOWLEDGE_SECONDS)
-            release(job.id)
+            self._release(job.id)
+
+
+class Meter:
+    """Shows how far a corpus is; what is left is reckoned from the texts that this run has had itself (`made`)."""
+
+    def __init__(self, show: Callable[[Progress], Any] | None, total: int) -> None:
+        """`total` texts in all, 0 when only reading them would tell."""
+        self._show, self._total = show, total
+        self._begun = time.monotonic()
+        self.done = self.made = 0
+
+    def tell(self) -> None:
+        """Show it, if it takes long."""
+        spent = time.monotonic() - self._begun
+        if self._show is None or spent < QUIET_SECONDS:
+            return
+        left = spent / self.made * (self._total - self.done) if self.made and self._total else 0.0
+        self._show(Progress("running", done=self.done, total=self._total, unit="texts", left=left))

@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 
 from .client.job import Job, Progress
-from .client.waiting import ACKNOWLEDGE_SECONDS
 from .corpus import read_texts
 from .data import files
 from .data.dictionary import Dictionary
@@ -21,13 +20,11 @@ from .errors import RemoteError, RequestError
 from .methods.train.request import TrainRequest
 from .program.language import Text
 from .program.operations import Stored
-from .program.texts import guessed_tokens
+from .streaming import QUIET_SECONDS, UnderWay, in_slices
 
 #: Texts among which the next is drawn, so that neighbours of a corpus do not meet in a slice.
 _MIXED = 4096
 _CHECKPOINT_SECONDS = 30.0
-_SHOW_SECONDS = 0.2
-_QUIET_SECONDS = 1.0
 #: How often in a row a training is taken up again before it is given up.
 _PATIENCE = 5
 _FILE = "training.json"
@@ -57,7 +54,7 @@ def lessons(texts: str | Path | Iterable[Any], read: Reader, tokens: int, seed: 
     while True:
         given = read_texts(texts) if isinstance(texts, str | Path) else texts
         empty = True
-        for some in _slices(_mixed(read(given), np.random.default_rng((seed, epoch))), tokens):
+        for _, some in in_slices(_mixed(read(given), np.random.default_rng((seed, epoch))), tokens):
             empty = False
             yield some
         if empty and not epoch:
@@ -65,19 +62,6 @@ def lessons(texts: str | Path | Iterable[Any], read: Reader, tokens: int, seed: 
         if not again or empty:
             return
         epoch += 1
-
-
-def _slices(texts: Iterable[Text], tokens: int) -> Iterator[tuple[Text, ...]]:
-    taken: list[Text] = []
-    guessed = 0
-    for text in texts:
-        taken.append(text)
-        guessed += guessed_tokens(text)
-        if guessed >= tokens:
-            yield tuple(taken)
-            taken, guessed = [], 0
-    if taken:
-        yield tuple(taken)
 
 
 def _mixed(texts: Iterable[Text], draw: np.random.Generator) -> Iterator[Text]:
@@ -129,11 +113,11 @@ class Training:
     def _learn(self, request: TrainRequest, begun: float) -> TrainingPart:
         """One slice, and before it those that were lost with a worker."""
         self._since.append(request)
-        missing = [request] if self._epoch or request.slice == 0 else list(self._since)
+        missing = [request] if self._epoch else list(self._since)
         for attempt in range(_PATIENCE + 1):
             try:
                 for one in missing:
-                    part = self._ask(one, begun, first=one is missing[0] and (len(missing) > 1 or not self._epoch))
+                    part = self._ask(one, begun)
                     self._epoch = part.meta.epoch
                 return part
             except RemoteError as error:
@@ -142,23 +126,17 @@ class Training:
                 missing, self._epoch = list(self._since), ""
         raise AssertionError("the last attempt returns or raises")
 
-    def _ask(self, request: TrainRequest, begun: float, first: bool) -> TrainingPart:
+    def _ask(self, request: TrainRequest, begun: float) -> TrainingPart:
+        """Where no worker is known to hold the training, the request brings the last state, if there is one."""
         objects: dict[str, bytes] = {}
         request = msgspec.structs.replace(request, epoch=self._epoch)
-        if first and self._state is not None:
+        if not self._epoch and self._state is not None:
             digest = sha256(self._state).hexdigest()
             objects[digest] = self._state
             request = msgspec.structs.replace(request, state=Stored(digest, "state"))
-        job = self.submit(request, objects)
-        try:
-            while not job.wait(_SHOW_SECONDS):
-                self._tell(begun)
-            part: TrainingPart = job.result()
-        finally:
-            if not job.done:
-                job.cancel()
-                job.wait(ACKNOWLEDGE_SECONDS)
-            self.release(job.id)
+        with UnderWay[None](self.release, lambda: self._tell(begun)) as under_way:
+            under_way.add(None, self.submit(request, objects))
+            part: TrainingPart = under_way.take()[1]
         return part
 
     def _note(self, part: TrainingPart) -> None:
@@ -209,7 +187,7 @@ class Training:
 
     def _tell(self, begun: float) -> None:
         spent = time.monotonic() - begun
-        if self.show is None or spent < _QUIET_SECONDS:
+        if self.show is None or spent < QUIET_SECONDS:
             return
         last = self.history[-1] if self.history else ()
         done = min((reached.seen for reached in last), default=0)

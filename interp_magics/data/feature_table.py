@@ -248,6 +248,8 @@ def decode(tensors: dict[str, files.Array], meta: Any) -> FeatureTable:
 def merge(parts: Sequence[FeatureTable]) -> FeatureTable:
     """One table from those of different texts, as if they had been read together."""
     first = parts[0]
+    if len(parts) == 1:
+        return first
     tensors: dict[str, files.Array] = {
         name: sum((part.tensors[name] for part in parts[1:]), first.tensors[name])
         for name in ("count", "total", "squares", "histogram", "directions", "places")

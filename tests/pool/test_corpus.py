@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import interp_magics as im
-from interp_magics import corpus
+from interp_magics import corpus, streaming
 from interp_magics.errors import RequestError
 
 TEXTS = [f"The quick brown fox number {i} jumps over the lazy dog." for i in range(30)]
@@ -44,7 +44,7 @@ def test_a_store_holds_what_one_capture_holds(pool, tmp_path):
 
 def test_it_says_how_far_it_is_and_what_is_left(pool, tmp_path, monkeypatch):
     shown = []
-    monkeypatch.setattr(corpus, "_QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(streaming, "QUIET_SECONDS", 0.0)
     monkeypatch.setattr(pool, "show_progress", lambda progress: shown.append(progress))
     _capture(pool, tmp_path / "list")
     assert [p.done for p in shown] == sorted(p.done for p in shown) and shown[-1].done == len(TEXTS)
