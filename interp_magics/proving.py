@@ -10,12 +10,12 @@ from . import building
 from .building import UserText
 from .client.job import Job
 from .data.dictionary import Dictionary
-from .data.feature_proof import FeatureProof, matched
+from .data.feature_proof import FeatureProof, Floats, matched
 from .data.feature_table import FeatureTable
 from .errors import RequestError
 from .features import FeatureCalls
 from .methods.program.request import ProgramRequest
-from .program.language import Program, Row, Stage, Surprisal, Tap, Text, replace
+from .program.language import Edit, Program, Row, Stage, Surprisal, Tap, Text, replace
 from .program.numbers import integer
 
 Behaviour = str | Callable[[str], float]
@@ -50,7 +50,7 @@ class ProofCalls(FeatureCalls):
         """Change a feature and measure what becomes of a behaviour: a FeatureProof with its verdict.
 
         `present` are prompts whose completions show the behaviour, `absent` others; `behaviour` is a regular expression, or a
-        function from the completion's text to a number. `table` (of `features`) gives the densities by which controls are
+        function from the completion's text to a number from 0 to 1. `table` (of `features`) gives the densities by which controls are
         chosen and the activation that `levels` are multiples of; without it the prompts are read for it. `neutral` texts tell
         of side effects. `smallest` is the change that counts. Decoding is greedy. Raises RequestError.
         """
@@ -72,13 +72,8 @@ class ProofCalls(FeatureCalls):
         shown = [[ask(present, ask.times(one, dose)) for dose in doses] for one in chosen]
         raised = [[ask(absent, ask.held(one, level * known.max[one])) for level in levels] for one in chosen]
         plain = ask(absent, ())
-        side = [
-            [
-                self._divergence(neutral, edit, model)
-                for edit in (ask.times(one, 0.0), ask.held(one, levels[-1] * known.max[one]))
-            ]
-            for one in chosen
-        ]
+        beside = [edit for one in chosen for edit in (ask.times(one, 0.0), ask.held(one, max(levels) * known.max[one]))]
+        side = self._divergences(neutral, beside, model)
         return FeatureProof(
             latent=number,
             controls=chosen[1:],
@@ -91,26 +86,31 @@ class ProofCalls(FeatureCalls):
                 len(chosen), len(levels), -1
             ),
             plain_absent=np.asarray(ask.measured(plain)),
-            side_effects=np.asarray(side),
+            side_effects=side.reshape(len(chosen), 2),
             smallest=float(smallest),
             made_from={"dictionary": sae.digest, "checkpoint": self.card(model).digest, "behaviour": str(behaviour)},
         )
 
-    def _divergence(self, texts: Sequence[UserText], steer: object, model: str | None) -> float:
-        """Mean KL in nats between the model's predictions as they are and under an edit, over the tokens of texts."""
-        total, tokens = 0.0, 0
-        steering = self._steering(steer, model)
-        for text in building.texts(texts).texts if len(texts) else ():
-            request = ProgramRequest(_compared(text, steering.edits))
-            found = self._run(request, True, steering.objects, model=model)
-            values = found.read(row=1)["divergence"][0][:-1]
-            total, tokens = total + float(values.sum()), tokens + len(values)
-        return total / tokens if tokens else 0.0
+    def _divergences(self, texts: Sequence[UserText], changes: Sequence[object], model: str | None) -> Floats:
+        """Mean KL in nats between the model's predictions as they are and under each change, over the tokens of texts."""
+        if not len(texts):
+            return np.zeros(len(changes))
+        steering = [self._steering(change, model) for change in changes]
+        objects = {digest: data for one in steering for digest, data in one.objects.items()}
+        edits = tuple(replace(edit, rows=(row,)) for row, one in enumerate(steering, 1) for edit in one.edits)
+        jobs = [
+            self._run(ProgramRequest(_compared(text, len(changes), edits)), True, objects, model=model, wait=False)
+            for text in building.texts(texts).texts
+        ]
+        rows = range(1, len(changes) + 1)
+        found = [[job.result().read(row=row)["divergence"][0][:-1] for row in rows] for job in jobs]
+        mean: Floats = np.concatenate([np.asarray(one, np.float64) for one in found], axis=1).mean(1)
+        return mean
 
 
-def _compared(text: Text, edits: Sequence[Any]) -> Program:
-    tap = Tap("ln_final", reduce=Surprisal(against=0))
-    return Program((Row(text), Row(text)), (Stage((tap,), tuple(replace(edit, rows=(1,)) for edit in edits)),))
+def _compared(text: Text, changes: int, edits: tuple[Edit, ...]) -> Program:
+    """A text as it is, and beside it under each change."""
+    return Program((Row(text),) * (changes + 1), (Stage((Tap("ln_final", reduce=Surprisal(against=0)),), edits),))
 
 
 class _Asking:
@@ -146,8 +146,13 @@ class _Asking:
         return job
 
     def measured(self, job: Job[Any] | None) -> list[float]:
-        """The behaviour of each completion."""
-        return [] if job is None else [float(self._judge(completion.text)) for completion in job.result()]
+        """The behaviour of each completion. Raises RequestError for one that is no number from 0 to 1."""
+        if job is None:
+            return []
+        measured = [float(self._judge(completion.text)) for completion in job.result()]
+        if wrong := [value for value in measured if not 0 <= value <= 1]:
+            raise RequestError(f"a behaviour is a number from 0 (it does not show) to 1 (it does), not {wrong[0]}")
+        return measured
 
 
 def _judge(behaviour: Behaviour) -> Callable[[str], float]:

@@ -1,9 +1,9 @@
 """Whether a feature does something: what becomes of a behaviour when the model computes with the feature changed.
 
-A behaviour is a number for each completion (1 where it shows, 0 where not). On prompts that show it the feature is multiplied (0 is
-ablation, 1 is nothing); on prompts that do not it is held at a level, in multiples of the largest activation that texts gave it. The
-same is done to controls: latents that are active as often and as strongly. What the dictionary does not explain is kept, so that
-doing nothing is exactly nothing.
+A behaviour is a number from 0 to 1 for each completion (1 where it shows, 0 where not). On prompts that show it the feature is
+multiplied (0 is ablation, 1 is nothing); on prompts that do not it is held at a level, in multiples of the largest activation that
+texts gave it. The same is done to controls: latents that are active as often and as strongly. What the dictionary does not explain
+is kept, so that doing nothing is exactly nothing.
     necessity     mean over prompts of (behaviour as it is - with the feature ablated)
     sufficiency   mean over prompts of (behaviour with the feature at its highest level - as it is)
     interval      95 %, of resampled prompts
@@ -11,8 +11,8 @@ doing nothing is exactly nothing.
                   "correlational": both were measured and both intervals lie within -smallest .. smallest: whatever the feature goes
                   with, it does not make it; "inconclusive": anything else, such as fewer than 8 prompts, prompts that do not show
                   (or already show) the behaviour as they are, no controls, or controls that do as much
-An interval that resampling gives no width, since all prompts agree, is widened by 3 / n times `smallest` (the rule of three: what
-none of n prompts did, up to 3 / n of all may do).
+Where all of n prompts agree, resampling gives an interval without width; it is then 3 / n wide on both sides (the rule of three: what
+none of n did, up to 3 / n of all may do), so that with `smallest` .2 "correlational" takes 16 prompts of each kind.
 """
 
 from collections.abc import Mapping
@@ -81,7 +81,7 @@ class FeatureProof:
             return None
         plain = self.present[:, self.doses.index(1.0)]
         room = float(plain[0].mean()) >= self.smallest
-        return _effect(plain - self.present[:, self.doses.index(0.0)], room, self.smallest)
+        return _effect(plain - self.present[:, self.doses.index(0.0)], room)
 
     @property
     def sufficiency(self) -> Effect | None:
@@ -89,7 +89,7 @@ class FeatureProof:
         if not self.absent.shape[2]:
             return None
         room = float(self.plain_absent.mean()) <= 1 - self.smallest
-        return _effect(self.absent[:, int(np.argmax(self.levels))] - self.plain_absent, room, self.smallest)
+        return _effect(self.absent[:, int(np.argmax(self.levels))] - self.plain_absent, room)
 
     @property
     def verdict(self) -> Verdict:
@@ -143,12 +143,12 @@ class FeatureProof:
         )
 
 
-def _effect(differences: Floats, room: bool, smallest: float) -> Effect:
+def _effect(differences: Floats, room: bool) -> Effect:
     """Of differences [1 + controls, prompts]."""
     mean, prompts = float(differences[0].mean()), differences.shape[1]
     low, high = (float(bound) for bound in bootstrap.interval(differences[0] @ bootstrap.weights(prompts)))
     if np.ptp(differences[0]) == 0:
-        low, high = low - 3 / prompts * smallest, high + 3 / prompts * smallest
+        low, high = max(-1.0, low - 3 / prompts), min(1.0, high + 3 / prompts)
     control = float(differences[1:].mean(1).max()) if len(differences) > 1 else 0.0
     return Effect(mean, low, high, control, prompts, room and len(differences) > 1)
 

@@ -213,6 +213,11 @@ class Engine(Protocol):
     @property
     def tokens(self) -> Tokens: ...
 
+    @property
+    def device(self) -> torch.device:
+        """Where a method computes with what was read: where the model's head is."""
+        ...
+
     def run(self, tasks: Sequence[Task], host: Host) -> None:
         """Run the programs, sharing passes between them; the host is told one result or error for each, in the order in
         which they end. A cancelled task gives Cancelled."""

@@ -47,6 +47,11 @@ class Tokens:
         tokenizer = self._tokenizer
         return dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
 
+    def ordinary(self, ids: Sequence[int]) -> list[int]:
+        """The positions of ids that are no special tokens."""
+        special = set(self.special.values())
+        return [position for position, token in enumerate(ids) if token not in special]
+
     def encode(self, text: Text) -> Encoded:
         """Ids of a text as DESIGN says: special tokens for plain text, the template for chat, nothing for ids."""
         if isinstance(text, Ids):

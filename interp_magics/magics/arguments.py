@@ -104,12 +104,17 @@ def filled(text: str, names: Mapping[str, Any]) -> str:
         ) from None
 
 
-def common(parser: Parser) -> None:
-    """The options that mean the same everywhere."""
+def results(parser: Parser) -> None:
+    """What becomes of a result, and which model gives it."""
     parser.add_argument("-o", "--out", metavar="NAME", help="bind the result to a variable")
-    parser.add_argument("-a", "--no-wait", action="store_true", help="return a Job at once")
     parser.add_argument("-q", "--quiet", action="store_true", help="show nothing")
     parser.add_argument("-m", "--model", metavar="MODEL", help="the model to run on")
+
+
+def common(parser: Parser) -> None:
+    """The options that mean the same for everything that is one job."""
+    results(parser)
+    parser.add_argument("-a", "--no-wait", action="store_true", help="return a Job at once")
     parser.add_argument("-f", "--format", action="store_true", help="replace {name} in the text by variables")
     parser.add_argument("--timeout", type=float, metavar="SECONDS")
     parser.add_argument("--priority", choices=("interactive", "batch"))

@@ -6,7 +6,7 @@ from typing import Any
 from IPython.core.error import UsageError
 
 from ..errors import nearest
-from .arguments import Parser, variable
+from .arguments import Parser, results
 from .sae import dictionary_of, texts_of
 from .session import Session, user_faults
 
@@ -19,9 +19,7 @@ def parser() -> Parser:
     made = Parser(
         "features", "Read the features of a dictionary over texts, look at them, search among them, test one."
     )
-    made.add_argument("-o", "--out", metavar="NAME", help="bind the result to a variable")
-    made.add_argument("-q", "--quiet", action="store_true", help="show nothing")
-    made.add_argument("-m", "--model", metavar="MODEL", help="the model to run on")
+    results(made)
     made.add_argument("-k", "--top", type=int, metavar="K", help="show, search: how many rows (10)")
     made.add_argument("--over", metavar="HOW", help="search: max, mean or last activation of a text (max)")
     made.add_argument("-n", "--max-new-tokens", type=int, metavar="TOKENS", help="test: how far prompts go on (40)")
@@ -46,7 +44,7 @@ def _read(session: Session, given: Any, words: list[str]) -> Any:
         raise UsageError("%features read [-o NAME] SAE TEXTS")
     sae, texts = dictionary_of(session, words[0]), texts_of(session, words[1])
     with user_faults():
-        return _shown(session, given, session.watched(lambda pool: pool.features(sae, texts, model=given.model)))
+        return session.shown(given, session.watched(lambda pool: pool.features(sae, texts, model=given.model)))
 
 
 def _show(session: Session, given: Any, words: list[str]) -> Any:
@@ -58,7 +56,7 @@ def _show(session: Session, given: Any, words: list[str]) -> Any:
     if not words[1].isdecimal():
         raise UsageError(f"{words[1]!r} is not the number of a latent")
     with user_faults():
-        return _shown(session, given, table[int(words[1])])
+        return session.shown(given, table[int(words[1])])
 
 
 def _search(session: Session, given: Any, words: list[str]) -> Any:
@@ -69,7 +67,7 @@ def _search(session: Session, given: Any, words: list[str]) -> Any:
     chosen = {"over": given.over} if given.over else {}
     with user_faults():
         found = session.watched(lambda pool: pool.search_features(sae, *sides, model=given.model, **chosen))
-    _bind(session, given, found)
+    session.bound(given, found)
     return None if given.quiet else found.to_pandas().head(given.top or 10)
 
 
@@ -87,7 +85,7 @@ def _test(session: Session, given: Any, words: list[str]) -> Any:
                 sae, int(words[1]), present, absent, given.behaviour, model=given.model, **more
             )
         )
-    return _shown(session, given, proof)
+    return session.shown(given, proof)
 
 
 def _table(session: Session, name: str) -> Any:
@@ -97,12 +95,3 @@ def _table(session: Session, name: str) -> Any:
     if name not in known:
         raise UsageError(f"there is no table of features {name!r}{nearest(name, known)}")
     return session.names[name]
-
-
-def _shown(session: Session, given: Any, made: Any) -> Any:
-    _bind(session, given, made)
-    return None if given.quiet else made
-
-
-def _bind(session: Session, given: Any, made: Any) -> None:
-    session.bind(variable(given.out) if given.out else None, made)

@@ -7,7 +7,7 @@ from typing import Any
 from IPython.core.error import UsageError
 
 from ..errors import nearest
-from .arguments import Parser, code, variable
+from .arguments import Parser, code, results
 from .session import Session, user_faults
 
 COMMANDS = ("train", "load", "eval", "save")
@@ -17,9 +17,7 @@ COMMANDS = ("train", "load", "eval", "save")
 def parser() -> Parser:
     """The options of the magic."""
     made = Parser("sae", "Train a sparse autoencoder on the pool, load one, evaluate it, save it.")
-    made.add_argument("-o", "--out", metavar="NAME", help="bind the result to a variable")
-    made.add_argument("-q", "--quiet", action="store_true", help="show nothing")
-    made.add_argument("-m", "--model", metavar="MODEL", help="the model to run on")
+    results(made)
     made.add_argument("-l", "--layer", type=int, metavar="LAYER", help="train: the layer that it reads")
     made.add_argument("-s", "--site", metavar="SITE", help="train: where in the layer (resid_post)")
     made.add_argument(
@@ -73,7 +71,7 @@ def _train(session: Session, given: Any, words: list[str]) -> Any:
     texts = texts_of(session, words[0])
     with user_faults():
         made = session.watched(lambda pool: pool.train_sae(texts, given.layer, **options))
-    return _shown(session, given, made)
+    return session.shown(given, made)
 
 
 def _load(session: Session, given: Any, words: list[str]) -> Any:
@@ -83,7 +81,7 @@ def _load(session: Session, given: Any, words: list[str]) -> Any:
 
     with user_faults():
         made = load_sae(words[0], given.force, session.pool.card(given.model).digest)
-    return _shown(session, given, made)
+    return session.shown(given, made)
 
 
 def _evaluate(session: Session, given: Any, words: list[str]) -> Any:
@@ -95,7 +93,7 @@ def _evaluate(session: Session, given: Any, words: list[str]) -> Any:
     sae, texts = dictionary_of(session, words[0]), texts_of(session, words[1])
     with user_faults():
         made = session.watched(lambda pool: pool.evaluate_sae(sae, texts, model=given.model))
-    return _shown(session, given, made)
+    return session.shown(given, made)
 
 
 def _save(session: Session, given: Any, words: list[str]) -> Any:
@@ -104,11 +102,6 @@ def _save(session: Session, given: Any, words: list[str]) -> Any:
     with user_faults():
         written = dictionary_of(session, words[0]).save(words[1])
     return None if given.quiet else written
-
-
-def _shown(session: Session, given: Any, made: Any) -> Any:
-    session.bind(variable(given.out) if given.out else None, made)
-    return None if given.quiet else made
 
 
 def dictionary_of(session: Session, name: str) -> Any:

@@ -9,6 +9,7 @@ from IPython.core.error import UsageError
 
 from ..errors import RequestError, nearest
 from ..progress import Progress
+from .arguments import variable
 
 if TYPE_CHECKING:
     from ..api import Pool
@@ -96,6 +97,16 @@ class Session:
             raise KeyboardInterrupt from None
         finally:
             pool.show_progress = None
+
+    def bound(self, given: Any, value: Any) -> Any:
+        """The value, bound to the name that -o gives."""
+        self.bind(variable(given.out) if given.out else None, value)
+        return value
+
+    def shown(self, given: Any, value: Any) -> Any:
+        """What a cell returns: the value, bound if it has a name; nothing with -q."""
+        self.bound(given, value)
+        return None if given.quiet else value
 
     def bind(self, name: str | None, value: Any) -> None:
         if name:

@@ -36,6 +36,11 @@ def pass_flops(card: ModelCard, tokens: int, sampling: Sampling | None) -> float
     return max(trunk, 0.0) + attention + 2.0 * card.vocabulary * card.d_model * sampled
 
 
+def pieces_flops(card: ModelCard, counts: Sequence[int], context: int) -> float:
+    """The passes over texts of `counts` tokens that are cut into pieces of `context`."""
+    return sum(pass_flops(card, min(count, context), None) * max(1.0, count / context) for count in counts)
+
+
 def passes_flops(card: ModelCard, counts: Sequence[int], added: Sequence[int]) -> float:
     """The sum of `pass_flops` over texts of `counts` tokens, each with every one of `added` more; a pass is a polynomial of
     the second degree in its tokens."""

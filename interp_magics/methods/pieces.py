@@ -13,9 +13,3 @@ def pieces(tokens: Tokens, text: Text, context: int) -> list[Text]:
     head = tuple(ids[:1]) if not isinstance(text, Chat) and ids[0] in tokens.special.values() else ()
     body, step = ids[len(head) :], context - len(head)
     return [Ids((*head, *body[start : start + step])) for start in range(0, len(body), step)]
-
-
-def ordinary(tokens: Tokens, text: Text) -> list[int]:
-    """The positions of a text that are no special tokens."""
-    special = set(tokens.special.values())
-    return [position for position, token in enumerate(tokens.encode(text).ids) if token not in special]

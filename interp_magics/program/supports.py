@@ -62,6 +62,12 @@ def check_ids(texts: Sequence[Text], card: ModelCard) -> None:
             )
 
 
+def check_context(context: int) -> None:
+    """Raise RequestError for a length that texts cannot be cut to."""
+    if context < 0 or context == 1:
+        raise RequestError(f"context must be 2 tokens or more (0: the model's), not {context}")
+
+
 def _check_row(row: Row, card: ModelCard) -> None:
     check_ids((row.text,), card)
     if isinstance(row.text, Ids) and len(row.text.ids) > card.context:

@@ -5,7 +5,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ..engine.dictionaries.trainer import Trainer
@@ -58,11 +57,10 @@ class Trainings:
         key = (assign.owner, request.training)
         held = self._held.pop(key, None)
         found = run.rows(request, outcomes, engine)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if request.state is not None:
-            trainers: Sequence[Trainer] = run.resumed(request, state(request.state.digest), device, engine)
+            trainers: Sequence[Trainer] = run.resumed(request, state(request.state.digest), engine)
         elif request.slice == 0:
-            trainers = run.started(request, found, device)
+            trainers = run.started(request, found, engine.device)
         elif held is not None and held.slice == request.slice:
             trainers = held.trainers
             if tuple(trainer.recipe for trainer in trainers) != request.recipes:

@@ -194,6 +194,7 @@ def test_a_cancelled_training_leaves_nothing(pool):
     pool.job(job.job).cancel()
     thread.join(30)
     assert len(errors) == 1
+    wait_for(lambda: not any(job.method == "train" for job in pool.jobs()), 10)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ crosses from one slice to the next: so training that was interrupted goes on as 
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -235,6 +236,7 @@ def check(x: Tensor, recipe: Recipe, what: str) -> None:
         )
 
 
+@cache
 def fast_dtype(device: torch.device) -> str:
     """The dtype in which the device multiplies large matrices fastest: bfloat16 where it has units for it."""
     if device.type == "cuda":

@@ -29,6 +29,10 @@ class TransformersEngine:
     def tokens(self) -> Tokens:
         return self._runner.tokens
 
+    @property
+    def device(self) -> torch.device:
+        return self._runner.readout.weight.device
+
     def run(self, tasks: Sequence[Task], host: Host) -> None:
         """Run the programs, sharing passes between them; a fault of one is the result of that one alone."""
         if self._runner.ranks.size == 1:

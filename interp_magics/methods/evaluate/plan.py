@@ -6,8 +6,8 @@ from ...errors import RequestError
 from ...program.cards import ModelCard
 from ...program.language import At, Edit, Ids, Positions, Program, Raw, Row, Stage, Surprisal, Tap, Text
 from ...program.operations import Op, Splice, Zero
-from ...program.supports import check, check_ids
-from ..cost import Cost, pass_flops
+from ...program.supports import check, check_context, check_ids
+from ..cost import Cost, pieces_flops
 from .request import EvaluateRequest
 
 #: Rows of a program: the model itself, the reconstruction, 0, the dictionary's bias.
@@ -37,8 +37,7 @@ def validate(request: EvaluateRequest, card: ModelCard) -> None:
     """Raise RequestError for whatever the card can tell is wrong."""
     if not request.texts:
         raise RequestError("a dictionary is evaluated on texts, one at least")
-    if request.context < 0 or request.context == 1:
-        raise RequestError(f"context must be 2 tokens or more (0: the model's), not {request.context}")
+    check_context(request.context)
     check(programs_of(request, Ids((0,)), (0,)), card)
     check_ids(request.texts, card)
 
@@ -49,7 +48,7 @@ def cost(request: EvaluateRequest, card: ModelCard, tokens: Sequence[int]) -> Co
     form = request.dictionary
     own = 2.0 * form.latents * (form.width + form.out)
     context = min(request.context or card.context, card.context)
-    passes = sum(pass_flops(card, min(count, context), None) * max(1.0, count / context) for count in tokens)
+    passes = pieces_flops(card, tokens, context)
     total = sum(tokens)
     flops = ROWS * (passes + 2 * head * total) + 3 * own * total
     longest = min(context, max(tokens, default=0))

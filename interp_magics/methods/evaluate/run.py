@@ -13,7 +13,7 @@ from ...engine.protocol import Engine, Objects, Outcome, Reading
 from ...errors import RequestError
 from ...program.language import Program
 from ..finish import numbers, provenance
-from ..pieces import ordinary, pieces
+from ..pieces import pieces
 from . import plan
 from .request import EvaluateRequest
 
@@ -22,7 +22,7 @@ def programs(request: EvaluateRequest, engine: Engine) -> tuple[Program, ...]:
     """One for each text, or piece of one. Raises RequestError when no token is there to measure on."""
     context = min(request.context or engine.card.context, engine.card.context)
     cut = [piece for text in request.texts for piece in pieces(engine.tokens, text, context)]
-    chosen = [(piece, ordinary(engine.tokens, piece)) for piece in cut]
+    chosen = [(piece, engine.tokens.ordinary(engine.tokens.encode(piece).ids)) for piece in cut]
     made = tuple(plan.programs_of(request, piece, positions) for piece, positions in chosen if positions)
     if not made:
         raise RequestError("the texts have no tokens but special ones, which a dictionary is not measured on")
@@ -33,8 +33,9 @@ def steps(
     request: EvaluateRequest, outcomes: Sequence[Outcome], engine: Engine, objects: Objects
 ) -> Generator[None, None, bytes]:
     """Sums over all texts, pausing after each; what it returns is the result."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dictionary = Loaded.of(request.dictionary, lambda stored: objects.tensor(stored.digest, stored.name).to(device))
+    dictionary = Loaded.of(
+        request.dictionary, lambda stored: objects.tensor(stored.digest, stored.name).to(engine.device)
+    )
     sums = Sums.begin(request.dictionary.out, request.dictionary.latents)
     losses, divergences, predictions = np.zeros(plan.ROWS), np.zeros(plan.ROWS), 0
     for outcome in outcomes:
@@ -47,8 +48,8 @@ def steps(
             divergences[row] += numbers(value, "divergence")[0][places].sum()
         x, y = _rows(values[0]), _rows(values[-1])
         with torch.inference_mode():
-            f = dictionary.encode(x.to(device))
-            made = dictionary.decode(f, x.to(device))
+            f = dictionary.encode(x.to(engine.device))
+            made = dictionary.decode(f, x.to(engine.device))
         sums.add(y.double().numpy(), made.double().cpu().numpy(), f.cpu().numpy())
         yield
     if not predictions:

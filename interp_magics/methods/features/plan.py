@@ -7,8 +7,8 @@ from ...errors import RequestError
 from ...program.cards import ModelCard
 from ...program.language import Ids, Program, Raw, Row, Stage, Tap, Text
 from ...program.latents import BINS, DIRECTIONS, PLACES
-from ...program.supports import check, check_ids
-from ..cost import Cost, pass_flops
+from ...program.supports import check, check_context, check_ids
+from ..cost import Cost, pieces_flops
 from .request import FeaturesRequest
 
 #: Latents of so many tokens at most are held at once; a piece of a text is no longer.
@@ -41,8 +41,7 @@ def validate(request: FeaturesRequest, card: ModelCard) -> None:
     """Raise RequestError for whatever the card can tell is wrong."""
     if not request.texts:
         raise RequestError("features are read on texts, one at least")
-    if request.context < 0 or request.context == 1:
-        raise RequestError(f"context must be 2 tokens or more (0: the model's), not {request.context}")
+    check_context(request.context)
     if request.site in _UNREAD:
         raise RequestError(f"latents are read at sites of a fixed width, which {request.site!r} does not have")
     check(program(request, Ids((0,))), card)
@@ -59,7 +58,7 @@ def validate(request: FeaturesRequest, card: ModelCard) -> None:
 def cost(request: FeaturesRequest, card: ModelCard, tokens: Sequence[int]) -> Cost:
     """The passes and the dictionary's encoder; the result is the tables."""
     longest = context(request, card)
-    passes = sum(pass_flops(card, min(count, longest), None) * max(1.0, count / longest) for count in tokens)
+    passes = pieces_flops(card, tokens, longest)
     width, m, total = math.prod(card.sites[request.site].shape), latents(request, card), sum(tokens)
     encode = 0.0 if request.dictionary is None else 2.0 * m * width * total
     examples = request.kept.top + 6 * request.kept.samples + request.kept.tokens

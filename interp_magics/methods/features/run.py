@@ -39,12 +39,10 @@ def steps(
     request: FeaturesRequest, outcomes: Sequence[Outcome], engine: Engine, objects: Objects
 ) -> Generator[None, None, bytes]:
     """Read, pausing between chunks; what it returns is the result."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    encode_rows, centre = encoder(request, objects, device)
-    reader = Reader(plan.latents(request, engine.card), request.kept, device, centre)
-    special = set(engine.tokens.special.values())
+    encode_rows, centre = encoder(request, objects, engine.device)
+    reader = Reader(plan.latents(request, engine.card), request.kept, engine.device, centre)
     numbered = [where for where, _ in _pieces(request, engine)]
-    given = (_piece(outcome, where, special) for outcome, where in zip(outcomes, numbered, strict=True))
+    given = (_piece(outcome, where, engine) for outcome, where in zip(outcomes, numbered, strict=True))
     yield from reader.read(list(given), encode_rows)
     promoted = _effects(request, engine, objects) if request.first == 0 else {}
     return encode(_table(request, reader, outcomes, numbered, engine, promoted))
@@ -71,17 +69,16 @@ def _effects(request: FeaturesRequest, engine: Engine, objects: Objects) -> dict
     return {"effect_ids": ids.numpy().astype(np.int32), "effect_values": values.numpy().astype(np.float32)}
 
 
-def rows(outcome: Outcome, special: set[int]) -> tuple[Tensor, Tensor]:
+def rows(outcome: Outcome, engine: Engine) -> tuple[Tensor, Tensor]:
     """What was read of a text at positions that are no special tokens [n, d], and the positions."""
-    ids = outcome.rows[0].token_ids
-    positions = torch.tensor([place for place, token in enumerate(ids) if token not in special], dtype=torch.long)
+    positions = torch.tensor(engine.tokens.ordinary(outcome.rows[0].token_ids), dtype=torch.long)
     values = outcome.readings[0][0].values[0]
     assert isinstance(values, Mapping)
     return values["values"][0].flatten(1)[positions], positions
 
 
-def _piece(outcome: Outcome, where: tuple[int, int], special: set[int]) -> Piece:
-    x, positions = rows(outcome, special)
+def _piece(outcome: Outcome, where: tuple[int, int], engine: Engine) -> Piece:
+    x, positions = rows(outcome, engine)
     return Piece(x, torch.tensor(outcome.rows[0].token_ids)[positions], positions, *where)
 
 

@@ -29,16 +29,14 @@ def steps(
     request: SearchRequest, outcomes: Sequence[Outcome], engine: Engine, objects: Objects
 ) -> Generator[None, None, bytes]:
     """Latents of text after text, then the comparison; pauses in between."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    encode_rows, _ = encoder(plan.reading(request), objects, device)
-    special = set(engine.tokens.special.values())
+    encode_rows, _ = encoder(plan.reading(request), objects, engine.device)
     found = []
     for number, outcome in enumerate(outcomes):
-        x, _ = rows(outcome, special)
+        x, _ = rows(outcome, engine)
         if not len(x):
             raise RequestError(f"text {number} of the list has no tokens but special ones")
         with torch.inference_mode():
-            found.append(_over(encode_rows(x.to(device, torch.float32)), request.over).cpu().numpy())
+            found.append(_over(encode_rows(x.to(engine.device, torch.float32)), request.over).cpu().numpy())
         yield
     values = np.stack(found)
     statistics = []

@@ -7,8 +7,8 @@ from ...errors import RequestError
 from ...program.cards import ModelCard
 from ...program.dictionaries import COUNTED, Recipe
 from ...program.language import Ids, Program, Raw, Row, Stage, Tap, Text
-from ...program.supports import check, check_ids
-from ..cost import Cost, pass_flops
+from ...program.supports import check, check_context, check_ids
+from ..cost import Cost, pieces_flops
 from .request import TrainRequest
 
 _UNTRAINED = ("logits", "attn_pattern")
@@ -53,8 +53,7 @@ def validate(request: TrainRequest, card: ModelCard) -> None:
         raise RequestError("there is no text to learn from; give at least one")
     if not 0 < request.share <= 1:
         raise RequestError(f"share must be above 0 and at most 1, not {request.share}")
-    if request.context < 0 or request.context == 1:
-        raise RequestError(f"context must be 2 tokens or more (0: the model's), not {request.context}")
+    check_context(request.context)
     if request.slice < 0:
         raise RequestError(f"a slice has a number from 0 on, not {request.slice}")
     for site in addresses(request):
@@ -96,7 +95,7 @@ def cost(request: TrainRequest, card: ModelCard, tokens: Sequence[int]) -> Cost:
     """The passes, and for every token a step's share of each dictionary."""
     total = sum(tokens)
     context = min(request.context or card.context, card.context)
-    passes = sum(pass_flops(card, min(count, context), None) * max(1.0, count / context) for count in tokens)
+    passes = pieces_flops(card, tokens, context)
     learning = sum(learning_flops(recipe, card) for recipe in request.recipes) * total * request.share
     captured = sum(len(layers) * width(card, site) for site, layers in addresses(request).items())
     states = sum(state_bytes(recipe, card) for recipe in request.recipes)

@@ -35,13 +35,13 @@ def programs(request: TrainRequest, engine: Engine) -> tuple[Program, ...]:
 def rows(request: TrainRequest, outcomes: Sequence[Outcome], engine: Engine) -> Rows:
     """The activations of all positions that are no special tokens, [n, width] by site and layer; a share of them, if that was
     asked for, which the slice's number and the text's draw."""
-    special = set(engine.tokens.special.values())
     gathered: dict[tuple[str, int], list[Tensor]] = {}
     for number, outcome in enumerate(outcomes):
-        kept = torch.tensor([token not in special for token in outcome.rows[0].token_ids])
+        ids = outcome.rows[0].token_ids
+        kept = torch.tensor(engine.tokens.ordinary(ids), dtype=torch.long)
         if request.share < 1:
             draw = torch.Generator().manual_seed(request.slice * 1_000_003 + number)
-            kept &= torch.rand(len(kept), generator=draw) < request.share
+            kept = kept[(torch.rand(len(ids), generator=draw) < request.share)[kept]]
         for (site, layers), reading in zip(plan.addresses(request).items(), outcome.readings[0], strict=True):
             values = reading.values[0]
             assert isinstance(values, Mapping)
@@ -61,15 +61,13 @@ def started(request: TrainRequest, found: Rows, device: torch.device) -> list[Tr
     return [begin(recipe, *_pair(recipe, found), device) for recipe in request.recipes]
 
 
-def resumed(
-    request: TrainRequest, tensors: Mapping[str, Tensor], device: torch.device, engine: Engine
-) -> list[Trainer]:
+def resumed(request: TrainRequest, tensors: Mapping[str, Tensor], engine: Engine) -> list[Trainer]:
     """Trainers as a checkpoint left them. Raises RequestError for one of other recipes."""
     made = []
     for number, recipe in enumerate(request.recipes):
         prefix = f"{number}/"
         some = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-        state = from_tensors(some, device)
+        state = from_tensors(some, engine.device)
         if state.slices != request.slice:
             raise RequestError("the checkpoint is of another slice of the training")
         check(state, recipe, *(plan.width(engine.card, site) for site in (recipe.site, recipe.site_out or recipe.site)))
