@@ -26,6 +26,7 @@ _WHERE = {
     "SteeredText": "data.steered_text",
     "Dictionary": "data.dictionary",
     "Recipe": "program.dictionaries",
+    "FeatureBrowser": "data.feature_browser",
     "FeatureTable": "data.feature_table",
     "Gate": "data.acceptance",
     "Rates": "data.acceptance",

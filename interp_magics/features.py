@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from . import building, training
 from .building import UserText
 from .client.job import Job
 from .corpus import count_texts, read_texts
 from .data.dictionary import Dictionary
+from .data.feature_browser import FeatureBrowser
 from .data.feature_table import FeatureTable, merge
 from .data.latents import LatentActivations
 from .errors import RequestError, one_of
@@ -149,6 +152,34 @@ class FeatureCalls(StudyCalls):
             for row, (told, one) in enumerate(zip(read, ids, strict=True))
         ]
         return made if chosen.many else made[0]
+
+    def browse(
+        self,
+        table: FeatureTable,
+        sae: Dictionary | None = None,
+        prompt: UserText | None = None,
+        latent: int | None = None,
+        *,
+        model: str | None = None,
+    ) -> FeatureBrowser:
+        """A table to look through, with `latent` open: a FeatureBrowser, which is shown as a widget.
+
+        With the dictionary that the table was read with it has labels and proofs, the strength of every token of an example is
+        read as a row is opened, and `prompt` is a text whose own latents are shown token by token. Raises RequestError.
+        """
+        opened = -1 if latent is None else table[latent].latent
+        if sae is None:
+            if prompt is not None:
+                raise RequestError("the latents of a prompt are read with a dictionary; give sae=")
+            return FeatureBrowser(table, opened=opened)
+        if table.meta.dictionary != sae.stored[0].weights[0].digest:
+            raise RequestError("this table was read with another dictionary")
+
+        def strengths(texts: Sequence[Sequence[int]], latent: int) -> list[npt.NDArray[np.float64]]:
+            return [one.of(latent) for one in self.latents(sae, list(texts), [latent], model=model)]
+
+        read = None if prompt is None else self.latents(sae, prompt, model=model)
+        return FeatureBrowser(table, sae, read, strengths, opened)
 
     def search_features(
         self,

@@ -111,6 +111,18 @@ class FeatureProof:
         ]
         return pd.DataFrame(rows, columns=["change", "value", "behaviour", "controls_mean", "controls_max"])
 
+    def _curve(self, values: tuple[float, ...], measured: Floats) -> dict[str, Any] | None:
+        """Mean behaviour at each value: of the feature with its 95 % interval, of each control; None where there were no prompts."""
+        if not measured.shape[2]:
+            return None
+        mean = measured.mean(2)
+        low, high = bootstrap.interval(measured[0] @ bootstrap.weights(measured.shape[2])).T
+        drawn = {"values": values, "feature": mean[0], "low": low, "high": high}
+        return {
+            **{name: [float(x) for x in column] for name, column in drawn.items()},
+            "controls": [[float(x) for x in row] for row in mean[1:]],
+        }
+
     def summary(self) -> dict[str, Any]:
         """What a manifest keeps."""
         effects = {
@@ -126,6 +138,8 @@ class FeatureProof:
             "smallest": self.smallest,
             "prompts": prompts,
             "controls": list(self.controls),
+            "times": self._curve(self.doses, self.present),
+            "levels": self._curve(self.levels, self.absent),
             "side_effects": {"ablated": float(self.side_effects[0, 0]), "raised": float(self.side_effects[0, 1])},
             "made_from": dict(self.made_from),
         }

@@ -30,6 +30,7 @@ from ..program.latents import BINS, LOWEST, SPARE, Kept
 from ..program.numbers import integer
 from . import files
 from .provenance import Provenance
+from .view import Viewed
 
 KIND = "feature_table"
 _EFFECTS = ("effect_ids", "effect_values")
@@ -96,7 +97,7 @@ class Feature:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FeatureTable:
+class FeatureTable(Viewed):
     """A row for each latent; `table[latent]` is a Feature. The arrays are in `tensors`: count, total, squares [m], histogram [m, 24],
     and the lists behind examples and tokens."""
 
@@ -139,6 +140,17 @@ class FeatureTable:
     def _bounds(self) -> npt.NDArray[np.int64]:
         """Where the tokens of each latent begin, and the last's end [m + 1]."""
         return np.searchsorted(self.tensors["token_key"] >> 32, np.arange(self.latents + 1))
+
+    def leading_tokens(self, most: int) -> npt.NDArray[np.int64]:
+        """Ids of the tokens over which each latent adds up to most [m, most], -1 for none."""
+        return _leading(self.tensors["token_key"], self._bounds, min(most, self.meta.kept.tokens))
+
+    def promoted_tokens(self, most: int) -> npt.NDArray[np.int64]:
+        """Ids of the tokens that each latent promotes most [m, most]; no column where it does not write to the stream."""
+        if "effect_ids" not in self.tensors:
+            return np.zeros((self.latents, 0), np.int64)
+        ids = np.asarray(self.tensors["effect_ids"], np.int64)
+        return ids[:, : min(most, ids.shape[1] // 2)]
 
     def correlated(self, latent: int, most: int = 10) -> list[tuple[int, float]]:
         """The latents that are active where this one is, with the cosine of their activations over tokens."""
@@ -315,6 +327,14 @@ def _shown(parts: Sequence[FeatureTable], tensors: Mapping[str, files.Array]) ->
     made["piece_ids"] = np.concatenate(kept) if kept else np.zeros(0, np.int32)
     made["piece_offsets"] = np.cumsum([0, *map(len, kept)]).astype(np.int64)
     return made
+
+
+def _leading(keys: files.Array, bounds: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
+    """The first tokens of each latent's list."""
+    places = bounds[:-1, None] + np.arange(most)
+    there = places < bounds[1:, None]
+    ids = np.asarray(keys & 0xFFFFFFFF, np.int64)
+    return np.where(there, ids[np.minimum(places, len(ids) - 1)], -1) if len(ids) else np.full(places.shape, -1)
 
 
 def _lowest(key: files.Array, order: files.Array, most: int) -> files.Array:

@@ -3,6 +3,6 @@
 Importing this package registers them with `data.view`.
 """
 
-from . import activations, lens, pool, steering
+from . import activations, features, lens, pool, steering
 
-__all__ = ["activations", "lens", "pool", "steering"]
+__all__ = ["activations", "features", "lens", "pool", "steering"]

@@ -152,16 +152,18 @@ class InterpMagics(Magics):
         """Read the features of a dictionary over texts, look at them, search among them, test one.
 
         %features read SAE TEXTS                a table: density, tokens and examples of every latent
-        %features show TABLE [LATENT]           the densest, or one with its examples
+        %features show TABLE [LATENT]           a table to look through; a row opens its examples
         %features search SAE POSITIVE NEGATIVE  the latents that tell two sets of texts apart
         %features test --behaviour PATTERN SAE LATENT PRESENT ABSENT
                                                 change it and see what becomes of a behaviour
 
-        -k K rows   --over max|mean|last   -n TOKENS   --table TABLE   --neutral TEXTS   -o NAME bind   -q quiet
+        --sae SAE labels and strengths   --prompt TEXT its own latents   -k K rows   --over max|mean|last   -n TOKENS
+        --table TABLE   --neutral TEXTS   -o NAME bind   -q quiet
 
         Examples
         --------
         %features read -o table sae texts
+        %features show --sae sae --prompt "The sea is calm." table
         %features search -o found sae refusals answers
         %features test --behaviour "sorry|decline" --table table sae 185 refused answered
         """

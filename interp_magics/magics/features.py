@@ -20,7 +20,9 @@ def parser() -> Parser:
         "features", "Read the features of a dictionary over texts, look at them, search among them, test one."
     )
     results(made)
-    made.add_argument("-k", "--top", type=int, metavar="K", help="show, search: how many rows (10)")
+    made.add_argument("-k", "--top", type=int, metavar="K", help="search: how many rows (10)")
+    made.add_argument("--sae", metavar="SAE", help="show: the dictionary, for its labels and every token's strength")
+    made.add_argument("--prompt", metavar="TEXT", help="show: a text whose own latents are shown, token by token")
     made.add_argument("--over", metavar="HOW", help="search: max, mean or last activation of a text (max)")
     made.add_argument("-n", "--max-new-tokens", type=int, metavar="TOKENS", help="test: how far prompts go on (40)")
     made.add_argument("--behaviour", metavar="PATTERN", help="test: what the behaviour looks like in a completion")
@@ -48,15 +50,13 @@ def _read(session: Session, given: Any, words: list[str]) -> Any:
 
 
 def _show(session: Session, given: Any, words: list[str]) -> Any:
-    if len(words) not in (1, 2):
-        raise UsageError("%features show [-k K] TABLE [LATENT]")
+    if len(words) not in (1, 2) or not all(word.isdecimal() for word in words[1:]):
+        raise UsageError("%features show [--sae SAE] [--prompt TEXT] TABLE [LATENT]: LATENT is a number")
     table = _table(session, words[0])
-    if len(words) == 1:
-        return table.to_pandas().sort_values("density", ascending=False).head(given.top or 10)
-    if not words[1].isdecimal():
-        raise UsageError(f"{words[1]!r} is not the number of a latent")
+    sae = dictionary_of(session, given.sae) if given.sae else None
+    latent = int(words[1]) if words[1:] else None
     with user_faults():
-        return session.shown(given, table[int(words[1])])
+        return session.shown(given, session.pool.browse(table, sae, given.prompt, latent, model=given.model))
 
 
 def _search(session: Session, given: Any, words: list[str]) -> Any:

@@ -240,3 +240,32 @@ def test_the_panel_goes_on_and_its_button_ends_a_job_that_a_cell_awaits(notebook
     last.wait_for(timeout=20_000)
     last.locator("button").click()
     page.get_by_text("Cancelled", exact=True).wait_for(timeout=20_000)
+
+
+def test_features_are_searched_opened_and_read_back(notebook, cells):
+    """A row that is opened gets the strength of every token from the pool, and Python sets what is shown."""
+    words = "['good', 'bad', 'food', 'Paris', 'is', 'the', 'and', 'not', 'very', '</script><b>sea</b>']"
+    train = "%sae train -q -l 1 --latents 48 -k 4 --tokens 3000 --batch 300 --seed 1 -o sae texts"
+    setup = [
+        cells[0],
+        f"import random\nrandom.seed(0)\ntexts = [' '.join(random.choices({words}, k=12)) for _ in range(120)]\n{train}",
+        "sae = sae.label(3, 'a colour', 'confirmed')\n%features read -q -o table sae texts",
+        "%features show -o seen --sae sae --prompt 'good Paris' table",
+        "view = seen.widget()\nview",
+    ]
+    page = notebook("features", setup)
+    page.wait_for_function("document.querySelectorAll('.iw-features[data-drawn]').length === 2", timeout=90_000)
+    shown = page.locator(".iw-features").last
+    first = shown.locator(".iw-rows-body .iw-row").first
+    latent = int(first.locator(".iw-is-latent").inner_text())
+    first.click()
+    page.wait_for_function("document.querySelectorAll('.iw-examples .iw-tok[title]').length > 8", timeout=30_000)
+    assert shown.locator(".iw-examples li").count() == 5 and page.locator(".iw-features b").count() == 0
+    shown.locator(".iw-pager button").last.click()
+    page.wait_for_function("document.querySelector('.iw-pager span').textContent.startsWith('2 of')", timeout=30_000)
+    assert json.loads(run_cell(page, "print([view.opened, view.page])")) == [latent, 1]
+    run_cell(page, "view.only = 'labelled'; view.opened = 3; print('set')")
+    page.wait_for_function("document.querySelectorAll('.iw-label').length === 1")
+    assert "a colour · confirmed" in shown.inner_text() and shown.locator(".iw-rows-body .iw-row").count() == 1
+    run_cell(page, "view.only = 'all'; view.query = 'paris'; print('set')")
+    page.wait_for_function("[...document.querySelectorAll('.iw-bar-top')].at(-1).innerText.includes(' of 48 latents')")

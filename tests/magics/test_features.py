@@ -47,9 +47,10 @@ def test_a_dictionary_is_trained_evaluated_saved_and_loaded(cell, sae, tmp_path)
 def test_features_are_read_shown_searched_and_tested(cell, sae):
     table = cell("%features read -o table sae texts")
     assert isinstance(table, im.FeatureTable) and table.latents == 48
-    assert len(cell("%features show -k 7 table")) == 7
     latent = int(table.density.argmax())
-    assert f"Feature({latent}:" in repr(cell(f"%features show table {latent}"))
+    shown = cell(f'%features show -o seen --sae sae --prompt "good Paris" table {latent}')
+    assert shown is cell("seen") and shown.opened == latent and shown.prompt.values.shape[1] == 48
+    assert cell("%features show table").opened == -1
     rows = cell("%features search -k 5 -o found sae goods bads")
     assert list(rows.columns)[:2] == ["area", "q"] and len(rows) == 5 and cell("found").meta.counts == (20, 20)
     proof = cell(f'%features test --behaviour "a|e" -n 4 --table table --neutral bads sae {latent} goods bads')

@@ -7,3 +7,11 @@ export interface Model<T> {
   off(event: string, handle: () => void): void;
   save_changes(): void;
 }
+
+/** Call `handle` whenever one of these traits changes; returns how to stop. */
+export function follow<T>(model: Model<T>, traits: readonly (keyof T & string)[], handle: () => void): () => void {
+  for (const trait of traits) model.on(`change:${trait}`, handle);
+  return () => {
+    for (const trait of traits) model.off(`change:${trait}`, handle);
+  };
+}
