@@ -31,10 +31,11 @@ _FILE = "training.json"
 
 
 class Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a directory says of a training: `asked` (a digest of recipes, model and options), the next `slice`, and how each
-    dictionary did after every slice so far."""
+    """What a directory says of a training: `asked` (a digest of recipes, model and options) and `texts` (one of the first slice),
+    the next `slice`, and how each dictionary did after every slice so far."""
 
     asked: str
+    texts: str
     slice: int
     history: tuple[tuple[Reached, ...], ...]
 
@@ -88,6 +89,7 @@ class Training:
     path: Path | None
     key: str
     history: list[tuple[Reached, ...]] = field(default_factory=list)
+    _texts: str = ""
     _epoch: str = ""
     _state: bytes | None = None
     _since: list[TrainRequest] = field(default_factory=list)
@@ -99,6 +101,8 @@ class Training:
         begun = time.monotonic()
         number, part = start, None
         for number, texts in enumerate(slices):
+            if not number:
+                self._know(texts)
             if number < start:
                 continue
             due = time.monotonic() - self._saved > _CHECKPOINT_SECONDS
@@ -146,7 +150,7 @@ class Training:
             return
         self._state, self._since, self._saved = state, [], time.monotonic()
         if self.path is not None:
-            saved = Saved(self.key, part.meta.slice + 1, tuple(self.history))
+            saved = Saved(self.key, self._texts, part.meta.slice + 1, tuple(self.history))
             files.write(self.path / saved.state, state)
             files.write(self.path / _FILE, msgspec.json.encode(saved))
             for file in self.path.glob("state-*.safetensors"):
@@ -170,9 +174,17 @@ class Training:
             raise RequestError(
                 f"{self.path} holds a training with other recipes, another model or other options; choose another directory"
             )
+        self._texts = saved.texts
         self._state = (self.path / saved.state).read_bytes()
         self.history = list(saved.history)
         return saved.slice
+
+    def _know(self, texts: tuple[Text, ...]) -> None:
+        """Raises RequestError where the corpus does not begin with the texts that the training began with."""
+        known = sha256(msgspec.json.encode(texts)).hexdigest()
+        if self._texts not in ("", known):
+            raise RequestError(f"{self.path} holds a training on other texts; choose another directory")
+        self._texts = known
 
     def _dictionaries(self, part: TrainingPart) -> list[Dictionary]:
         told = part.meta.provenance

@@ -7,6 +7,7 @@ Every library makes its steps by its own trainer, as its own loop does; Adam's r
 
 import json
 import sys
+import tempfile
 import time
 import types
 from collections.abc import Callable
@@ -83,9 +84,12 @@ def sae_lens(case: dict[str, Any], rows: torch.Tensor) -> Made:
         trainer.n_training_steps += 1
 
     def finish(x: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        with torch.no_grad():
-            f = sae.encode(x)
-            return sae.W_dec.numpy(), sae.decode(f).numpy(), f.numpy() > 0
+        with torch.no_grad(), tempfile.TemporaryDirectory() as saved:
+            # What it saves is what is used later: a batch's own top k becomes a threshold.
+            sae.save_inference_model(saved)
+            used = library.SAE.load_from_disk(saved, device="cpu")
+            f = used.encode(x)
+            return used.W_dec.numpy(), used.decode(f).numpy(), f.numpy() > 0
 
     return step, finish
 

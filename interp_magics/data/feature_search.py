@@ -43,20 +43,23 @@ class FeatureSearch:
     columns: Mapping[str, files.Array]
 
     def found(self, rate: float = 0.05, side: str = "positive", most: int | None = None) -> npt.NDArray[np.int64]:
-        """Latents with more activation in the texts of one side at a false discovery rate, the largest difference first."""
+        """Latents with more activation in the texts of one side at a false discovery rate: those that tell the sides apart best come
+        first, and among equal ones those whose mean differs most."""
         area, q = self.columns["area"], self.columns["q"]
         apart = area - 0.5 if one_of("side", side, ("positive", "negative")) == "positive" else 0.5 - area
         chosen = np.flatnonzero((q <= rate) & (apart > 0))
-        return np.asarray(chosen[np.lexsort((chosen, q[chosen], -apart[chosen]))][:most], np.int64)
+        differs = np.abs(self.columns["mean_positive"] - self.columns["mean_negative"])
+        order = np.lexsort((chosen, -differs[chosen], -apart[chosen].round(9)))
+        return np.asarray(chosen[order][:most], np.int64)
 
     def to_pandas(self) -> Any:
-        """All latents, the largest difference first."""
+        """All latents, in the order of `found`."""
         import pandas as pd
 
         table = pd.DataFrame({name: self.columns[name] for name in COLUMNS})
         table.index.name = "latent"
-        order = np.argsort(-np.abs(table["area"].to_numpy() - 0.5), kind="stable")
-        return table.iloc[order]
+        differs = np.abs(table["mean_positive"] - table["mean_negative"])
+        return table.iloc[np.lexsort((-differs, -np.abs(table["area"] - 0.5).round(9)))]
 
     def save(self, path: str | Path) -> Path:
         """Write a safetensors file that `interp_magics.load` reads."""

@@ -6,7 +6,8 @@ from types import ModuleType
 from ..errors import RequestError
 from ..program.cards import ModelCard
 from ..program.handles import Handle
-from ..program.language import Text
+from ..program.language import Text, replace, splices
+from ..program.operations import ROWS_AT_ONCE
 from .capture import plan as capture
 from .capture.request import CaptureRequest
 from .comparison import plan as comparison
@@ -108,7 +109,24 @@ def validate(request: Request, card: ModelCard) -> None:
 def cost(request: Request, card: ModelCard, tokens: Sequence[int]) -> Cost:
     """What a request costs, its texts having `tokens` tokens each."""
     made: Cost = _PLANS[type(request)].cost(request, card, tokens)
-    return made
+    if isinstance(request, EvaluateRequest):
+        return made
+    return replace(
+        made,
+        flops=made.flops + _spliced(request, made.tokens),
+        held_bytes=made.held_bytes + _latents_held(request, tokens),
+    )
+
+
+def _spliced(request: Request, tokens: int) -> float:
+    """Floating-point operations of whole dictionaries among the edits: the encoder, and the decoder, twice where the error is kept."""
+    forms = [(one.dictionary, 2 if one.error == "keep" else 1) for one in splices(request)]
+    return sum(2.0 * tokens * form.latents * (form.width + decoded * form.out) for form, decoded in forms)
+
+
+def _latents_held(request: Request, tokens: Sequence[int]) -> int:
+    """Bytes of the latents that are held at once, at one splice after another."""
+    return 8 * min(sum(tokens), ROWS_AT_ONCE) * max((one.dictionary.latents for one in splices(request)), default=0)
 
 
 def check_size(cost_: Cost, limit: int) -> None:

@@ -288,6 +288,15 @@ def stored(value: object) -> frozenset[Stored]:
     return frozenset()
 
 
+def splices(value: object) -> tuple[Splice, ...]:
+    """All operations in a struct that put a dictionary in place of a value."""
+    if isinstance(value, Splice):
+        return (value,)
+    if isinstance(value, Struct):
+        return tuple(found for name in value.__struct_fields__ for found in splices(getattr(value, name)))
+    return tuple(found for one in value for found in splices(one)) if isinstance(value, tuple) else ()
+
+
 def digests(value: object) -> frozenset[str]:
     """The digests of all stored objects that a struct names."""
     return frozenset(vector.digest for vector in stored(value))

@@ -159,6 +159,10 @@ class Hold(Struct, frozen=True, forbid_unknown_fields=True):
             raise RequestError(f"hold: low {self.low} is above high {self.high}")
 
 
+#: Tokens whose latents are held at once where a whole dictionary is spliced in.
+ROWS_AT_ONCE = 2048
+
+
 class Splice(Struct, frozen=True, tag="splice", forbid_unknown_fields=True):
     """A dictionary's reconstruction in place of x, some of its latents held, and those that are not among `only` (None: all) at 0:
     x^(f'). With the error kept it is x + x^(f') - x^(f): what the dictionary does not explain stays, and as long as every

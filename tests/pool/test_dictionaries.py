@@ -7,6 +7,10 @@ import pytest
 
 import interp_magics as im
 from interp_magics.data.dictionary import Dictionary
+from interp_magics.methods import plans
+from interp_magics.methods.generate.request import GenerateRequest
+from interp_magics.program.language import Ids, Sampling
+from interp_magics.program.operations import Hold
 
 IDS = [[0, 17, 44, 9, 23], [5, 6, 7]]
 LAYER, LATENTS = 1, 24
@@ -255,3 +259,18 @@ def test_what_would_make_nonsense_of_a_dictionary_is_refused(pool):
     assert sae.note(worth).made_from["manifest"]["metrics"]["tokens"] == worth.fidelity.tokens
     with pytest.raises(im.RequestError, match="this evaluation is of another dictionary"):
         replace(sae, b_enc=sae.b_enc + 1).note(worth)
+
+
+def test_a_splice_is_counted_before_it_is_paid_for(pool):
+    """Beside a plain request: the encoder for every token, and the decoder once, or twice where the error is kept."""
+    sae, card = made("relu", pool.card().d_model), pool.card()
+
+    def cost(*edits):
+        steer = tuple(edit.edit for edit in edits)
+        return plans.cost(GenerateRequest((Ids((1, 2, 3)),), Sampling(5), steer), card, [3])
+
+    plain = cost()
+    for error, products in (("drop", 2), ("keep", 3)):
+        found = cost(*sae.splice([Hold(2, 0.0, 0.0)], error))
+        assert found.flops - plain.flops == 2 * 7 * LATENTS * card.d_model * products
+        assert found.held_bytes - plain.held_bytes == 8 * 3 * LATENTS

@@ -152,6 +152,8 @@ def test_training_that_was_interrupted_goes_on_where_it_was(pool, tmp_path, monk
     assert list(again.history["seen"]) == list(whole.history["seen"])
     with pytest.raises(RequestError, match="other recipes, another model or other options; choose another directory"):
         pool.train_saes(texts, [recipe(k=5)], slice_tokens=2000, path=tmp_path / "run")
+    with pytest.raises(RequestError, match="holds a training on other texts; choose another directory"):
+        pool.train_saes(corpus_of(seed=3), path=tmp_path / "run", **asked)
     (tmp_path / "else").mkdir()
     (tmp_path / "else" / "notes.txt").write_text("mine")
     with pytest.raises(RequestError, match="holds something else than a training"):

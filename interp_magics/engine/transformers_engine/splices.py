@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...program.operations import Splice
+from ...program.operations import ROWS_AT_ONCE, Splice
 from ..dictionaries.loaded import Loaded
 from .batch import BatchRow, Pass
 
@@ -32,21 +32,25 @@ def bind_splice(op: Splice, dictionary: Loaded) -> Callable[..., Tensor]:
     """`op` as a function of the values [n, ...], and of those that a transcoder reads; the result has their dtype."""
 
     def apply(value: Tensor, read: Tensor | None = None) -> Tensor:
-        x = value.flatten(1).float()
-        source = x if read is None else read.flatten(1).float()
         if op.error == "keep" and not op.hold and op.only is None:
             return value
-        f = dictionary.encode(source)
-        held = _held(f, op)
-        if op.error == "drop":
-            return dictionary.decode(held, source).to(value.dtype).view_as(value)
-        if op.only is not None:
-            return (x + dictionary.difference(held - f, source)).to(value.dtype).view_as(value)
-        latents = torch.tensor(sorted({hold.latent for hold in op.hold}), device=f.device)
-        moved = dictionary.difference(held[:, latents] - f[:, latents], source, latents)
-        return (x + moved).to(value.dtype).view_as(value)
+        sources = value if read is None else read
+        pairs = zip(value.split(ROWS_AT_ONCE), sources.split(ROWS_AT_ONCE), strict=True)
+        made = [_spliced(op, dictionary, x.flatten(1).float(), source.flatten(1).float()) for x, source in pairs]
+        return torch.cat(made).to(value.dtype).view_as(value) if made else value
 
     return apply
+
+
+def _spliced(op: Splice, dictionary: Loaded, x: Tensor, source: Tensor) -> Tensor:
+    f = dictionary.encode(source)
+    held = _held(f, op)
+    if op.error == "drop":
+        return dictionary.decode(held, source)
+    if op.only is not None:
+        return x + dictionary.difference(held - f, source)
+    latents = torch.tensor(sorted({hold.latent for hold in op.hold}), device=f.device)
+    return x + dictionary.difference(held[:, latents] - f[:, latents], source, latents)
 
 
 def _held(f: Tensor, op: Splice) -> Tensor:
