@@ -26,6 +26,7 @@ _LOOK = 16
 _NOISE, _FIRST_THRESHOLD = 0.5, 0.1
 #: Latents that a penalty chooses among, and those of transcoders, begin as quietly as this: each grows as far as it is of use.
 _QUIET = 0.1
+_FEW = 1024
 #: Others begin a little more quietly than what they reconstruct, so that the best of them grow first; much more, and many die.
 _MODEST = 0.7
 #: So many rows of the first slice tell how what a transcoder writes begins.
@@ -201,7 +202,7 @@ def begin(recipe: Recipe, x: Tensor, y: Tensor | None, device: torch.device) -> 
     chosen = torch.randint(len(x), (recipe.latents,), generator=draw)
     directions = _directions(x[chosen].float(), draw)
     weights: Weights = {
-        "encoder": directions * (_MODEST if recipe.architecture in COUNTED and y is None else _QUIET),
+        "encoder": directions * _loudness(recipe),
         "decoder": directions.clone() if y is None else _answers(directions, x, y),
         "b_enc": torch.zeros(recipe.latents),
         "b_dec": (mean * scale_out).float(),
@@ -224,6 +225,14 @@ def begin(recipe: Recipe, x: Tensor, y: Tensor | None, device: torch.device) -> 
         dtype=recipe.dtype or fast_dtype(device),
     )
     return Trainer(recipe, state)
+
+
+def _loudness(recipe: Recipe) -> float:
+    """The norm of the encoder's rows at first. Where half of all latents are active at first, what they add up to grows as the
+    root of their number, and they are so much quieter."""
+    if recipe.architecture in COUNTED:
+        return _QUIET if recipe.transcodes else _MODEST
+    return _QUIET * float(min(1.0, _FEW / recipe.latents)) ** 0.5
 
 
 def check(x: Tensor, recipe: Recipe, what: str) -> None:

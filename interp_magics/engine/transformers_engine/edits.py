@@ -71,13 +71,13 @@ def clamp_latent(op: ClampLatent, value: Tensor, vectors: Tensor) -> Tensor:
     """`vectors` [2, width]: the latent's encoder column and decoder row."""
     column, row = vectors
     before = (value * column).sum(-1, keepdim=True) + op.bias
-    active = torch.where(before > max(op.threshold, 0.0), before, torch.zeros_like(before))
-    held = op.times * active
+    active = torch.threshold(before, max(op.threshold, 0.0), 0.0)
+    held = active if op.times == 1 else op.times * active
     if op.low is not None or op.high is not None:
         held = held.clamp(op.low, op.high)
     if op.above is not None:
         held = torch.where(active > op.above, held, active)
-    return value + (held - active) * row
+    return torch.addcmul(value, held - active, row)
 
 
 def interpolate(op: Interpolate, value: Tensor, vector: Tensor) -> Tensor:
