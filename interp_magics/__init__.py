@@ -31,6 +31,8 @@ _WHERE = {
     "Gate": "data.acceptance",
     "Rates": "data.acceptance",
     "fidelity": "data.fidelity",
+    "read_neuronpedia": "data.neuronpedia",
+    "write_neuronpedia": "data.neuronpedia",
     "load_sae": "data.dictionary_files",
     "Questions": "data.questions",
     "read_questions": "data.questions",

@@ -32,6 +32,16 @@ def labelled(made: Dictionary, latent: int, text: str, judgement: str, by: str |
     return _of_feature(made, latent, "labels", entry)
 
 
+def imported(made: Dictionary, labels: Mapping[int, list[dict[str, Any]]]) -> Dictionary:
+    """The dictionary with labels that others gave, behind those that it has."""
+    features = dict(_manifest(made).get("features", {}))
+    for latent, entries in labels.items():
+        here = dict(features.get(str(latent), {}))
+        here["labels"] = [*here.get("labels", ()), *entries]
+        features[str(latent)] = here
+    return _with(made, {"features": features})
+
+
 def noted(made: Dictionary, found: FeatureProof | SAEEvaluation) -> Dictionary:
     """The dictionary with a proof or an evaluation in its manifest. Raises RequestError for those of another one."""
     if isinstance(found, SAEEvaluation):

@@ -34,6 +34,7 @@ from .view import Viewed
 
 KIND = "feature_table"
 _EFFECTS = ("effect_ids", "effect_values")
+_AT_ONCE = 2048
 Floats = npt.NDArray[np.float64]
 
 
@@ -162,6 +163,23 @@ class FeatureTable(Viewed):
         cosines[here] = -np.inf
         order = np.argsort(-cosines, kind="stable")[:most]
         return [(int(one), float(np.clip(cosines[one], -1, 1))) for one in order if cosines[one] > 0]
+
+    def clusters(self, least: float = 0.5) -> list[npt.NDArray[np.int64]]:
+        """Latents that are active together, the largest cluster first: two are in one where a chain of latents joins them, each
+        with a cosine of at least `least` to the next. Latents alone are left out."""
+        from scipy.sparse import coo_matrix
+        from scipy.sparse.csgraph import connected_components
+
+        places = np.asarray(self.tensors["places"], np.float32)
+        norms = np.sqrt(np.asarray(self.tensors["squares"], np.float32))
+        unit = np.divide(places, norms[:, None], out=np.zeros_like(places), where=norms[:, None] > 0)
+        pairs = [_near(unit, start, least) for start in range(0, self.latents, _AT_ONCE)]
+        rows, columns = (np.concatenate(part) for part in zip(*pairs, strict=True))
+        graph = coo_matrix((np.ones(len(rows), bool), (rows, columns)), shape=(self.latents, self.latents))
+        _, number = connected_components(graph, directed=False)
+        order = np.argsort(number, kind="stable")
+        found = np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
+        return sorted((one for one in found if len(one) > 1), key=lambda one: (-len(one), int(one[0])))
 
     def to_pandas(self) -> Any:
         """A row for each latent: density, mean, max, coherence, and the tokens that it is active on most."""
@@ -327,6 +345,13 @@ def _shown(parts: Sequence[FeatureTable], tensors: Mapping[str, files.Array]) ->
     made["piece_ids"] = np.concatenate(kept) if kept else np.zeros(0, np.int32)
     made["piece_offsets"] = np.cumsum([0, *map(len, kept)]).astype(np.int64)
     return made
+
+
+def _near(unit: Floats | files.Array, start: int, least: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Pairs of latents, the first of them from `start` on and lower than the second, with a cosine of at least `least`."""
+    rows, columns = np.nonzero(unit[start : start + _AT_ONCE] @ unit[start:].T >= least)
+    upper = rows < columns
+    return rows[upper] + start, columns[upper] + start
 
 
 def _leading(keys: files.Array, bounds: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:

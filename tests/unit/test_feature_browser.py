@@ -78,6 +78,17 @@ def test_the_columns_are_those_of_the_table():
     assert view.header["lowest"] == 0 and view.header["layout"]["histogram"]["shape"] == [4, 3]
 
 
+def test_latents_that_are_active_together_are_one_cluster():
+    made = table()
+    draw = np.random.default_rng(0).standard_normal((3, PLACES))
+    a, b, c = draw / np.linalg.norm(draw, axis=1, keepdims=True)
+    places = np.stack([a, 0.8 * a + 0.6 * b, 0.8 * b + 0.6 * c, 0 * a]) * np.sqrt([[10], [89], [130], [0]])
+    made = replace(made, tensors={**made.tensors, "places": places})
+    assert [list(one) for one in made.clusters(0.7)] == [[0, 1]]
+    assert [list(one) for one in made.clusters(0.4)] == [[0, 1, 2]]
+    assert made.clusters(0.95) == []
+
+
 def test_an_opened_row_tells_first_what_is_known_and_then_what_is_read():
     first, then = opened(browsed(strengths=strengths), 2, 0)
     assert [one["values"] for one in first["examples"]] == [None, None] and "being read" in first["note"]

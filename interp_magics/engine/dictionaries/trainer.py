@@ -232,7 +232,7 @@ def _loudness(recipe: Recipe) -> float:
     root of their number, and they are so much quieter."""
     if recipe.architecture in COUNTED:
         return _QUIET if recipe.transcodes else _MODEST
-    return _QUIET * float(min(1.0, _FEW / recipe.latents)) ** 0.5
+    return float(_QUIET * min(1.0, _FEW / recipe.latents) ** 0.5)
 
 
 def check(x: Tensor, recipe: Recipe, what: str) -> None:
