@@ -34,6 +34,7 @@ _WHERE = {
     "read_neuronpedia": "data.neuronpedia",
     "write_neuronpedia": "data.neuronpedia",
     "load_sae": "data.dictionary_files",
+    "sweep": "data.sweep",
     "Questions": "data.questions",
     "read_questions": "data.questions",
     "InterpError": "errors",
@@ -48,7 +49,7 @@ _WHERE = {
 }
 
 #: Names whose use leads to results, which `display` then knows how to show.
-_SHOWS = frozenset({"connect", "Pool", "load", "SteeringVector"})
+_SHOWS = frozenset({"connect", "Pool", "load", "SteeringVector", "sweep"})
 
 __all__ = ["__version__", *_WHERE]
 

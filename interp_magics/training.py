@@ -15,6 +15,7 @@ from .client.job import Job, Progress
 from .corpus import read_texts
 from .data import files
 from .data.dictionary import Dictionary
+from .data.sweep import Course, Sweep, asked_of
 from .data.training import Reached, TrainingPart
 from .errors import RemoteError, RequestError
 from .methods.train.request import TrainRequest
@@ -90,6 +91,7 @@ class Training:
     key: str
     history: list[tuple[Reached, ...]] = field(default_factory=list)
     _texts: str = ""
+    _sweep: Sweep | None = None
     _epoch: str = ""
     _state: bytes | None = None
     _since: list[TrainRequest] = field(default_factory=list)
@@ -145,6 +147,7 @@ class Training:
 
     def _note(self, part: TrainingPart) -> None:
         self.history.append(part.meta.reached)
+        self._sweep = self._compared()
         state = part.checkpoint()
         if state is None:
             return
@@ -197,6 +200,15 @@ class Training:
         recipe = msgspec.to_builtins(self.asked.recipes[number])
         return replace(made, made_from={**made.made_from, "recipe": recipe, "history": history})
 
+    def _compared(self) -> Sweep:
+        courses = tuple(
+            Course(
+                asked_of(msgspec.to_builtins(recipe)), [msgspec.to_builtins(row[number]) for row in self.history], {}
+            )
+            for number, recipe in enumerate(self.asked.recipes)
+        )
+        return Sweep(courses, max(recipe.tokens for recipe in self.asked.recipes), running=True)
+
     def _tell(self, begun: float) -> None:
         spent = time.monotonic() - begun
         if self.show is None or spent < QUIET_SECONDS:
@@ -205,7 +217,7 @@ class Training:
         done = min((reached.seen for reached in last), default=0)
         total = max(recipe.tokens for recipe in self.asked.recipes)
         error = next((f"FVU {reached.fvu:.3f}" for reached in last if reached.fvu is not None), "")
-        self.show(Progress("running", done=done, total=total, text=error))
+        self.show(Progress("running", done=done, total=total, text=error, partial=self._sweep))
 
 
 def asked_for(recipes: Sequence[Any], share: float, context: int) -> TrainRequest:

@@ -24,6 +24,7 @@ from ..program.operations import ClampLatent, Hold, Splice, Stored, StoredDictio
 from ..program.positions import parse_positions
 from .vector_edits import StoredObject, VectorEdit
 from .vectors import SteeringVector
+from .view import Viewed
 
 Array = npt.NDArray[np.float32]
 Architecture = Literal["relu", "jumprelu", "topk", "gated"]
@@ -35,7 +36,7 @@ _ROWS = 1024
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Dictionary:
+class Dictionary(Viewed):
     """`W_enc` [d, m], `W_dec` [m, d_out], `b_enc` [m], `b_dec` [d_out], float32. `layer` and `site` are where it reads;
     a transcoder writes at `site_out`. jumprelu has `threshold` [m]; topk has `k`; gated has `b_gate`, `b_mag`, `r_mag` [m] instead
     of b_enc. `scale` multiplies what is read (and divides what is written, but by `scale_out` in a transcoder); `normalize` is

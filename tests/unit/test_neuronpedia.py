@@ -61,7 +61,7 @@ def test_what_is_no_explanation_says_so(sae, tmp_path, content, says):
 
 
 def test_a_folder_without_records_and_a_broken_archive_say_so(sae, tmp_path):
-    with pytest.raises(im.RequestError, match="has no .jsonl"):
+    with pytest.raises(im.RequestError, match=r"has no \.jsonl"):
         im.read_neuronpedia(sae, tmp_path)
     (tmp_path / "batch-0.jsonl.gz").write_bytes(b"not gzip")
     with pytest.raises(im.RequestError, match="could not be read"):

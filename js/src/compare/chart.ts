@@ -4,22 +4,12 @@ import { ticks } from "d3-array";
 import { line } from "d3-shape";
 import { extent, type Frame, heading, linear, rules, type Scale, tickText } from "../lib/axes";
 import { svg } from "../lib/dom";
-import { lineColours } from "../lib/ramp";
+import { seriesColour, seriesDash } from "../lib/ramp";
 import type { Theme } from "../lib/theme";
 import { curve, type Header, type Point, type Way } from "./data";
 
 export const HEIGHT = 250;
 const SIZE = 4.5;
-
-export function wayColour(place: number, theme: Theme): string {
-  const colours = lineColours(theme.dark);
-  return colours[(place + 1) % colours.length];
-}
-
-/** Ways beyond the number of colours are told apart by their dashes. */
-export function wayDash(place: number): string {
-  return ["", "7 3", "2 3", "9 3 2 3"][Math.floor(place / lineColours(false).length) % 4];
-}
 
 /** `chosen` is the way that stands out, "" for none. All groups share their axes, so that they can be compared. */
 export function chart(header: Header, group: number, chosen: string, theme: Theme, width: number): SVGSVGElement {
@@ -37,7 +27,7 @@ export function chart(header: Header, group: number, chosen: string, theme: Them
   picture.append(...below(most, x, frame, theme), ...limit(header.budget, x, frame, theme));
   header.ways.forEach((way, place) => {
     const faint = chosen !== "" && chosen !== way.name;
-    picture.append(drawn(way, group, { x, y }, { stroke: wayColour(place, theme), "stroke-dasharray": wayDash(place) }, faint ? 0.18 : 1, header.groups.length));
+    picture.append(drawn(way, group, { x, y }, { stroke: seriesColour(place, theme.dark), "stroke-dasharray": seriesDash(place) }, faint ? 0.18 : 1, header.groups.length));
   });
   return picture;
 }

@@ -3,9 +3,10 @@
 import { element, Listeners } from "../lib/dom";
 import { exportButtons } from "../lib/exports";
 import type { Model } from "../lib/model";
+import { seriesColour, seriesDash } from "../lib/ramp";
 import { empty } from "../lib/states";
 import { type Theme, themeOf, watchTheme } from "../lib/theme";
-import { chart, wayColour, wayDash } from "./chart";
+import { chart } from "./chart";
 import { curve, type Header, type Way } from "./data";
 
 export interface CompareTraits {
@@ -77,7 +78,7 @@ export class CompareView {
   #reached(header: Header, theme: Theme): HTMLElement {
     const heads = ["way", "strength", "perplexity", ...header.groups.flatMap((group) => [group.name, "kept"]), "texts read", "tokens added"];
     const head = element("tr", {}, ...heads.map((text) => element("th", { scope: "col" }, text)));
-    const body = header.ways.map((way, place) => this.#row(way, wayColour(place, theme), wayDash(place)));
+    const body = header.ways.map((way, place) => this.#row(way, seriesColour(place, theme.dark), seriesDash(place)));
     return element("table", {}, element("thead", {}, head), element("tbody", {}, ...body));
   }
 

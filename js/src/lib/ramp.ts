@@ -81,3 +81,14 @@ export function lineColours(dark: boolean): readonly string[] {
     ? ["#ffb454", "#6cb6ff", "#5ad1a8", "#f78fb3", "#e5d352", "#c69cf4"]
     : ["#c2410c", "#0b63b0", "#047857", "#b02a5b", "#7a6200", "#6d3fc0"];
 }
+
+/** The colour of one of several lines. */
+export function seriesColour(place: number, dark: boolean): string {
+  const colours = lineColours(dark);
+  return colours[(place + 1) % colours.length];
+}
+
+/** Lines beyond the number of colours are told apart by their dashes. */
+export function seriesDash(place: number): string {
+  return ["", "7 3", "2 3", "9 3 2 3"][Math.floor(place / lineColours(false).length) % 4];
+}
