@@ -8,12 +8,17 @@ from ..errors import RequestError, one_of
 from .numbers import finite
 
 #: relu: ||x - x^||^2 + lambda |f|_1. topk: the k largest of a row. batch_topk: the k B largest of B rows (Bussmann et al. 2024,
-#: arXiv:2412.06410). matryoshka: batch_topk whose first latents must do alone as well (arXiv:2503.17547). jumprelu: lambda times
-#: the number of active latents, with a learned threshold (arXiv:2407.14435). gated: arXiv:2404.16014.
+#: arXiv:2412.06410), over the last quarter of a training; before, the k largest of a row. matryoshka: batch_topk whose first latents
+#: must do alone as well (arXiv:2503.17547). jumprelu: lambda times the number of active latents, with a learned threshold
+#: (arXiv:2407.14435). gated: arXiv:2404.16014.
 Trained = Literal["relu", "topk", "batch_topk", "matryoshka", "jumprelu", "gated"]
 TRAINED: tuple[Trained, ...] = get_args(Trained)
 #: Those whose sparsity is a count (k), not a penalty.
 COUNTED = ("topk", "batch_topk", "matryoshka")
+#: Those of them whose rows share out a batch's active pairs.
+SHARING = ("batch_topk", "matryoshka")
+_SHARED_FROM = 0.75
+_TURNS = 62
 MOST_GROUPS = 16
 _SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 
@@ -25,7 +30,8 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     lambda of the others, on that scale. `groups` are matryoshka's prefixes. `tokens` are the rows trained on in all, `batch` rows
     a step. The learning rate is Adam's; None gives `automatic_rate`. It warms up linearly over `warmup` of the tokens (as
     lambda does over twice that) and falls to 0 over the last `decay` of them. A latent is dead when it has not fired for
-    `dead_after` tokens; None is a thirtieth of `tokens`. `bandwidth` is the width of jumprelu's kernel.
+    `dead_after` tokens: None is a thirtieth of `tokens`; for topk and its kin a 64th, or as long as it takes until each would have
+    fired 62 times if all fired equally often, if that is longer. `bandwidth` is the width of jumprelu's kernel.
     """
 
     latents: int
@@ -43,7 +49,7 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     warmup: float = 0.02
     decay: float = 0.2
     dead_after: int | None = None
-    auxiliary: float = 1.0
+    auxiliary: float = 3.0
     bandwidth: float = 0.5
     dtype: Literal["float32", "bfloat16"] | None = None
     seed: int = 0
@@ -88,13 +94,23 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def window(self) -> int:
         """After how many tokens without firing a latent is dead."""
-        return max(self.batch, self.tokens // 30) if self.dead_after is None else self.dead_after
+        if self.dead_after is not None:
+            return self.dead_after
+        if self.architecture in COUNTED:
+            return max(self.batch, self.tokens // 64, _TURNS * self.latents // self.k)
+        return max(self.batch, self.tokens // 30)
 
     def automatic_rate(self, width: int) -> float:
         """The learning rate for an input of `width`: steps as large as a share of a unit row's coordinates, less for more
         latents, which each see fewer rows, and for a transcoder, whose latents do not begin where they are of use."""
         share = 0.02 if self.transcodes else 0.1 if self.architecture in COUNTED else 0.2
         return float(share * width**-0.5 * (1024 / max(self.latents, 256)) ** 0.25)
+
+
+def shares(recipe: Recipe, seen: int) -> bool:
+    """Whether rows share out a batch's active pairs after `seen` tokens. Until then each has its own k: what a few rows take early is
+    missing where other latents would have begun to learn."""
+    return recipe.architecture in SHARING and seen >= _SHARED_FROM * recipe.tokens
 
 
 def of_rate(recipe: Recipe, seen: int) -> float:

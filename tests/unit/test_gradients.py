@@ -5,8 +5,8 @@ import torch
 
 from interp_magics.engine.dictionaries import active, selection
 from interp_magics.engine.dictionaries.dead import revive
-from interp_magics.engine.dictionaries.gradients import encode, gradients
-from interp_magics.program.dictionaries import TRAINED, Recipe
+from interp_magics.engine.dictionaries.gradients import encode, gradients, shared_threshold
+from interp_magics.program.dictionaries import SHARING, TRAINED, Recipe
 
 ROWS, WIDTH, OUT, LATENTS = 48, 12, 9, 40
 
@@ -62,7 +62,7 @@ class Jump(torch.autograd.Function):
         return grad * (h > threshold), (-threshold / ctx.bandwidth * near * grad).sum(0), None
 
 
-def loss_of(w, x, y, recipe, sparsity):
+def loss_of(w, x, y, recipe, sparsity, alone=False):
     """The losses of the papers, in float64."""
     xc = x if y is not None else x - w["b_dec"]
     y = x if y is None else y
@@ -81,7 +81,7 @@ def loss_of(w, x, y, recipe, sparsity):
     if recipe.architecture == "relu":
         f = h.relu()
         return mean_square(y - f @ w["decoder"] - w["b_dec"]) + sparsity * per_row(f)
-    if recipe.architecture == "topk":
+    if recipe.architecture == "topk" or alone:
         keep = torch.zeros_like(h).scatter_(1, h.topk(recipe.k, 1).indices, 1.0)
     else:
         keep = torch.zeros(h.numel(), dtype=h.dtype)
@@ -124,6 +124,21 @@ def test_gradients_are_those_of_autograd(architecture, transcodes, dense, monkey
     exact = {name: value.double().requires_grad_() for name, value in weights.items()}
     loss_of(exact, x.double(), None if y is None else y.double(), recipe, 0.3).backward()
     close(step.gradients, {name: value.grad for name, value in exact.items()})
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize("architecture", SHARING)
+def test_rows_that_choose_alone_have_the_gradients_of_autograd(architecture, dense, monkeypatch):
+    monkeypatch.setattr(active, "DENSE", -1.0 if dense else 2.0)
+    recipe = Recipe(LATENTS, architecture, k=5, groups=(4, 15, LATENTS) if architecture == "matryoshka" else ())
+    weights = weights_of(architecture, WIDTH)
+    x = torch.randn(ROWS, WIDTH, generator=torch.Generator().manual_seed(7))
+    batch = encode(weights, x, None, torch.float32, alone=True)
+    exact = {name: value.double().requires_grad_() for name, value in weights.items()}
+    loss_of(exact, x.double(), None, recipe, 0.0, alone=True).backward()
+    close(gradients(weights, batch, recipe, 0.0).gradients, {name: value.grad for name, value in exact.items()})
+    shared = gradients(weights, encode(weights, x, None, torch.float32), recipe, 0.0)
+    assert shared_threshold(batch, recipe) == pytest.approx(float(shared.threshold), abs=1e-6)
 
 
 def test_the_loss_of_dead_latents_is_that_of_autograd():

@@ -24,13 +24,15 @@ Weights = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows to learn from: x, what is to be reconstructed, x as the encoder sees it, the pre-activations in `dtype`."""
+    """Rows to learn from: x, what is to be reconstructed, x as the encoder sees it, the pre-activations in `dtype`; whether rows that
+    may share out their active pairs choose `alone`, k each."""
 
     x: Tensor
     y: Tensor
     centred: Tensor
     h: Tensor
     dtype: torch.dtype
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,11 @@ class Step:
     threshold: Tensor | None = None
 
 
-def encode(weights: Weights, x: Tensor, y: Tensor | None, dtype: torch.dtype) -> Batch:
+def encode(weights: Weights, x: Tensor, y: Tensor | None, dtype: torch.dtype, alone: bool = False) -> Batch:
     """The pre-activations of rows; `y` is None where x is to be reconstructed."""
     centred = x - weights["b_dec"] if y is None else x
     h = torch.addmm(weights["b_enc"].to(dtype), centred.to(dtype), weights["encoder"].to(dtype).T)
-    return Batch(x, x if y is None else y, centred, h, dtype)
+    return Batch(x, x if y is None else y, centred, h, dtype, alone)
 
 
 def gradients(weights: Weights, batch: Batch, recipe: Recipe, sparsity: float) -> Step:
@@ -101,7 +103,15 @@ def _topk(weights: Weights, batch: Batch, recipe: Recipe, sparsity: float) -> St
 
 def _chosen(batch: Batch, recipe: Recipe) -> Active:
     rows = len(batch.h)
+    if batch.alone:
+        return of_top(largest_of_rows(batch.h, recipe.k), recipe.latents)
     return of_flat(largest_of_all(batch.h, rows * recipe.k), rows, recipe.latents)
+
+
+def shared_threshold(batch: Batch, recipe: Recipe) -> Tensor:
+    """The smallest activation that a batch would choose, if its rows shared them out."""
+    chosen = batch.h.flatten()[largest_of_all(batch.h, len(batch.h) * recipe.k)].float()
+    return chosen.clamp_min(0).amin()
 
 
 def _batch_topk(weights: Weights, batch: Batch, recipe: Recipe, sparsity: float) -> Step:

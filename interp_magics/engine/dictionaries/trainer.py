@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ...errors import RequestError
-from ...program.dictionaries import COUNTED, Recipe, of_rate, of_sparsity
+from ...program.dictionaries import COUNTED, SHARING, Recipe, of_rate, of_sparsity, shares
 from . import dead, gradients
 from .gradients import Batch, Step, Weights
 
 _BETAS = (0.9, 0.99)
-_THRESHOLD_SHARE = 0.02
+_THRESHOLD_SHARE = 0.1
 #: Every so many batches it is looked which latents are dead.
 _LOOK = 16
 #: The norm of the noise on a first direction, in shares of its own; and jumprelu's first threshold.
@@ -28,7 +28,7 @@ _NOISE, _FIRST_THRESHOLD = 0.5, 0.1
 _QUIET = 0.1
 _FEW = 1024
 #: Others begin a little more quietly than what they reconstruct, so that the best of them grow first; much more, and many die.
-_MODEST = 0.7
+_MODEST = 0.66
 #: So many rows of the first slice tell how what a transcoder writes begins.
 _ANSWERED = 8192
 _AT_ONCE = 4096
@@ -141,7 +141,8 @@ class Trainer:
         here = x.to(device, torch.float32) * state.scale
         there = None if y is None else y.to(device, torch.float32) * state.scale_out
         with torch.no_grad():
-            batch = gradients.encode(state.weights, here, there, getattr(torch, state.dtype))
+            dtype, alone = getattr(torch, state.dtype), not shares(recipe, state.seen)
+            batch = gradients.encode(state.weights, here, there, dtype, alone)
             step = gradients.gradients(state.weights, batch, recipe, recipe.sparsity * of_sparsity(recipe, state.seen))
             found = self._revived(batch, step, draw)
             self._descend(found)
@@ -177,12 +178,20 @@ class Trainer:
         decoder = weights["decoder"]
         decoder /= decoder.norm(dim=1, keepdim=True).clamp_min_(torch.finfo(torch.float32).tiny)
 
+    def _threshold(self, batch: Batch, step: Step) -> Tensor | None:
+        """What batch_topk's threshold is averaged from: while rows choose alone it is looked up now and then, for a training that ends
+        before they share."""
+        if not batch.alone or self.recipe.architecture not in SHARING:
+            return step.threshold
+        looks = self.state.batches % _LOOK == 0
+        return gradients.shared_threshold(batch, self.recipe) if looks else None
+
     def _count(self, batch: Batch, step: Step) -> None:
         state = self.state
         rows = len(batch.x)
         state.since = torch.where(step.fired > 0, 0, state.since + rows)
-        if step.threshold is not None:
-            state.threshold = (1 - _THRESHOLD_SHARE) * state.threshold + _THRESHOLD_SHARE * step.threshold
+        if (threshold := self._threshold(batch, step)) is not None:
+            state.threshold = (1 - _THRESHOLD_SHARE) * state.threshold + _THRESHOLD_SHARE * threshold
             state.threshold_weight += _THRESHOLD_SHARE * (1 - state.threshold_weight)
         state.seen += rows
         state.batches += 1
