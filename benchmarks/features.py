@@ -27,7 +27,7 @@ from .pairs import interleaved, ratio, write
 from .sae import rows_of
 
 PROMPT, NEW, ROUNDS = 24, 32, 25
-LATENTS, WIDTH, TOKENS, PIECE = 16_384, 256, 1_000_000, 512
+LATENTS, ACTIVE, WIDTH, TOKENS, PIECE = 16_384, 64, 256, 1_000_000, 512
 ROWS, WORDS = 65_536, 50_000
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 
@@ -74,7 +74,9 @@ def reading() -> dict[str, float]:
     x = torch.from_numpy(rows)
     draw = np.random.default_rng(1)
     decoder = directions[draw.integers(0, len(directions), LATENTS)] + 0.05 * draw.standard_normal((LATENTS, WIDTH))
-    sae = Dictionary(decoder.T, decoder, np.full(LATENTS, -2.0), rows.mean(0), subtract_b_dec=True)
+    before = (rows[:1024] - rows.mean(0)) @ decoder.T
+    bias = np.full(LATENTS, -np.quantile(before, 1 - ACTIVE / LATENTS))
+    sae = Dictionary(decoder.T, decoder, bias, rows.mean(0), subtract_b_dec=True)
     form, _ = sae.stored
     tensors = tensors_of(sae)
     loaded = Loaded.of(form, lambda one: torch.from_numpy(tensors[one.name]))

@@ -163,13 +163,14 @@ def product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
 
 def of_mask(mask: Tensor, dtype: torch.dtype) -> Active:
     """The active pairs of a matrix of True and False, as a list when they are few."""
-    few = int(mask.sum()) <= DENSE * mask.numel()
+    few = int(mask.count_nonzero()) <= DENSE * mask.numel()
     return pairs_of(mask) if few else Mask(mask, dtype)
 
 
 def pairs_of(mask: Tensor) -> Pairs:
     """The active pairs of a matrix of True and False as a list."""
-    return Pairs(mask.nonzero()[:, 1], _offsets(mask.sum(1)), mask.shape[1])
+    rows, latents = mask.nonzero(as_tuple=True)
+    return Pairs(latents, _offsets(torch.bincount(rows, minlength=len(mask))), mask.shape[1])
 
 
 def of_top(latents: Tensor, width: int) -> Pairs:
