@@ -30,6 +30,7 @@ _WHERE = {
     "FeatureTable": "data.feature_table",
     "Gate": "data.acceptance",
     "Rates": "data.acceptance",
+    "coverage": "corpus_coverage",
     "fidelity": "data.fidelity",
     "read_neuronpedia": "data.neuronpedia",
     "write_neuronpedia": "data.neuronpedia",
