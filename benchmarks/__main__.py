@@ -12,6 +12,7 @@ for name in (
     "sampling",
     "sweep",
     "steering",
+    "features",
     "growth",
     "ablations",
     "regime",

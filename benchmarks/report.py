@@ -67,6 +67,19 @@ seen. Against **B** the figure is what one can expect of the same outputs, and o
 
 {kernel}
 
+## Dictionaries
+
+`python -m benchmarks.sae`: the same synthetic rows with a known dictionary (d x latents), the same number of tokens, one thread. Time
+is that of a step over ours; quality is of what each library saves, on rows that nobody has trained on: FVU around the mean, active
+latents, mean largest cosine of a true direction with a row of the decoder, share of latents that never fire. Where quality is not
+told, only steps were timed. "relu" has the same lambda everywhere, so its sides stand at different sparsities.
+
+{dictionaries}
+
+`python -m benchmarks.features`:
+
+{features}
+
 ## Growth
 
 `python -m benchmarks.growth`.
@@ -153,6 +166,34 @@ def kernel() -> str:
     return _table(("", "measured", "floor", "aim"), rows)
 
 
+def dictionaries() -> str:
+    rows = []
+    for case, sides in _read("sae").items():
+        if case == "on":
+            continue
+        for side, one in sides.items():
+            quality = [str(one.get(name, "")) for name in ("fvu", "l0", "recovery", "dead")]
+            over = f"{1 / one['ratio']:.2f}"
+            rows.append((case, LABELS.get(side, side), f"{one['tokens_per_cpu_second']:,}", over, *quality))
+    return _table(("case", "", "tokens/CPU s", "time over ours", "FVU", "L0", "recovery", "never fire"), rows)
+
+
+def features() -> str:
+    rows = []
+    for name, found in _read("features").items():
+        if name == "on":
+            continue
+        told = (
+            _interval(found) if "ratio" in found else "; ".join(f"{what}: {_said(one)}" for what, one in found.items())
+        )
+        rows.append((name, told))
+    return _table(("", "measured"), rows)
+
+
+def _said(found: Any) -> str:
+    return f"{found['median']} (at most {found['most']})" if isinstance(found, dict) else f"{found:,}"
+
+
 def growth() -> str:
     found = _read("growth")["of"]
     tokens = [(n, f"{p['seconds']:.2f}", f"{p['rise_mb']:.0f}") for n, p in found["tokens"].items()]
@@ -200,6 +241,8 @@ def main() -> None:
             short=expected(128, 64),
             ablations=ablations(),
             kernel=kernel(),
+            dictionaries=dictionaries(),
+            features=features(),
             growth=growth(),
             plans=plans(),
         )
