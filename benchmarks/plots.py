@@ -14,6 +14,7 @@ from .peers.__main__ import WORKS
 _OURS, _THEIRS = "#0072b2", "#b8b8b8"
 LABELS = {"nnsight": "nnsight 0.8.1", "nnterp": "nnterp 1.3", "transformer_lens": "TransformerLens 4.3"}
 LABELS |= {"steering_vectors": "steering-vectors 0.12", "repeng": "repeng 0.4"}
+LABELS |= {"sae_lens": "SAELens 6.54", "dictionary_learning": "dictionary-learning 0.1", "sparsify": "sparsify 1.3"}
 LABELS |= {"tuned_lens": "tuned-lens 0.2", "interp_engine": "interp-engine 1.14", "ours": "interp-magics"}
 
 
