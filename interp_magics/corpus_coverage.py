@@ -23,10 +23,12 @@ from .program.language import Chat, Ids, Plain
 from .program.texts import guessed_tokens
 
 _LETTERS = 40
-_BEGINS = (
-    r"def |class |import |from \w+ import|#include|public |private |fn |func |return\b|const |let |var |\}|</?\w+>"
-)
-_CODE_LINE = re.compile(rf"^\s*({_BEGINS})|[;{{}}]\s*$")
+_STATEMENTS = (
+    r"(async )?def \w+\(", r"class \w+\s*[:({]", r"import [\w.]+( as \w+)?;?$", r"from [\w.]+ import ", r"#include\s*[<\"]",
+    r"(public|private|static) [\w<>\[\]]+ \w+", r"fn \w+\s*[(<]", r"func \w*\s*\(", r"return .*;$", r"(const|let|var) \w+\s*[:=]",
+    r"\}", r"</?\w+[^>]*>$",
+)  # fmt: skip
+_CODE_LINE = re.compile(rf"^\s*({'|'.join(_STATEMENTS)})|[;{{}}]\s*$")
 _CODE_SHARE = 0.2
 _CHATML = re.compile(r"<\|im_start\|>(\w+)")
 #: Shares, and numbers of tokens, beyond which a corpus is called narrow.

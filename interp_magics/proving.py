@@ -62,7 +62,9 @@ class ProofCalls(FeatureCalls):
         if not len(present) and not len(absent):
             raise RequestError("there is no prompt to test the feature on")
         known = table or self.features(sae, [*present, *absent], model=model)
-        if known.latents != sae.latents or not known.max[number]:
+        if known.meta.dictionary != sae.stored[0].weights[0].digest:
+            raise RequestError("this table was read with another dictionary; read one with this")
+        if not known.max[number]:
             raise RequestError(
                 f"latent {number} is never active in the texts that were read, so nothing can be said of it; give a table of more texts"
             )
@@ -104,6 +106,8 @@ class ProofCalls(FeatureCalls):
         ]
         rows = range(1, len(changes) + 1)
         found = [[job.result().read(row=row)["divergence"][0][:-1] for row in rows] for job in jobs]
+        if not any(len(one[0]) for one in found):
+            raise RequestError("side effects are measured on predictions; give neutral texts of two tokens or more")
         mean: Floats = np.concatenate([np.asarray(one, np.float64) for one in found], axis=1).mean(1)
         return mean
 

@@ -19,6 +19,7 @@ from ..errors import RequestError
 from ..program.sites import parse_site
 from . import files
 from .dictionary import Architecture, Dictionary, Normalize
+from .manifest import checked
 
 _NORMALIZE: dict[Any, Normalize] = {
     None: "none",
@@ -281,7 +282,8 @@ def _where(name: Any, cfg: Mapping[str, Any]) -> tuple[str, int]:
 
 def _origin(directory: Path, cfg: Mapping[str, Any], model: str) -> dict[str, Any]:
     """What is known of where a dictionary comes from: its configuration, and the manifest beside it."""
-    manifest = _json(directory / "manifest.json") if (directory / "manifest.json").is_file() else {}
+    file = directory / "manifest.json"
+    manifest = checked(_json(file), str(file)) if file.is_file() else {}
     checkpoint = str(manifest.get("checkpoint", ""))
     told = {name: manifest[name] for name in ("recipe", "history") if name in manifest}
     return told | {

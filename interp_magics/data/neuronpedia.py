@@ -6,7 +6,9 @@ description, explanationModelName, typeName), `features` (density, largest activ
 """
 
 import gzip
+import io
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +24,7 @@ from .feature_table import Feature
 
 _LINES = 1024
 _MOST_BYTES = 1 << 30
+_DIGITS = 12
 _NAME = re.compile(r"[\w.-]{1,128}")
 
 
@@ -93,10 +96,10 @@ def _explanations(file: Path) -> Iterator[tuple[int, Explanation]]:
         if text.lstrip().startswith(b"["):
             yield from enumerate(msgspec.json.decode(text, type=list[Explanation]), 1)
             return
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(io.BytesIO(text), 1):
             if line.strip():
                 yield number, msgspec.json.decode(line, type=Explanation)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError(f"{file} is no file of Neuronpedia's explanations: {error}") from None
 
 
@@ -105,7 +108,7 @@ def _bytes(file: Path) -> bytes:
     try:
         with gzip.open(file) if file.name.endswith(".gz") else file.open("rb") as opened:
             content = opened.read(_MOST_BYTES + 1)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise RequestError(f"{file} could not be read: {error}") from None
     if len(content) > _MOST_BYTES:
         raise RequestError(f"{file} has more than {_MOST_BYTES / 1e9:.1f} GB of records")
@@ -114,7 +117,7 @@ def _bytes(file: Path) -> bytes:
 
 def _number(one: Explanation, sae: Dictionary, where: str) -> int:
     text = str(one.index)
-    if not text.isdecimal() or int(text) >= sae.latents:
+    if len(text) > _DIGITS or not text.isdecimal() or int(text) >= sae.latents:
         raise RequestError(f"{where}: there is no latent {text[:40]!r}: the dictionary has 0 to {sae.latents - 1}")
     return int(text)
 

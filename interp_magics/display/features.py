@@ -11,6 +11,7 @@ from ..data import view
 from ..data.feature_browser import FeatureBrowser
 from ..data.feature_table import Example, Feature, FeatureTable
 from ..data.latents import LatentActivations
+from ..errors import InterpError
 from ..program.latents import LOWEST
 from .drawn import with_static
 
@@ -19,8 +20,8 @@ _PAGE = 5
 #: Tokens that are shown before and after the strongest.
 _BEFORE, _AFTER = 32, 16
 _TOGETHER = 8
-#: Latents of a token of the prompt that are told.
-_HERE = 64
+#: Latents of a token of the prompt that are told at most.
+_HERE = 512
 
 
 def _data(browser: FeatureBrowser) -> Any:
@@ -55,7 +56,8 @@ def _prompt(read: LatentActivations) -> Any:
     from interp_widgets.features import PromptData
 
     values = np.asarray(read.values, np.float32)
-    order = np.argsort(-values, axis=1, kind="stable")[:, :_HERE]
+    most = min(_HERE, max(1, int((values > 0).sum(1).max(initial=0))))
+    order = np.argsort(-values, axis=1, kind="stable")[:, :most]
     strongest = np.take_along_axis(values, order, 1)
     return PromptData(read.tokens, np.where(strongest > 0, np.asarray(read.latents)[order], -1), strongest)
 
@@ -79,7 +81,12 @@ def opened(browser: FeatureBrowser, latent: int, page: int) -> Iterator[Mapping[
     note = "the strengths of all tokens are being read" if reads else ""
     yield {**told, "examples": [_example(one, kind, None) for one, kind in some], "note": note}
     if browser.strengths is not None and some:
-        strengths = browser.strengths([one.ids for one, _ in some], latent)
+        try:
+            strengths = browser.strengths([one.ids for one, _ in some], latent)
+        except InterpError as error:
+            plain = [_example(one, kind, None) for one, kind in some]
+            yield {**told, "examples": plain, "note": f"the strengths of all tokens could not be read: {error}"}
+            return
         read = [_example(one, kind, values) for (one, kind), values in zip(some, strengths, strict=True)]
         yield {**told, "examples": read, "note": ""}
 

@@ -23,6 +23,21 @@ def test_languages_code_turns_and_repeats_are_counted(tmp_path):
     assert im.coverage(path).texts >= 2
 
 
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("let me know when you arrive", 0),
+        ("return policy: thirty days", 0),
+        ("class starts at nine tomorrow\nimport taxes rose last year", 0),
+        ("from a.b import c\nx = 1\ny = 2", 1),
+        ("#include <stdio.h>\nint main() {\n  return 0;\n}", 1),
+        ("let total = 3", 1),
+    ],
+)
+def test_prose_is_not_code(text, code):
+    assert im.coverage([text]).code == code
+
+
 def test_a_narrow_corpus_is_told_so():
     found = im.coverage([ENGLISH + str(i) for i in range(30)] + [ENGLISH] * 10)
     assert found.warnings[:3] == (

@@ -46,6 +46,25 @@ def test_labels_and_proofs_are_kept_in_the_manifest(sae, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("manifest", "says"),
+    [
+        ({"recipe": {"lr": 1}}, "manifest.json is not as a manifest is: .*lr"),
+        ({"recipe": {"latents": 0}}, "latents must be 1 or more"),
+        ({"features": [1]}, "Expected `object`, got `array`"),
+        ({"features": {"abc": {}}}, "speaks of latent 'abc'"),
+        ({"features": {"99": {"labels": []}}, "latents": 9}, "speaks of latent '99'"),
+        ({"features": {"1": {"labels": [{"label": 3}]}}}, "label"),
+        ({"history": [{"fvu": "low"}]}, "history"),
+    ],
+)
+def test_a_damaged_manifest_is_refused_and_named(sae, tmp_path, manifest, says):
+    sae.save(tmp_path / "sae")
+    (tmp_path / "sae" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(im.RequestError, match=says):
+        im.load_sae(tmp_path / "sae")
+
+
+@pytest.mark.parametrize(
     ("call", "says"),
     [
         (lambda sae: sae.label(9, "x"), "no latent 9"),

@@ -1,6 +1,8 @@
 """What a person sees of features: the columns of the table, the pages of an opened row, the offline page."""
 
 import json
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -74,7 +76,7 @@ def test_the_columns_are_those_of_the_table():
     view = FeatureBrowser(made, prompt=LatentActivations((" the", " sea"), (0, 2), (0, 1, 2, 3), np.eye(2, 4))).widget()
     assert view.header["layout"]["active"]["shape"] == [4, 5]
     assert view.header["strings"] == {"0": " the", "1": " harbor", "2": " sea"}
-    assert view.header["prompt"] == [" the", " sea"] and view.header["layout"]["prompt_latents"]["shape"] == [2, 4]
+    assert view.header["prompt"] == [" the", " sea"] and view.header["layout"]["prompt_latents"]["shape"] == [2, 1]
     assert view.header["lowest"] == 0 and view.header["layout"]["histogram"]["shape"] == [4, 3]
 
 
@@ -103,14 +105,40 @@ def test_an_opened_row_tells_first_what_is_known_and_then_what_is_read():
     assert alone["examples"] == [] and alone["pages"] == 0 and alone["proof"] is None
 
 
+def test_what_another_row_tells_too_late_is_not_shown():
+    slow = threading.Event()
+
+    def strengths_of(texts, latent):
+        assert latent != 0 or slow.wait(10)
+        if latent == 0:
+            raise RuntimeError("too late")
+        return strengths(texts, latent)
+
+    view = browsed(strengths=strengths_of).widget()
+    view.opened = 0
+    view.opened = 2
+    wait_for(lambda: view.detail.get("note") == "" and view.detail["latent"] == 2, 10)
+    slow.set()
+    time.sleep(0.1)
+    assert view.detail["latent"] == 2 and "error" not in view.detail
+
+
+def test_a_page_is_written_though_strengths_cannot_be_read(tmp_path):
+    def gone(texts, latent):
+        raise im.PoolUnavailable("the pool is gone")
+
+    text = browsed(strengths=gone, opened=2).to_html(tmp_path / "page.html").read_text()
+    assert "could not be read: the pool is gone" in text
+
+
 def test_what_goes_wrong_while_a_row_is_read_is_told_in_it():
     def broken(texts, latent):
-        raise im.PoolUnavailable("the pool is gone")
+        raise ValueError("the pool is gone")
 
     view = browsed(strengths=broken).widget()
     view.opened = 2
     wait_for(lambda: "error" in view.detail, 10)
-    assert view.detail == {"latent": 2, "page": 0, "error": "PoolUnavailable: the pool is gone"}
+    assert view.detail == {"latent": 2, "page": 0, "error": "ValueError: the pool is gone"}
 
 
 def test_a_page_holds_what_an_open_row_shows_and_no_markup(tmp_path):

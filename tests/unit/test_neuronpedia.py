@@ -52,6 +52,11 @@ def test_explanations_become_proposed_labels_of_who_made_them(sae, tmp_path):
         (json.dumps(record("-1", "x")), "no latent '-1'"),
         (json.dumps({"index": "1"}), "missing required field"),
         ("{", "no file of Neuronpedia's explanations"),
+        (json.dumps(record("9" * 5000, "x")), "there is no latent '99999"),
+        (
+            json.dumps(record("1", "x", more=0))[:-2] + "[" * 5000 + "]" * 5000 + "}",
+            "no file of Neuronpedia's explanations",
+        ),
     ],
 )
 def test_what_is_no_explanation_says_so(sae, tmp_path, content, says):

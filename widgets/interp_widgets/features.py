@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import traitlets
 
-from ._pack import pack, quantise
+from ._pack import pack
 from ._page import page
 from ._table import static_table
 from ._text import visible
@@ -84,6 +84,7 @@ class Features(anywidget.AnyWidget):
         """`opener` gives what an opened row shows; it is called in a thread of its own, so it may take its time."""
         self._data, self._opener = data, opener
         self._wanted = (-1, 0)
+        self._telling = threading.Lock()
         payload, layout = pack(_arrays(data))
         super().__init__(header=_header(data, layout), payload=payload, **traits)
         self.observe(self._open, ["opened", "page"])
@@ -107,18 +108,29 @@ class Features(anywidget.AnyWidget):
         return table(self._data)
 
     def _open(self, change: Any = None) -> None:
-        self._wanted = (self.opened, self.page)
+        wanted = (self.opened, self.page)
+        with self._telling:
+            if wanted == self._wanted:
+                return
+            self._wanted = wanted
         if 0 <= self.opened < len(self._data.density):
-            threading.Thread(target=self._fetch, args=self._wanted, name="interp-feature", daemon=True).start()
+            threading.Thread(target=self._fetch, args=wanted, name="interp-feature", daemon=True).start()
 
     def _fetch(self, latent: int, number: int) -> None:
         try:
             for step in self._opener(latent, number):
-                if self._wanted != (latent, number):
+                if not self._tell(latent, number, step):
                     return
-                self.detail = dict(step)
         except Exception as error:
-            self.detail = {"latent": latent, "page": number, "error": f"{type(error).__name__}: {error}"}
+            self._tell(latent, number, {"latent": latent, "page": number, "error": f"{type(error).__name__}: {error}"})
+
+    def _tell(self, latent: int, number: int, told: Mapping[str, Any]) -> bool:
+        """Show it, if it is still what is open; whether it was."""
+        with self._telling:
+            if self._wanted != (latent, number):
+                return False
+            self.detail = dict(told)
+            return True
 
     def _details(self) -> dict[str, Any]:
         made: dict[str, Any] = {}
@@ -137,8 +149,7 @@ class Features(anywidget.AnyWidget):
         numbers: dict[str, Floats] = {"density": told.density, "max": told.max, "coherence": told.coherence}
         values = numbers.get(str(column), np.arange(len(told.density), dtype=float))
         order = np.argsort(-values if descending else values, kind="stable")
-        first = dict.fromkeys([self.opened] if self.opened >= 0 else [])
-        first |= dict.fromkeys([*told.labels, *told.verdicts])
+        first = (one for one in (self.opened, *told.labels, *told.verdicts) if 0 <= one < len(order))
         yield from dict.fromkeys([*first, *(int(one) for one in order)])
 
 
@@ -154,7 +165,7 @@ def _arrays(data: FeaturesData) -> dict[str, Any]:
     }
     if data.prompt is not None:
         arrays["prompt_latents"] = data.prompt.latents.astype(np.int32)
-        arrays["prompt_values"] = quantise(data.prompt.values)
+        arrays["prompt_values"] = data.prompt.values.astype(np.float32)
     return arrays
 
 

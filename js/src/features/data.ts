@@ -145,8 +145,8 @@ export class FeatureData {
     for (const [latent, label] of Object.entries(this.header.labels)) {
       if (label.toLowerCase().includes(query.trim().toLowerCase())) made[Number(latent)] = 1;
     }
-    const number = Number(query.trim().replace(/^#/, ""));
-    if (Number.isInteger(number) && number >= 0 && number < this.count) made[number] = 1;
+    const number = /^#?(\d+)$/.exec(query.trim());
+    if (number && Number(number[1]) < this.count) made[Number(number[1])] = 1;
     return made;
   }
 }

@@ -9,6 +9,6 @@ export function promptStrip(tokens: readonly string[], chosen: number, choose: (
     button.addEventListener("click", () => choose(place === chosen ? -1 : place));
     return button;
   });
-  const hint = chosen < 0 ? "choose a token to see the latents that are active there" : `the latents that are active at token ${chosen}`;
+  const hint = chosen < 0 ? "choose a token to see the latents that are active there" : `the latents that are most active at token ${chosen}`;
   return element("div", { class: "iw-prompt-strip", role: "group", "aria-label": "tokens of the prompt" }, ...buttons, element("span", { class: "iw-hint" }, hint));
 }

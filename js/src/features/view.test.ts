@@ -65,6 +65,7 @@ describe("selection", () => {
     expect(select({ query: "GREEN" })).toEqual([0, 4]);
     expect(select({ query: "the sea" })).toEqual([1]);
     expect(select({ query: "#2" })).toEqual([2]);
+    expect(select({ query: "#" })).toEqual([]);
     expect(select({ query: "nothing of the kind" })).toEqual([]);
   });
   it("filters by density, label, verdict and token", () => {
