@@ -138,7 +138,7 @@ class Features(anywidget.AnyWidget):
         for latent in self._worth():
             for step in self._opener(latent, 0):
                 made[str(latent)] = dict(step)
-            spent += len(repr(made[str(latent)]))
+            spent += len(repr(made.get(str(latent))))
             if spent > _PAGE_BYTES:
                 break
         return made
