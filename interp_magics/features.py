@@ -172,8 +172,7 @@ class FeatureCalls(StudyCalls):
             if prompt is not None:
                 raise RequestError("the latents of a prompt are read with a dictionary; give sae=")
             return FeatureBrowser(table, opened=opened)
-        if table.meta.dictionary != sae.stored[0].weights[0].digest:
-            raise RequestError("this table was read with another dictionary")
+        table.check_of(sae)
 
         def strengths(texts: Sequence[Sequence[int]], latent: int) -> list[npt.NDArray[np.float64]]:
             return [one.of(latent) for one in self.latents(sae, list(texts), [latent], model=model)]

@@ -17,6 +17,7 @@ from .features import FeatureCalls
 from .methods.program.request import ProgramRequest
 from .program.language import Edit, Program, Row, Stage, Surprisal, Tap, Text, replace
 from .program.numbers import integer
+from .streaming import Asked
 
 Behaviour = str | Callable[[str], float]
 
@@ -62,54 +63,39 @@ class ProofCalls(FeatureCalls):
         if not len(present) and not len(absent):
             raise RequestError("there is no prompt to test the feature on")
         known = table or self.features(sae, [*present, *absent], model=model)
-        if known.meta.dictionary != sae.stored[0].weights[0].digest:
-            raise RequestError("this table was read with another dictionary; read one with this")
+        known.check_of(sae)
         if not known.max[number]:
             raise RequestError(
                 f"latent {number} is never active in the texts that were read, so nothing can be said of it; give a table of more texts"
             )
         near = {other for other, cosine in known.correlated(number, known.latents) if cosine > _APART}
         chosen = (number, *matched(number, known.density, known.mean, near, controls))
-        ask = _Asking(self, sae, judge, max_new_tokens, positions, model)
-        shown = [[ask(present, ask.times(one, dose)) for dose in doses] for one in chosen]
-        raised = [[ask(absent, ask.held(one, level * known.max[one])) for level in levels] for one in chosen]
-        plain = ask(absent, ())
-        beside = [edit for one in chosen for edit in (ask.times(one, 0.0), ask.held(one, max(levels) * known.max[one]))]
-        side = self._divergences(neutral, beside, model)
-        return FeatureProof(
-            latent=number,
-            controls=chosen[1:],
-            doses=tuple(float(dose) for dose in doses),
-            levels=tuple(float(level) for level in levels),
-            present=np.asarray([[ask.measured(job) for job in row] for row in shown]).reshape(
-                len(chosen), len(doses), -1
-            ),
-            absent=np.asarray([[ask.measured(job) for job in row] for row in raised]).reshape(
-                len(chosen), len(levels), -1
-            ),
-            plain_absent=np.asarray(ask.measured(plain)),
-            side_effects=side.reshape(len(chosen), 2),
-            smallest=float(smallest),
-            made_from={"dictionary": sae.digest, "checkpoint": self.card(model).digest, "behaviour": str(behaviour)},
-        )
-
-    def _divergences(self, texts: Sequence[UserText], changes: Sequence[object], model: str | None) -> Floats:
-        """Mean KL in nats between the model's predictions as they are and under each change, over the tokens of texts."""
-        if not len(texts):
-            return np.zeros(len(changes))
-        steering = [self._steering(change, model) for change in changes]
-        objects = {digest: data for one in steering for digest, data in one.objects.items()}
-        edits = tuple(replace(edit, rows=(row,)) for row, one in enumerate(steering, 1) for edit in one.edits)
-        jobs = [
-            self._run(ProgramRequest(_compared(text, len(changes), edits)), True, objects, model=model, wait=False)
-            for text in building.texts(texts).texts
-        ]
-        rows = range(1, len(changes) + 1)
-        found = [[job.result().read(row=row)["divergence"][0][:-1] for row in rows] for job in jobs]
-        if not any(len(one[0]) for one in found):
-            raise RequestError("side effects are measured on predictions; give neutral texts of two tokens or more")
-        mean: Floats = np.concatenate([np.asarray(one, np.float64) for one in found], axis=1).mean(1)
-        return mean
+        with Asked(self._connection.release) as asked:
+            ask = _Asking(self, asked, sae, judge, max_new_tokens, positions, model)
+            as_it_is, plain = ask(present, ()), ask(absent, ())
+            shown = [
+                [as_it_is if dose == 1 else ask(present, ask.times(one, dose)) for dose in doses] for one in chosen
+            ]
+            raised = [[ask(absent, ask.held(one, level * known.max[one])) for level in levels] for one in chosen]
+            most = max(levels)
+            beside = [edit for one in chosen for edit in (ask.times(one, 0.0), ask.held(one, most * known.max[one]))]
+            side = ask.divergences(neutral, beside)
+            return FeatureProof(
+                latent=number,
+                controls=chosen[1:],
+                doses=tuple(float(dose) for dose in doses),
+                levels=tuple(float(level) for level in levels),
+                present=ask.table(shown),
+                absent=ask.table(raised),
+                plain_absent=np.asarray(ask.measured(plain)),
+                side_effects=side.reshape(len(chosen), 2),
+                smallest=float(smallest),
+                made_from={
+                    "dictionary": sae.digest,
+                    "checkpoint": self.card(model).digest,
+                    "behaviour": str(behaviour),
+                },
+            )
 
 
 def _compared(text: Text, changes: int, edits: tuple[Edit, ...]) -> Program:
@@ -118,23 +104,24 @@ def _compared(text: Text, changes: int, edits: tuple[Edit, ...]) -> Program:
 
 
 class _Asking:
-    """Completions of prompts under one change, all asked for before any is waited for."""
+    """Passes under one change each, all asked for before any is waited for."""
 
     def __init__(
         self,
         pool: ProofCalls,
+        asked: Asked,
         sae: Dictionary,
         judge: Callable[[str], float],
         tokens: int,
         positions: str,
         model: str | None,
     ) -> None:
-        self._pool, self._sae, self._judge = pool, sae, judge
+        self._pool, self._asked, self._sae, self._judge = pool, asked, sae, judge
         self._tokens, self._positions, self._model = tokens, positions, model
 
     def times(self, latent: int, times: float) -> object:
-        """The edit that multiplies a latent; none for 1."""
-        return () if times == 1 else self._sae.clamp(latent, times=float(times), positions=self._positions)
+        """The edit that multiplies a latent."""
+        return self._sae.clamp(latent, times=float(times), positions=self._positions)
 
     def held(self, latent: int, level: float) -> object:
         """The edit that holds a latent at a level."""
@@ -146,8 +133,29 @@ class _Asking:
             return None
         steering = self._pool._steering(steer, self._model)
         request = building.generate(building.texts(prompts), steering, building.sampling(self._tokens, 0.0, 1.0, (), 0))
-        job: Job[Any] = self._pool._run(request, True, steering.objects, model=self._model, wait=False)
-        return job
+        return self._asked.add(self._pool._run(request, True, steering.objects, model=self._model, wait=False))
+
+    def table(self, jobs: Sequence[Sequence[Job[Any] | None]]) -> Floats:
+        """The behaviour of each completion [rows, columns, prompts]; a job that stands in several places is judged once."""
+        known = {id(job): self.measured(job) for row in jobs for job in row}
+        return np.asarray([[known[id(job)] for job in row] for row in jobs]).reshape(len(jobs), len(jobs[0]), -1)
+
+    def divergences(self, texts: Sequence[UserText], changes: Sequence[object]) -> Floats:
+        """Mean KL in nats between the model's predictions as they are and under each change, over the tokens of texts."""
+        if not len(texts):
+            return np.zeros(len(changes))
+        steering = [self._pool._steering(change, self._model) for change in changes]
+        objects = {digest: data for one in steering for digest, data in one.objects.items()}
+        edits = tuple(replace(edit, rows=(row,)) for row, one in enumerate(steering, 1) for edit in one.edits)
+        requests = [ProgramRequest(_compared(text, len(changes), edits)) for text in building.texts(texts).texts]
+        jobs = [self._asked.add(self._pool._run(one, True, objects, model=self._model, wait=False)) for one in requests]
+        results = [job.result() for job in jobs]
+        rows = range(1, len(changes) + 1)
+        found = [[result.read(row=row)["divergence"][0][:-1] for row in rows] for result in results]
+        if not any(len(one[0]) for one in found):
+            raise RequestError("side effects are measured on predictions; give neutral texts of two tokens or more")
+        mean: Floats = np.concatenate([np.asarray(one, np.float64) for one in found], axis=1).mean(1)
+        return mean
 
     def measured(self, job: Job[Any] | None) -> list[float]:
         """The behaviour of each completion. Raises RequestError for one that is no number from 0 to 1."""

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -39,6 +39,36 @@ def in_slices(texts: Iterable[Text], tokens: int) -> Iterator[tuple[int, tuple[T
         yield first, tuple(taken)
 
 
+def let_go(jobs: Sequence[Job[Any]], release: Callable[[str], None]) -> None:
+    """Cancel those of the jobs that have not ended, and release all."""
+    for job in jobs:
+        job.cancel()
+    for job in jobs:
+        job.wait(ACKNOWLEDGE_SECONDS)
+        release(job.id)
+
+
+class Asked:
+    """Jobs that were all asked for at once. Whatever interrupts the reading of their results, none is left behind."""
+
+    def __init__(self, release: Callable[[str], None]) -> None:
+        self._release = release
+        self._jobs: list[Job[Any]] = []
+
+    def add(self, job: Job[Any]) -> Job[Any]:
+        """The job, which is let go of at the end."""
+        self._jobs.append(job)
+        return job
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        let_go(self._jobs, self._release)
+
+
 class UnderWay(Generic[K]):
     """Jobs that were asked for and not taken yet, each with what it is of. Whatever interrupts their taking, none is left behind:
     those that have not ended are cancelled, and all are released. `tell` is called while one is waited for."""
@@ -70,11 +100,7 @@ class UnderWay(Generic[K]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for _, job in self._jobs:
-            job.cancel()
-        for _, job in self._jobs:
-            job.wait(ACKNOWLEDGE_SECONDS)
-            self._release(job.id)
+        let_go([job for _, job in self._jobs], self._release)
 
 
 class Meter:

@@ -29,6 +29,7 @@ from ..errors import RequestError
 from ..program.latents import BINS, LOWEST, SPARE, Kept
 from ..program.numbers import integer
 from . import files
+from .dictionary import Dictionary
 from .provenance import Provenance
 from .view import Viewed
 
@@ -109,6 +110,11 @@ class FeatureTable(Viewed):
     def latents(self) -> int:
         return len(self.tensors["count"])
 
+    def check_of(self, sae: Dictionary) -> None:
+        """Raise RequestError for a dictionary that the table was not read with."""
+        if self.meta.dictionary != sae.stored[0].weights[0].digest:
+            raise RequestError("this table was read with another dictionary; read one with this")
+
     @property
     def density(self) -> Floats:
         """Share of tokens where each latent is active [m]."""
@@ -181,13 +187,14 @@ class FeatureTable(Viewed):
         found = np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
         return sorted((one for one in found if len(one) > 1), key=lambda one: (-len(one), int(one[0])))
 
-    def to_pandas(self) -> Any:
-        """A row for each latent: density, mean, max, coherence, and the tokens that it is active on most."""
+    def to_pandas(self, latents: Sequence[int] | npt.NDArray[np.int64] | None = None) -> Any:
+        """A row for each latent, or for those named: density, mean, max, coherence, and the tokens that it is active on most."""
         import pandas as pd
 
-        tokens = [" ".join(token for token, _, _ in self._tokens(latent)[:5]) for latent in range(self.latents)]
-        columns = {name: getattr(self, name) for name in ("density", "mean", "max", "coherence")}
-        return pd.DataFrame({**columns, "tokens": tokens}, index=pd.RangeIndex(self.latents, name="latent"))
+        chosen = np.arange(self.latents) if latents is None else np.asarray(latents, np.int64)
+        tokens = [" ".join(token for token, _, _ in self._tokens(int(latent))[:5]) for latent in chosen]
+        columns = {name: getattr(self, name)[chosen] for name in ("density", "mean", "max", "coherence")}
+        return pd.DataFrame({**columns, "tokens": tokens}, index=pd.Index(chosen, name="latent"))
 
     def __len__(self) -> int:
         return self.latents

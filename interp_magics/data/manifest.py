@@ -18,11 +18,40 @@ class Label(msgspec.Struct, frozen=True):
     when: str = ""
 
 
+class Effect(msgspec.Struct, frozen=True):
+    """Of a change, with its interval, and the largest of the controls."""
+
+    effect: float
+    interval: tuple[float, float]
+    control: float
+
+
+class SideEffects(msgspec.Struct, frozen=True):
+    """KL in nats on other texts."""
+
+    ablated: float
+    raised: float
+
+
+class Curve(msgspec.Struct, frozen=True):
+    """Mean behaviour at each value of a change."""
+
+    values: list[float]
+    feature: list[float]
+    low: list[float]
+    high: list[float]
+    controls: list[list[float]]
+
+
 class Proof(msgspec.Struct, frozen=True):
-    """What a test of a feature has shown; its other numbers are shown as they are."""
+    """What a test of a feature has shown."""
 
     verdict: str
-    side_effects: dict[str, float] = {}
+    side_effects: SideEffects
+    necessity: Effect | None = None
+    sufficiency: Effect | None = None
+    times: Curve | None = None
+    levels: Curve | None = None
 
 
 class Noted(msgspec.Struct, frozen=True):

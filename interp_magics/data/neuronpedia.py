@@ -33,10 +33,8 @@ class Explanation(msgspec.Struct, frozen=True):
 
     index: str | int
     description: str
-    modelId: str = ""  # noqa: N815 - Neuronpedia's names
-    layer: str = ""
-    explanationModelName: str | None = None  # noqa: N815
-    typeName: str | None = None  # noqa: N815
+    model: str | None = msgspec.field(default=None, name="explanationModelName")
+    kind: str | None = msgspec.field(default=None, name="typeName")
 
 
 def read_neuronpedia(sae: Dictionary, path: str | Path) -> Dictionary:
@@ -51,7 +49,7 @@ def read_neuronpedia(sae: Dictionary, path: str | Path) -> Dictionary:
     for file in files:
         for line, one in _explanations(file):
             number = _number(one, sae, f"{file.name}, record {line}")
-            by = ":".join(part for part in ("neuronpedia", one.explanationModelName, one.typeName) if part)
+            by = ":".join(part for part in ("neuronpedia", one.model, one.kind) if part)
             entry = {"label": one.description, "judgement": "proposed", "by": by, "when": _now()}
             if one.description.strip():
                 found.setdefault(number, []).append(entry)

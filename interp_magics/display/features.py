@@ -16,6 +16,8 @@ from ..program.latents import LOWEST
 from .drawn import with_static
 
 _WORDS = 5
+#: Latents that a terminal is told of.
+_TOLD = 12
 _PAGE = 5
 #: Tokens that are shown before and after the strongest.
 _BEFORE, _AFTER = 32, 16
@@ -142,8 +144,8 @@ def _html(browser: FeatureBrowser) -> str:
 
 
 def _text(browser: FeatureBrowser) -> str:
-    rows = browser.table.to_pandas().sort_values("density", ascending=False, kind="stable").head(12)
-    return f"{browser!r}\n{rows.round(4).to_string()}"
+    densest = np.argsort(-browser.table.density, kind="stable")[:_TOLD]
+    return f"{browser!r}\n{browser.table.to_pandas(densest).round(4).to_string()}"
 
 
 view.widget.register(FeatureBrowser, _widget)

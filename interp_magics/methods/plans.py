@@ -109,8 +109,6 @@ def validate(request: Request, card: ModelCard) -> None:
 def cost(request: Request, card: ModelCard, tokens: Sequence[int]) -> Cost:
     """What a request costs, its texts having `tokens` tokens each."""
     made: Cost = _PLANS[type(request)].cost(request, card, tokens)
-    if isinstance(request, EvaluateRequest):
-        return made
     return replace(
         made,
         flops=made.flops + _spliced(request, made.tokens),

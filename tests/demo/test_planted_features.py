@@ -25,8 +25,8 @@ def learned(pool):
     return sae, pool.features(sae, texts[::10])
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_an_attribute_is_found_and_one_of_its_latents_makes_it(pool, learned, number):
+@pytest.mark.parametrize(("number", "decoys"), [(0, 0), (1, 2)])
+def test_an_attribute_is_found_and_one_of_its_latents_makes_it(pool, learned, number, decoys):
     sae, table = learned
     attribute = planted.attributes()[number]
     found = pool.search_features(sae, attribute.positive, attribute.negative, over=attribute.over)
@@ -49,6 +49,6 @@ def test_an_attribute_is_found_and_one_of_its_latents_makes_it(pool, learned, nu
     ]
     inert = [proof for proof in proofs if proof.verdict == "correlational"]
     assert any(proof.verdict == "causal" for proof in proofs), proofs
-    assert attribute.name != "a review is positive" or len(inert) > 1, proofs
+    assert len(inert) >= decoys, proofs
     best = max(proofs, key=lambda proof: proof.sufficiency.effect)
     assert best.sufficiency.effect >= 0.4 and best.sufficiency.control <= 0.25

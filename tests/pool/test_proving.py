@@ -65,6 +65,18 @@ def test_side_effects_are_those_of_raw_logits(pool):
             assert proof.side_effects[row, kind] == pytest.approx(kl.mean(), rel=1e-3, abs=1e-7)
 
 
-def test_a_behaviour_that_is_no_share_is_refused(pool):
+def test_a_behaviour_that_is_no_share_is_refused_and_leaves_no_job(pool):
+    before = {job.job for job in pool.jobs()}
     with pytest.raises(RequestError, match=r"a number from 0 .* to 1 .*, not 7\.0"):
         prove(pool, made("relu", pool.card().d_model), behaviour=lambda text: 7.0)
+    assert not {job.job for job in pool.jobs()} - before
+
+
+def test_what_cannot_be_measured_is_refused(pool):
+    sae, other = made("relu", pool.card().d_model), made("jumprelu", pool.card().d_model)
+    table = pool.features(other, PRESENT)
+    with pytest.raises(RequestError, match="read with another dictionary; read one with this"):
+        pool.test_feature(sae, int(table.density.argmax()), PRESENT, ABSENT, PATTERN, table=table)
+    latent = int(pool.features(sae, PRESENT + ABSENT).density.argmax())
+    with pytest.raises(RequestError, match="neutral texts of two tokens or more"):
+        pool.test_feature(sae, latent, PRESENT, ABSENT, PATTERN, neutral=[[5]], max_new_tokens=2, controls=1)

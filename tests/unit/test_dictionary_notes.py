@@ -54,6 +54,7 @@ def test_labels_and_proofs_are_kept_in_the_manifest(sae, tmp_path):
         ({"features": {"abc": {}}}, "speaks of latent 'abc'"),
         ({"features": {"99": {"labels": []}}, "latents": 9}, "speaks of latent '99'"),
         ({"features": {"1": {"labels": [{"label": 3}]}}}, "label"),
+        ({"features": {"1": {"proofs": [{"verdict": "causal"}]}}}, "side_effects"),
         ({"history": [{"fvu": "low"}]}, "history"),
     ],
 )
