@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import widget from "../features";
-import { FakeModel } from "../lib/fake";
+import { type FakeModel, mounted } from "../lib/fake";
 import { FeatureData, type Header } from "./data";
 import { ordered } from "./order";
 import { Selector } from "./select";
@@ -86,11 +86,7 @@ describe("the feature table", () => {
     .map((row) => row.querySelector(".iw-is-latent")?.textContent ?? "");
 
   beforeEach(() => {
-    document.body.replaceChildren();
-    el = document.createElement("div");
-    document.body.append(el);
-    model = new FakeModel(traits());
-    cleanup = widget.render({ model, el });
+    ({ model, el, cleanup } = mounted(widget.render, traits()));
   });
 
   it("sorts by a click on a head, and the other way by another", () => {

@@ -23,3 +23,17 @@ export class FakeModel<T> implements Model<T> {
     this.saved++;
   }
 }
+
+interface Rendered<T> {
+  readonly model: FakeModel<T>;
+  readonly el: HTMLElement;
+  readonly cleanup: () => void;
+}
+
+/** A widget with these traits, alone in the document. */
+export function mounted<T>(render: (context: { model: Model<T>; el: HTMLElement }) => () => void, traits: T): Rendered<T> {
+  const el = document.createElement("div");
+  document.body.replaceChildren(el);
+  const model = new FakeModel(traits);
+  return { model, el, cleanup: render({ model, el }) };
+}

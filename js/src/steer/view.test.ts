@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { FakeModel } from "../lib/fake";
+import { type FakeModel, mounted } from "../lib/fake";
 import widget from "../steer";
 import { extent, linear } from "../lib/axes";
 import { type Header, SteerData } from "./data";
@@ -36,11 +36,7 @@ describe("the steerability view", () => {
   let cleanup: () => void;
 
   beforeEach(() => {
-    document.body.replaceChildren();
-    el = document.createElement("div");
-    document.body.append(el);
-    model = new FakeModel(traits());
-    cleanup = widget.render({ model, el });
+    ({ model, el, cleanup } = mounted(widget.render, traits()));
   });
 
   it("says the figures of the layer that is shown, and follows it", () => {

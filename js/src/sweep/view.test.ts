@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { FakeModel } from "../lib/fake";
+import { type FakeModel, mounted } from "../lib/fake";
 import widget from "../sweep";
 import { tokens } from "./charts";
 import type { SweepTraits } from "./view";
@@ -18,11 +18,7 @@ describe("the trainings", () => {
   let cleanup: () => void;
 
   beforeEach(() => {
-    document.body.replaceChildren();
-    el = document.createElement("div");
-    document.body.append(el);
-    model = new FakeModel(traits());
-    cleanup = widget.render({ model, el });
+    ({ model, el, cleanup } = mounted(widget.render, traits()));
   });
 
   it("draws what is known, and says how far it is", () => {
