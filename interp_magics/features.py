@@ -8,10 +8,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from . import building, training
+from . import building, lessons, training
 from .building import UserText
 from .client.job import Job
 from .corpus import count_texts, read_texts
+from .data.activation_store import ActivationStore, read_store
 from .data.dictionary import Dictionary
 from .data.feature_browser import FeatureBrowser
 from .data.feature_table import FeatureTable, merge
@@ -21,7 +22,7 @@ from .methods.evaluate.request import EvaluateRequest
 from .methods.features.request import FeaturesRequest
 from .methods.program.request import ProgramRequest
 from .methods.search.request import OVERS, SearchRequest
-from .methods.train.plan import NONE, validate, width
+from .methods.train.plan import NONE, addresses, validate, width
 from .methods.train.request import TrainRequest
 from .program.dictionaries import TRAINED, Recipe
 from .program.language import Ids, Latents, Program, Row, Stage, Tap
@@ -34,6 +35,7 @@ from .program.supports import check_site
 from .progress import Progress
 from .streaming import Meter, UnderWay, in_slices
 from .studies import StudyCalls
+from .wire.frames import MAX_CLIENT_HEADER
 
 _SLICE_TOKENS = 32_768
 #: So many parts of a table are held before they are made one.
@@ -45,7 +47,7 @@ class FeatureCalls(StudyCalls):
 
     def train_sae(
         self,
-        texts: str | Path | Iterable[UserText],
+        texts: str | Path | ActivationStore | Iterable[UserText],
         layer: int,
         site: str = "resid_post",
         architecture: str = "batch_topk",
@@ -63,7 +65,8 @@ class FeatureCalls(StudyCalls):
     ) -> Dictionary:
         """A sparse autoencoder of one layer's activations, trained on the pool's workers while the corpus goes through.
 
-        `texts` as in `capture_corpus`; a list or a file is read again and again until there have been so many `tokens`. It has
+        `texts` as in `capture_corpus`; a list or a file is read again and again until there have been so many `tokens`. What
+        `capture_corpus` has written (an ActivationStore, or its directory) is learned from without a pass of the model. It has
         `expansion` times as many latents as the site is wide, unless `latents` says how many. Other fields of a Recipe are
         given by name (`sparsity=` for "relu", "jumprelu" and "gated"; `site_out=` makes a transcoder). With `path` the
         state is written there now and then, and the same call goes on from it. `sae.history` says how it went. Raises
@@ -228,7 +231,7 @@ class FeatureCalls(StudyCalls):
 
     def train_saes(
         self,
-        texts: str | Path | Iterable[UserText],
+        texts: str | Path | ActivationStore | Iterable[UserText],
         recipes: Sequence[Recipe],
         *,
         path: str | Path | None = None,
@@ -240,15 +243,23 @@ class FeatureCalls(StudyCalls):
         """Many dictionaries on one stream of activations: layers, sites, architectures, widths and sparsities at once.
 
         The corpus passes through the model once for all of them, in slices of about `slice_tokens`, between which others'
-        work runs. Of its positions a `share` is taken, of texts longer than `context` tokens (0: the model's) pieces.
+        work runs. Of its positions a `share` is taken, of texts longer than `context` tokens (0: the model's) pieces. Captured
+        activations, as in `train_sae`, must be of this model and have all sites and layers that are asked for.
         """
         name = self.model if model is None else model
         card = self.card(name)
         asked = training.asked_for(recipes, share, context)
         seed = recipes[0].seed if recipes else 0
-        wanted = training.lessons(texts, building.each, slice_tokens, seed)
-        validate(msgspec.structs.replace(asked, finish=True, training=NONE), card)
         key = training.key_of(asked, card.digest, slice_tokens, seed)
+        validate(msgspec.structs.replace(asked, finish=True, training=NONE), card)
+        store = _store(texts)
+        if store is None:
+            wanted = lessons.from_texts(texts, building.each, slice_tokens, seed)
+        else:
+            lessons.check_store(store, addresses(asked), card)
+            most = self.limits.message_bytes - MAX_CLIENT_HEADER
+            wanted = lessons.from_store(store, addresses(asked), slice_tokens, most, share, seed)
+            asked = msgspec.structs.replace(asked, share=1.0)
 
         def submit(request: TrainRequest, objects: dict[str, bytes]) -> Job[Any]:
             return self._submit(request, name, objects, "batch", True)
@@ -256,7 +267,16 @@ class FeatureCalls(StudyCalls):
         with Progress() as line:
             show = self.show_progress or line.show
             directory = None if path is None else Path(path).expanduser()
-            return training.Training(asked, submit, self._connection.release, show, directory, key).run(wanted)
+            connection = self._connection
+            course = training.Training(asked, submit, connection.release, connection.drop, show, directory, key)
+            return course.run(wanted)
+
+
+def _store(texts: object) -> ActivationStore | None:
+    """What was captured before, if that is what texts are."""
+    if isinstance(texts, str | Path) and Path(texts).expanduser().is_dir():
+        return read_store(texts)
+    return texts if isinstance(texts, ActivationStore) else None
 
 
 def _counted(under_way: UnderWay[FeaturesRequest], meter: Meter) -> FeatureTable:

@@ -1,30 +1,26 @@
-"""A training through a pool: slices of a corpus one after another, each going on from the one before, whatever is lost between."""
+"""A training through a pool: lessons one after another, each going on from the one before, whatever is lost between."""
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from .client.job import Job, Progress
-from .corpus import read_texts
 from .data import files
 from .data.dictionary import Dictionary
 from .data.sweep import Course, Sweep, asked_of
 from .data.training import Reached, TrainingPart
 from .errors import RemoteError, RequestError
+from .lessons import Lesson
 from .methods.train.request import TrainRequest
-from .program.language import Text
 from .program.operations import Stored
-from .streaming import QUIET_SECONDS, UnderWay, in_slices
+from .streaming import QUIET_SECONDS, UnderWay
 
-#: Texts among which the next is drawn, so that neighbours of a corpus do not meet in a slice.
-_MIXED = 4096
 _CHECKPOINT_SECONDS = 30.0
 #: How often in a row a training is taken up again before it is given up.
 _PATIENCE = 5
@@ -32,7 +28,7 @@ _FILE = "training.json"
 
 
 class Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a directory says of a training: `asked` (a digest of recipes, model and options) and `texts` (one of the first slice),
+    """What a directory says of a training: `asked` (a digest of recipes, model and options) and `texts` (one of the first lesson),
     the next `slice`, and how each dictionary did after every slice so far."""
 
     asked: str
@@ -46,46 +42,15 @@ class Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"state-{self.slice:06d}.safetensors"
 
 
-Reader = Callable[[Iterable[Any]], Iterator[Text]]
-
-
-def lessons(texts: str | Path | Iterable[Any], read: Reader, tokens: int, seed: int) -> Iterator[tuple[Text, ...]]:
-    """Slices of about so many tokens, mixed by `seed`: the corpus over and over, or once if it can be read only once."""
-    again = isinstance(texts, str | Path | Sized)
-    epoch = 0
-    while True:
-        given = read_texts(texts) if isinstance(texts, str | Path) else texts
-        empty = True
-        for _, some in in_slices(_mixed(read(given), np.random.default_rng((seed, epoch))), tokens):
-            empty = False
-            yield some
-        if empty and not epoch:
-            raise RequestError("the corpus has no text")
-        if not again or empty:
-            return
-        epoch += 1
-
-
-def _mixed(texts: Iterable[Text], draw: np.random.Generator) -> Iterator[Text]:
-    waiting: list[Text] = []
-    for text in texts:
-        if len(waiting) < _MIXED:
-            waiting.append(text)
-            continue
-        place = int(draw.integers(_MIXED))
-        waiting[place], text = text, waiting[place]
-        yield text
-    yield from (waiting[place] for place in draw.permutation(len(waiting)))
-
-
 @dataclass
 class Training:
     """Asks for one slice after another and takes up again what a worker has lost. `submit` sends a request with objects,
-    `path` is where the state is written now and then."""
+    which are dropped when it was answered; `path` is where the state is written now and then."""
 
     asked: TrainRequest
     submit: Callable[[TrainRequest, dict[str, bytes]], Job[Any]]
     release: Callable[[str], None]
+    drop: Callable[[str], None]
     show: Callable[[Progress], Any] | None
     path: Path | None
     key: str
@@ -94,36 +59,35 @@ class Training:
     _sweep: Sweep | None = None
     _epoch: str = ""
     _state: bytes | None = None
-    _since: list[TrainRequest] = field(default_factory=list)
+    _since: list[tuple[TrainRequest, Lesson]] = field(default_factory=list)
     _saved: float = field(default_factory=time.monotonic)
 
-    def run(self, slices: Iterable[tuple[Text, ...]]) -> list[Dictionary]:
-        """The dictionaries, once they have had their tokens or the corpus has ended."""
+    def run(self, lessons: Iterable[Lesson]) -> list[Dictionary]:
+        """The dictionaries, once they have had their tokens or the lessons have ended."""
         start = self._open()
         begun = time.monotonic()
         number, part = start, None
-        for number, texts in enumerate(slices):
+        for number, lesson in enumerate(lessons):
             if not number:
-                self._know(texts)
+                self._know(lesson)
             if number < start:
                 continue
             due = time.monotonic() - self._saved > _CHECKPOINT_SECONDS
-            part = self._learn(msgspec.structs.replace(self.asked, texts=texts, slice=number, checkpoint=due), begun)
+            part = self._learn(msgspec.structs.replace(self.asked, slice=number, checkpoint=due), lesson, begun)
             self._note(part)
             if part.meta.over:
                 return self._dictionaries(part)
-        return self._dictionaries(
-            self._learn(msgspec.structs.replace(self.asked, slice=number + 1, finish=True), begun)
-        )
+        last = msgspec.structs.replace(self.asked, slice=number + 1, finish=True)
+        return self._dictionaries(self._learn(last, Lesson(), begun))
 
-    def _learn(self, request: TrainRequest, begun: float) -> TrainingPart:
+    def _learn(self, request: TrainRequest, lesson: Lesson, begun: float) -> TrainingPart:
         """One slice, and before it those that were lost with a worker."""
-        self._since.append(request)
-        missing = [request] if self._epoch else list(self._since)
+        self._since.append((request, lesson))
+        missing = self._since[-1:] if self._epoch else list(self._since)
         for attempt in range(_PATIENCE + 1):
             try:
                 for one in missing:
-                    part = self._ask(one, begun)
+                    part = self._ask(*one, begun)
                     self._epoch = part.meta.epoch
                 return part
             except RemoteError as error:
@@ -132,17 +96,28 @@ class Training:
                 missing, self._epoch = list(self._since), ""
         raise AssertionError("the last attempt returns or raises")
 
-    def _ask(self, request: TrainRequest, begun: float) -> TrainingPart:
+    def _ask(self, request: TrainRequest, lesson: Lesson, begun: float) -> TrainingPart:
         """Where no worker is known to hold the training, the request brings the last state, if there is one."""
         objects: dict[str, bytes] = {}
-        request = msgspec.structs.replace(request, epoch=self._epoch)
+
+        def put(data: bytes, name: str) -> Stored:
+            digest = sha256(data).hexdigest()
+            objects[digest] = data
+            return Stored(digest, name)
+
+        request = msgspec.structs.replace(request, epoch=self._epoch, texts=lesson.texts)
+        if lesson.data is not None:
+            rows = put(lesson.data(), "ids")
+            request = msgspec.structs.replace(request, rows=rows, count=lesson.count)
         if not self._epoch and self._state is not None:
-            digest = sha256(self._state).hexdigest()
-            objects[digest] = self._state
-            request = msgspec.structs.replace(request, state=Stored(digest, "state"))
-        with UnderWay[None](self.release, lambda: self._tell(begun)) as under_way:
-            under_way.add(None, self.submit(request, objects))
-            part: TrainingPart = under_way.take()[1]
+            request = msgspec.structs.replace(request, state=put(self._state, "state"))
+        try:
+            with UnderWay[None](self.release, lambda: self._tell(begun)) as under_way:
+                under_way.add(None, self.submit(request, objects))
+                part: TrainingPart = under_way.take()[1]
+        finally:
+            for digest in objects:
+                self.drop(digest)
         return part
 
     def _note(self, part: TrainingPart) -> None:
@@ -182,10 +157,9 @@ class Training:
         self.history = list(saved.history)
         return saved.slice
 
-    def _know(self, texts: tuple[Text, ...]) -> None:
-        """Raises RequestError where the corpus does not begin with the texts that the training began with."""
-        known = sha256(msgspec.json.encode(texts)).hexdigest()
-        if self._texts not in ("", known):
+    def _know(self, lesson: Lesson) -> None:
+        """Raises RequestError where the lessons do not begin with the one that the training began with."""
+        if self._texts not in ("", known := lesson.key):
             raise RequestError(f"{self.path} holds a training on other texts; choose another directory")
         self._texts = known
 

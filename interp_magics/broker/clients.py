@@ -14,6 +14,7 @@ from ..wire.messages import (
     CancelJob,
     Credit,
     Done,
+    Drop,
     Event,
     Failure,
     Fetch,
@@ -75,6 +76,7 @@ class Clients:
         self._handlers: dict[type, Callable[[Route, Key, Any, Sequence[Buffer]], None]] = {
             Hello: self._hello,
             Put: self._put,
+            Drop: self._drop,
             Stat: self._stat,
             CancelJob: self._cancel,
             Fetch: self._fetch,
@@ -163,6 +165,10 @@ class Clients:
             self._out.client(route, Failure(code=error.code, message=str(error), digest=put.digest))
             return
         self._out.client(route, Accepted(digest=put.digest))
+
+    def _drop(self, route: Route, who: Key, drop: Drop, buffers: Sequence[Buffer]) -> None:
+        if not any(drop.digest in job.objects and not self._book.over(job) for job in self._book.of_user(who.user)):
+            self._store.drop(who.user, drop.digest)
 
     def _stat(self, route: Route, who: Key, stat: Stat, buffers: Sequence[Buffer]) -> None:
         self._out.client(route, self._standing.state(who, stat.number))

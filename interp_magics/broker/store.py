@@ -42,6 +42,10 @@ class ObjectStore:
         for digest in digests:
             self._shelf.prolong((user, digest), now + _LONGEST_TTL)
 
+    def drop(self, user: str, digest: str) -> None:
+        """Keep an object no longer."""
+        self._shelf.drop((user, digest))
+
     def used(self, user: str) -> int:
         return self._shelf.used(user)
 

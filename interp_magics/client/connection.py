@@ -23,6 +23,7 @@ from ..wire.messages import (
     CancelJob,
     Chunk,
     Done,
+    Drop,
     Event,
     Failure,
     Follow,
@@ -163,6 +164,11 @@ class Connection:
     def release(self, job_id: str) -> None:
         """Let the pool forget a job that has ended, and its result."""
         self._send(Release(job=job_id))
+
+    def drop(self, digest: str) -> None:
+        """Let the pool keep an object no longer; one of an older version keeps it until its time is over."""
+        if self.welcome and "drop" in self.welcome.capabilities:
+            self._send(Drop(digest=digest))
 
     def state(self, timeout: float = 10.0) -> PoolState:
         """The pool's state. Raises PoolUnavailable when it does not answer."""

@@ -63,7 +63,9 @@ def run(session: Session, line: str) -> Any:
 
 def _train(session: Session, given: Any, words: list[str]) -> Any:
     if len(words) != 1 or given.layer is None:
-        raise UsageError("%sae train -l LAYER [options] TEXTS: texts are a variable, or a .txt or .jsonl file")
+        raise UsageError(
+            "%sae train -l LAYER [options] TEXTS: texts are a variable, a .txt or .jsonl file, or a directory of captured activations"
+        )
     options = {name: getattr(given, name) for name in _TRAINING if getattr(given, name) is not None}
     if given.show_code:
         print(code("pool", "train_sae", [words[0], str(given.layer)], options, given.out))
@@ -115,10 +117,10 @@ def dictionary_of(session: Session, name: str) -> Any:
 
 
 def texts_of(session: Session, name: str) -> Any:
-    """A variable with texts, or a file of them."""
+    """A variable with texts, or a file of them; to train also what was captured of them, or its directory."""
     if name in session.names and not name.startswith("_"):
         return session.names[name]
-    if Path(name).expanduser().is_file():
+    if Path(name).expanduser().exists():
         return name
     known = [
         known for known, value in session.names.items() if isinstance(value, list | tuple) and not known.startswith("_")

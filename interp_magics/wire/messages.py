@@ -15,7 +15,7 @@ from .standing import Device, GroupInfo, JobInfo, Limits, ModelInfo, Priority, Q
 
 MAJOR, MINOR = 1, 0
 #: What this version can do beyond the first; told in the handshake, so that what a side lacks can be named.
-CAPABILITIES = ("share", "manage")
+CAPABILITIES = ("share", "manage", "drop")
 
 # Client to broker
 
@@ -34,6 +34,12 @@ class Put(Sent, frozen=True, tag="put"):
 
     digest: Digest
     ttl: Count = 3600
+
+
+class Drop(Sent, frozen=True, tag="drop"):
+    """Keep an object no longer, unless a job that has not ended needs it."""
+
+    digest: Digest
 
 
 class Stat(Sent, frozen=True, tag="stat"):
@@ -109,7 +115,7 @@ class Manage(Sent, frozen=True, tag="manage"):
     target: Annotated[str, Meta(max_length=200)] = ""
 
 
-FromClient = Hello | Put | Stat | Submit | CancelJob | Fetch | Follow | Release | Credit | Share | Manage
+FromClient = Hello | Put | Drop | Stat | Submit | CancelJob | Fetch | Follow | Release | Credit | Share | Manage
 
 
 # Broker to client

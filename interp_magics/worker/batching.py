@@ -287,7 +287,7 @@ class Batch:
         request, objects = assign.request, self._objects(assign)
         try:
             if isinstance(request, TrainRequest):
-                steps = self._holdings.trainings.learn(assign, request, outcomes, self._engine, objects.tensors)
+                steps = self._holdings.trainings.learn(assign, request, outcomes, self._engine, objects.passing)
             else:
                 steps = runs.steps(request, outcomes, self._engine, objects)
             tell_result(self._link, self._holdings, assign, self._walk(assign, steps))

@@ -48,17 +48,18 @@ class Trainings:
         request: TrainRequest,
         outcomes: Sequence[Outcome],
         engine: Engine,
-        state: Callable[[str], Mapping[str, Tensor]],
+        fetch: Callable[[str], Mapping[str, Tensor]],
     ) -> Generator[None, None, bytes]:
-        """One slice, pausing after every batch; the result of its job. `state` fetches a checkpoint.
+        """One slice, pausing after every batch; the result of its job. `fetch` gives the tensors of an object: a checkpoint,
+        or rows that were captured.
 
         Whatever interrupts it, nothing half-learned is held. Raises TrainingLost, RequestError.
         """
         key = (assign.owner, request.training)
         held = self._held.pop(key, None)
-        found = run.rows(request, outcomes, engine)
+        found = run.rows(request, outcomes, engine, fetch)
         if request.state is not None:
-            trainers: Sequence[Trainer] = run.resumed(request, state(request.state.digest), engine)
+            trainers: Sequence[Trainer] = run.resumed(request, fetch(request.state.digest), engine)
         elif request.slice == 0:
             trainers = run.started(request, found, engine.device)
         elif held is not None and held.slice == request.slice:

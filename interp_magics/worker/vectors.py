@@ -24,13 +24,18 @@ class VectorCache:
     def object(self, digest: str, fetch: Callable[[], bytes]) -> dict[str, Tensor]:
         """Tensors of an object by name; `fetch` gives its bytes when it is not cached."""
         if digest not in self._held:
-            tensors, _ = files.decode(fetch(), "a stored object")
-            self._held[digest] = {name: _tensor(array) for name, array in tensors.items()}
+            self._held[digest] = tensors_in(fetch())
             self._bytes += _size(self._held[digest])
             while self._bytes > _CACHED_BYTES and len(self._held) > 1:
                 self._bytes -= _size(self._held.popitem(last=False)[1])
         self._held.move_to_end(digest)
         return self._held[digest]
+
+
+def tensors_in(data: bytes) -> dict[str, Tensor]:
+    """The tensors of a stored object by name."""
+    tensors, _ = files.decode(data, "a stored object")
+    return {name: _tensor(array) for name, array in tensors.items()}
 
 
 class JobObjects:
@@ -42,6 +47,10 @@ class JobObjects:
     def tensors(self, digest: str) -> dict[str, Tensor]:
         """All tensors of an object."""
         return self._cache.object(digest, lambda: self._fetch(digest))
+
+    def passing(self, digest: str) -> dict[str, Tensor]:
+        """All tensors of an object that will not be needed again."""
+        return tensors_in(self._fetch(digest))
 
     def tensor(self, digest: str, name: str) -> Tensor:
         """Raises RequestError when the object has no tensor of that name."""

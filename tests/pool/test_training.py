@@ -2,13 +2,15 @@
 
 import json
 import threading
+from dataclasses import replace
 from hashlib import sha256
 
+import msgspec
 import numpy as np
 import pytest
 
 import interp_magics as im
-from interp_magics import training
+from interp_magics import lessons, training
 from interp_magics.data import files
 from interp_magics.data.dictionary_object import tensors_of
 from interp_magics.errors import Cancelled, RequestError
@@ -258,6 +260,53 @@ def test_a_state_from_a_user_is_looked_at_before_it_is_used(pool):
             resumed(**changed).result()
 
 
+def test_rows_that_were_captured_teach_what_their_texts_teach(pool):
+    """The same rows in the same order, once read by a pass, once brought along."""
+    texts = [Ids(tuple(np.random.default_rng(n).integers(3, 90, 40).tolist())) for n in range(30)]
+    asked = {"recipes": (recipe(tokens=1200), recipe(site="head_out", tokens=1200)), "training": "ba" * 16}
+    read = ask(pool, texts=tuple(texts), finish=True, **asked).result().dictionaries({})
+    acts = pool.capture([list(text.ids) for text in texts], layers=[1], sites="resid_post,head_out")
+    rows = range(len(texts))
+    tensors = {f"{site}/1": _flat([acts.array(site, 1, row) for row in rows]) for site in acts.sites}
+    tensors["ids"] = np.concatenate([acts.rows[row].token_ids for row in rows])
+    brought = ask_rows(pool, tensors, finish=True, **asked).result().dictionaries({})
+    for one, other in zip(read, brought, strict=True):
+        assert all(np.allclose(left, tensors_of(other)[name], atol=1e-3) for name, left in tensors_of(one).items())
+
+
+def _flat(arrays):
+    return np.concatenate([array.reshape(len(array), -1) for array in arrays])
+
+
+def ask_rows(pool, tensors, **given):
+    data = files.encode(tensors, {})
+    digest = sha256(data).hexdigest()
+    given = {"count": len(next(iter(tensors.values()))), "texts": (), **given}
+    return ask(pool, {digest: data}, rows=Stored(digest, "ids"), **given)
+
+
+def test_rows_from_a_user_are_looked_at_before_they_are_used(pool):
+    ids, values = np.arange(3, 103, dtype=np.int32), np.random.default_rng(0).normal(size=(100, 64)).astype(np.float32)
+    width = int(np.prod(pool.card().sites["resid_post"].shape))
+    sound = {"ids": ids, "resid_post/1": np.resize(values, (100, width))}
+    assert ask_rows(pool, sound).result().meta.tokens == 100
+    for changed, says in (
+        ({"ids": ids[:50]}, "do not say the tokens of their 100 positions"),
+        ({"ids": ids.astype(np.float32)}, "do not say the tokens"),
+        ({"resid_post/1": sound["resid_post/1"][:, 1:]}, "at 'resid_post' of layer 1, not numbers of"),
+        ({"resid_post/1": sound["resid_post/1"].astype(np.int32)}, "not numbers of"),
+        ({"resid_post/1": np.full_like(sound["resid_post/1"], np.nan)}, "100 of 100 activations .* are not finite"),
+    ):
+        with pytest.raises(im.RequestError, match=says):
+            ask_rows(pool, {**sound, **changed}, count=100).result()
+    with pytest.raises(im.RequestError, match="no numbers at 'resid_post' of layer 1"):
+        ask_rows(pool, {"ids": ids}).result()
+    with pytest.raises(im.RequestError, match="has texts or rows that were captured, not both"):
+        ask_rows(pool, sound, texts=(Ids((5, 6)),))
+    with pytest.raises(im.RequestError, match="0 to 16,777,216 positions"):
+        ask_rows(pool, sound, count=1 << 25)
+
+
 def test_a_slice_that_does_not_fit_its_training_is_refused(pool):
     ask(pool, training="ef" * 16).result()
     with pytest.raises(im.RequestError, match="other recipes than the training"):
@@ -297,3 +346,77 @@ def test_a_corpus_that_can_be_read_only_once_ends(pool):
     long = [tuple(range(3, 203))] * 8
     (cut,) = pool.train_saes(long, [recipe(tokens=800)])
     assert cut.history["seen"].iloc[-1] == 800
+
+
+@pytest.fixture(scope="module")
+def store(shared_pool, tmp_path_factory):
+    path = tmp_path_factory.mktemp("stores") / "acts"
+    sites = {"layers": [1, 2], "sites": "resid_post,mlp_out", "shard_tokens": 800}
+    return shared_pool.capture_corpus(corpus_of(200), path, dtype="float32", **sites)
+
+
+def test_every_captured_position_comes_once_each_time_in_slices_of_many_documents(store):
+    there = {}
+    for number, shard in enumerate(store):
+        for row, one in enumerate(shard.rows):
+            values, others = shard.array("resid_post", 2, row), shard.array("mlp_out", 1, row)
+            for place, token in enumerate(one.token_ids):
+                there[values[place].tobytes()] = (int(token), others[place].tobytes(), (number, row))
+    assert len(there) > 0.9 * store.tokens
+    given = lessons.from_store(store, {"resid_post": [2], "mlp_out": [1]}, 700, 64 << 20, 1.0, seed=4)
+    orders = []
+    for _ in range(2):
+        seen, documents = [], []
+        while len(seen) < store.tokens:
+            lesson = next(given)
+            tensors, _meta = files.decode(lesson.data())
+            assert lesson.count == len(tensors["ids"]) <= 1000
+            found = [there[row.tobytes()] for row in tensors["resid_post/2"]]
+            assert [token for token, *_ in found] == tensors["ids"].tolist()
+            assert [other for _, other, _ in found] == [row.tobytes() for row in tensors["mlp_out/1"]]
+            seen += [row.tobytes() for row in tensors["resid_post/2"]]
+            documents.append(len({document for *_, document in found}))
+        assert len(seen) == store.tokens and set(seen) == set(there)
+        assert min(documents) > 100
+        orders.append(seen)
+    assert orders[0] != orders[1]
+
+
+def test_it_is_learned_from_as_the_corpus_is_and_kept_for_no_longer(pool, store, tmp_path, monkeypatch):
+    before = pool._connection.state().quota.stored[0]
+    asked = {"recipes": [recipe(tokens=10_000), recipe(tokens=10_000, layer=2, site="mlp_out")], "slice_tokens": 2000}
+    made = pool.train_saes(store, **asked)
+    texts = pool.train_saes(corpus_of(200), **asked)
+    assert pool._connection.state().quota.stored[0] == before
+    for one, other in zip(made, texts, strict=True):
+        assert list(one.history["seen"])[-1] == 10_000
+        assert one.history["fvu"].iloc[-1] == pytest.approx(other.history["fvu"].iloc[-1], abs=0.03)
+    assert pool.train_sae(store.path, 1, latents=64, k=4, tokens=3000, share=0.5).history["seen"].iloc[-1] == 3000
+    passes = []
+    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", -1.0)
+    noted = training.Training._note
+
+    def interrupt(self, part):
+        noted(self, part)
+        passes.append(part.meta.slice)
+        if part.meta.slice == 2 and passes.count(2) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.Training, "_note", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        pool.train_saes(store, path=tmp_path / "run", **asked)
+    again = pool.train_saes(store, path=tmp_path / "run", **asked)
+    assert passes[:4] == [0, 1, 2, 3] and all(same(one, other) for one, other in zip(made, again, strict=True))
+    assert pool._connection.state().quota.stored[0] == before
+
+
+def test_a_store_that_does_not_have_what_is_asked_for_is_refused(pool, store, tmp_path):
+    with pytest.raises(RequestError, match="has no 'attn_out'"):
+        pool.train_saes(store, [recipe(site="attn_out")])
+    with pytest.raises(RequestError, match="has no layer 0 of 'resid_post'"):
+        pool.train_saes(store, [recipe(layer=0)])
+    foreign = replace(store, index=msgspec.structs.replace(store.index, checkpoint="0" * 64))
+    with pytest.raises(RequestError, match="; capture the corpus anew"):
+        pool.train_saes(foreign, [recipe()])
+    with pytest.raises(RequestError, match=r"holds no activations: there is no index\.json"):
+        pool.train_saes(tmp_path, [recipe()])

@@ -14,6 +14,8 @@ from .request import TrainRequest
 _UNTRAINED = ("logits", "attn_pattern")
 #: The name of a training that is only asked about.
 NONE = "0" * 32
+#: Positions that a slice may bring along.
+MOST_ROWS = 1 << 24
 #: Dictionaries that one request may train on one stream of activations.
 MOST = 64
 #: What a step costs in products as large as the encoder's, where few pairs are active and where many may be.
@@ -49,8 +51,12 @@ def validate(request: TrainRequest, card: ModelCard) -> None:
         raise RequestError(
             f"{len(request.recipes)} dictionaries at once are more than {MOST}; train some after the others"
         )
-    if not request.texts and not request.finish:
+    if not request.texts and request.rows is None and not request.finish:
         raise RequestError("there is no text to learn from; give at least one")
+    if request.texts and request.rows is not None:
+        raise RequestError("a slice has texts or rows that were captured, not both")
+    if not 0 <= request.count <= MOST_ROWS:
+        raise RequestError(f"a slice has 0 to {MOST_ROWS:,} positions, not {request.count}")
     if not 0 < request.share <= 1:
         raise RequestError(f"share must be above 0 and at most 1, not {request.share}")
     check_context(request.context)
@@ -59,7 +65,7 @@ def validate(request: TrainRequest, card: ModelCard) -> None:
     for site in addresses(request):
         if site in _UNTRAINED:
             raise RequestError(f"a dictionary reads activations of a fixed width, which {site!r} does not have")
-    if not request.texts and not request.slice and request.state is None and request.training != NONE:
+    if not (request.texts or request.rows or request.slice or request.state or request.training == NONE):
         raise RequestError("a training that has had no text cannot be finished")
     check(program(request, Ids((0,))), card)
     check_ids(request.texts, card)
@@ -93,7 +99,7 @@ def learning_flops(recipe: Recipe, card: ModelCard) -> float:
 
 def cost(request: TrainRequest, card: ModelCard, tokens: Sequence[int]) -> Cost:
     """The passes, and for every token a step's share of each dictionary."""
-    total = sum(tokens)
+    total = sum(tokens) + request.count
     context = min(request.context or card.context, card.context)
     passes = pieces_flops(card, tokens, context)
     learning = sum(learning_flops(recipe, card) for recipe in request.recipes) * total * request.share

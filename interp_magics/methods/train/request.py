@@ -15,6 +15,9 @@ class TrainRequest(Struct, frozen=True, tag="train", forbid_unknown_fields=True)
     not, slice 0 begins anew, another goes on from the object `state` (of the slice before), or fails as "lost". `checkpoint`
     asks for the state afterwards, `finish` for the dictionaries whether or not they have had their tokens. Of the positions
     that are not special tokens a `share` is taken; a text longer than `context` tokens (0: the model's) runs in pieces.
+
+    Instead of texts a slice may have `rows`: an object with what was captured before, `count` positions of it: "ids" [n], the token
+    of each, and for each site and layer that is learned from its values "SITE/LAYER" [n, width].
     """
 
     texts: tuple[Text, ...]
@@ -27,3 +30,5 @@ class TrainRequest(Struct, frozen=True, tag="train", forbid_unknown_fields=True)
     finish: bool = False
     share: float = 1.0
     context: int = 0
+    rows: Stored | None = None
+    count: int = 0

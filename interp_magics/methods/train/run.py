@@ -1,7 +1,7 @@
 """A slice of a training on a worker: passes, rows out of them, and steps, each of which may be interrupted."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -32,28 +32,59 @@ def programs(request: TrainRequest, engine: Engine) -> tuple[Program, ...]:
     return tuple(plan.program(request, piece) for piece in cut)
 
 
-def rows(request: TrainRequest, outcomes: Sequence[Outcome], engine: Engine) -> Rows:
+def rows(
+    request: TrainRequest, outcomes: Sequence[Outcome], engine: Engine, fetch: Callable[[str], Mapping[str, Tensor]]
+) -> Rows:
     """The activations of all positions that are no special tokens, [n, width] by site and layer; a share of them, if that was
-    asked for, which the slice's number and the text's draw."""
-    gathered: dict[tuple[str, int], list[Tensor]] = {}
-    for number, outcome in enumerate(outcomes):
-        ids = outcome.rows[0].token_ids
-        kept = torch.tensor(engine.tokens.ordinary(ids), dtype=torch.long)
-        if request.share < 1:
-            draw = torch.Generator().manual_seed(request.slice * 1_000_003 + number)
-            kept = kept[(torch.rand(len(ids), generator=draw) < request.share)[kept]]
-        for (site, layers), reading in zip(plan.addresses(request).items(), outcome.readings[0], strict=True):
-            values = reading.values[0]
-            assert isinstance(values, Mapping)
-            for layer, value in zip(layers, values["values"], strict=True):
-                gathered.setdefault((site, layer), []).append(value[kept].flatten(1))
-    found = {address: torch.cat(pieces) for address, pieces in gathered.items()}
+    asked for, which the slice's number and the text's draw. `fetch` gives those that were captured before."""
+    found = _read(request, outcomes, engine) if request.rows is None else _captured(request, fetch, engine)
     if not request.slice and any(len(values) < 2 for values in found.values()):
         raise RequestError(
             f"the first slice has no two tokens to learn from: {len(request.texts)} texts without their special tokens, and a "
             f"share of {request.share:g} of the rest; give longer texts or a larger share"
         )
     return found
+
+
+def _read(request: TrainRequest, outcomes: Sequence[Outcome], engine: Engine) -> Rows:
+    gathered: dict[tuple[str, int], list[Tensor]] = {}
+    for number, outcome in enumerate(outcomes):
+        kept = _kept(request, number, outcome.rows[0].token_ids, engine)
+        for (site, layers), reading in zip(plan.addresses(request).items(), outcome.readings[0], strict=True):
+            values = reading.values[0]
+            assert isinstance(values, Mapping)
+            for layer, value in zip(layers, values["values"], strict=True):
+                gathered.setdefault((site, layer), []).append(value[kept].flatten(1))
+    return {address: torch.cat(pieces) for address, pieces in gathered.items()}
+
+
+def _captured(request: TrainRequest, fetch: Callable[[str], Mapping[str, Tensor]], engine: Engine) -> Rows:
+    assert request.rows is not None
+    tensors = fetch(request.rows.digest)
+    ids = tensors.get("ids")
+    if ids is None or ids.shape != (request.count,) or ids.dtype not in (torch.int32, torch.int64):
+        raise RequestError(f"the captured rows do not say the tokens of their {request.count} positions")
+    kept = _kept(request, 0, ids.tolist(), engine)
+    found = {}
+    for site, layers in plan.addresses(request).items():
+        for layer in layers:
+            values = tensors.get(f"{site}/{layer}")
+            wanted = (request.count, plan.width(engine.card, site))
+            if values is None or tuple(values.shape) != wanted or not values.is_floating_point():
+                have = "no numbers" if values is None else f"{values.dtype} {list(values.shape)}"
+                raise RequestError(
+                    f"the captured rows have {have} at {site!r} of layer {layer}, not numbers of the shape {list(wanted)}"
+                )
+            found[site, layer] = values[kept]
+    return found
+
+
+def _kept(request: TrainRequest, number: int, ids: Sequence[int], engine: Engine) -> Tensor:
+    kept = torch.tensor(engine.tokens.ordinary(ids), dtype=torch.long)
+    if request.share < 1:
+        draw = torch.Generator().manual_seed(request.slice * 1_000_003 + number)
+        kept = kept[(torch.rand(len(ids), generator=draw) < request.share)[kept]]
+    return kept
 
 
 def started(request: TrainRequest, found: Rows, device: torch.device) -> list[Trainer]:
