@@ -55,7 +55,7 @@ def test_every_row_reads_its_prompt_once_and_in_order(prompts, data):
         for row in range(len(prompts)):
             index = piece.call.index(row)
             if index is not None:
-                pad = piece.call.pads[index]
+                pad = piece.call.columns[index]
                 assert piece.call.starts[index] == len(read[row]) or pad == piece.call.width
                 read[row] += piece.ids[index, pad:].tolist()
                 assert (

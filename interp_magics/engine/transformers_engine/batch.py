@@ -1,10 +1,12 @@
-"""Rows of several programs as one left-padded batch, and which of its columns is which position."""
+"""Rows of several programs as one batch, and which place of its tensors is which position."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from ...program.language import Sampling
 from ..tokens import Encoded
@@ -36,62 +38,124 @@ class BatchRow:
         return self.prompt_length + max(0, len(self.completion) - 1)
 
 
+#: Batch rows by their number.
+Rows = Sequence[BatchRow] | Mapping[int, BatchRow]
+
+
 @dataclass(frozen=True)
 class Pass:
-    """One forward call: which batch rows take part (in batch order), and the position of each row's first real column.
+    """One forward call: which batch rows take part, and where their positions lie in its tensors [batch, columns, ...].
 
-    Row i of the tensors holds positions `starts[i]` to `starts[i] + width - pads[i] - 1` in columns `pads[i]` onwards.
-    `followers` are batch rows without tensors of their own here: what row i of the tensors is, they are too.
+    Member i has positions `starts[i]` to `starts[i] + counts[i] - 1`, in columns `columns[i]` onwards of row `rows[i]` of the
+    tensors. Either each member has a row of its own, or all lie one after another in one row. `followers` are batch rows
+    without tensors of their own here: what member i is, they are too.
     """
 
     members: tuple[int, ...]
     starts: tuple[int, ...]
-    pads: tuple[int, ...]
-    width: int
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    counts: tuple[int, ...]
     followers: Mapping[int, int] = field(default_factory=dict)
 
+    @classmethod
+    def padded(
+        cls,
+        members: tuple[int, ...],
+        starts: tuple[int, ...],
+        pads: tuple[int, ...],
+        width: int,
+        followers: Mapping[int, int] | None = None,
+    ) -> "Pass":
+        """A row for each member, padded on the left to one width."""
+        counts = tuple(width - pad for pad in pads)
+        return cls(members, starts, tuple(range(len(members))), pads, counts, followers or {})
+
+    @property
+    def flat(self) -> bool:
+        """Whether several members lie in one row."""
+        return len(self.rows) > 1 and self.rows[0] == self.rows[1]
+
+    @property
+    def width(self) -> int:
+        """Columns that hold something."""
+        return max(column + count for column, count in zip(self.columns, self.counts, strict=True))
+
+    @property
+    def size(self) -> int:
+        """Positions in all."""
+        return sum(self.counts)
+
     def index(self, member: int) -> int | None:
-        """The row of the tensors that holds a batch row, None when none does."""
+        """Which member's values are those of a batch row, None when none are."""
         return self.members.index(member) if member in self.members else self.followers.get(member)
 
     def stop(self, index: int) -> int:
-        """The position after the last one of row `index` of the tensors."""
-        return self.starts[index] + self.width - self.pads[index]
+        """The position after the last one of member `index`."""
+        return self.starts[index] + self.counts[index]
 
     def place(self, member: int, position: int) -> tuple[int, int]:
-        """(batch index, column) of a position."""
+        """(row, column) of a position."""
         index = self.members.index(member)
-        return index, self.pads[index] + position - self.starts[index]
+        return self.rows[index], self.columns[index] + position - self.starts[index]
 
-    def only(self, members: frozenset[int]) -> "tuple[Pass, tuple[int, ...]]":
-        """The part of this call that some batch rows are read from, and which rows of the tensors those are."""
+    def of(self, index: int, value: Tensor) -> Tensor:
+        """The values [positions, ...] of member `index`."""
+        column = self.columns[index]
+        return value[self.rows[index], column : column + self.counts[index]]
+
+    def only(self, members: frozenset[int]) -> "tuple[Pass, list[int]]":
+        """The part of this call that some batch rows are read from, and what of the tensors that is: rows, or columns of the one
+        row of a flat call."""
         followed = {index for follower, index in self.followers.items() if follower in members}
-        chosen = tuple(i for i, member in enumerate(self.members) if member in members or i in followed)
+        chosen = [i for i, member in enumerate(self.members) if member in members or i in followed]
         place = {index: i for i, index in enumerate(chosen)}
         followers = {m: place[index] for m, index in self.followers.items() if index in place}
-        named, starts, pads = (tuple(values[i] for i in chosen) for values in (self.members, self.starts, self.pads))
-        return Pass(named, starts, pads, self.width, followers), chosen
+        named, starts, columns, counts = (
+            tuple(values[i] for i in chosen) for values in (self.members, self.starts, self.columns, self.counts)
+        )
+        if not self.flat:
+            return Pass(named, starts, tuple(range(len(chosen))), columns, counts, followers), [
+                self.rows[i] for i in chosen
+            ]
+        taken = [column + i for column, count in zip(columns, counts, strict=True) for i in range(count)]
+        packed = tuple(accumulate(counts[:-1], initial=0)) if counts else ()
+        return Pass(named, starts, (0,) * len(chosen), packed, counts, followers), taken
 
-    def columns(self, begin: int, end: int) -> "Pass":
-        """The part of this call from column `begin` to `end` - 1, when the columns before are in the cache."""
-        starts = tuple(s + max(0, begin - pad) for s, pad in zip(self.starts, self.pads, strict=True))
-        pads = tuple(min(max(pad - begin, 0), end - begin) for pad in self.pads)
-        return Pass(self.members, starts, pads, end - begin, self.followers)
+    def between(self, begin: int, end: int) -> "Pass":
+        """The part of a padded call from column `begin` to `end` - 1, when the columns before are in the cache."""
+        starts = tuple(s + max(0, begin - pad) for s, pad in zip(self.starts, self.columns, strict=True))
+        pads = tuple(min(max(pad - begin, 0), end - begin) for pad in self.columns)
+        return Pass.padded(self.members, starts, pads, end - begin, self.followers)
 
     def positions(self) -> npt.NDArray[np.int64]:
-        """The position of every column [batch, width], 0 in pads."""
-        columns = np.arange(self.width)[None, :] - np.array(self.pads)[:, None]
+        """The position of every column [batch, width] of a padded call, 0 in pads."""
+        columns = np.arange(self.width)[None, :] - np.array(self.columns)[:, None]
         return np.where(columns < 0, 0, columns + np.array(self.starts)[:, None])
+
+
+@dataclass(frozen=True)
+class Places:
+    """Places in the tensors of a call, one after another: row and column of each, and which member it is of."""
+
+    rows: Tensor
+    columns: Tensor
+    members: Tensor
+
+    @property
+    def at(self) -> tuple[Tensor, Tensor]:
+        """What indexes a tensor [batch, columns, ...] there."""
+        return self.rows, self.columns
 
 
 def prefill_pass(rows: Sequence[BatchRow]) -> Pass:
     """The pass over the prompts of all rows, padded on the left."""
     width = max(row.prompt_length for row in rows)
     pads = tuple(width - row.prompt_length for row in rows)
-    return Pass(tuple(range(len(rows))), (0,) * len(rows), pads, width)
+    return Pass.padded(tuple(range(len(rows))), (0,) * len(rows), pads, width)
 
 
 def step_pass(rows: Sequence[BatchRow], members: Sequence[int]) -> Pass:
     """The pass that feeds the newest token of each member."""
     starts = tuple(rows[m].prompt_length + len(rows[m].completion) - 1 for m in members)
-    return Pass(tuple(members), starts, (0,) * len(members), 1)
+    return Pass.padded(tuple(members), starts, (0,) * len(members), 1)

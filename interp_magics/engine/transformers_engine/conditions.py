@@ -1,13 +1,12 @@
 """Conditions on edits: where in a pass one holds, from a value that the pass has computed already."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from .batch import BatchRow, Pass
+from .batch import Pass, Places, Rows
 
 _TINY = torch.finfo(torch.float32).tiny
 
@@ -25,7 +24,7 @@ class BoundWhen:
     decided: dict[int, bool] = field(default_factory=dict)
     met: Tensor | None = None
 
-    def look(self, value: Tensor, call: Pass, rows: Sequence[BatchRow]) -> None:
+    def look(self, value: Tensor, call: Pass, rows: Rows) -> None:
         """Take note of the value [batch, columns, d] at the condition's site in a pass."""
         exact = value.float()
         found = exact @ self.unit.to(value.device)
@@ -34,20 +33,20 @@ class BoundWhen:
         above = found > self.threshold
         self.met = above if self.check == "token" else self._from_prompts(above, call, rows)
 
-    def _from_prompts(self, above: Tensor, call: Pass, rows: Sequence[BatchRow]) -> Tensor:
+    def _from_prompts(self, above: Tensor, call: Pass, rows: Rows) -> Tensor:
         """Where rows are whose prompt ended above the threshold: from its last position on."""
         met = torch.zeros_like(above)
         for index, member in enumerate(call.members):
-            last = rows[member].prompt_length - 1
-            column = call.pads[index] + last - call.starts[index]
-            if call.pads[index] <= column < call.width:
-                self.decided[member] = bool(above[index, column])
+            last = rows[member].prompt_length - 1 - call.starts[index]
+            found, known = call.of(index, above), call.of(index, met)
+            if 0 <= last < len(found):
+                self.decided[member] = bool(found[last])
             if self.decided.get(member, False):
-                met[index, max(call.pads[index], column) :] = True
+                known[max(0, last) :] = True
         return met
 
-    def among(self, places: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Those of some (batch indices, columns) where the condition holds."""
+    def among(self, places: Places) -> Places:
+        """Those of some places where the condition holds."""
         assert self.met is not None
-        held = self.met[places].cpu()
-        return places[0][held], places[1][held]
+        held = self.met[places.at].cpu()
+        return Places(places.rows[held], places.columns[held], places.members[held])

@@ -94,7 +94,7 @@ class Differentiated:
     def _predicted(self, one: Wanted, metric: Any, hidden: Tensor) -> _Target:
         slope, values = torch.zeros_like(hidden), []
         for number, member in one.place.items():
-            pad = self._call.pads[member]
+            pad = self._call.columns[member]
             here = self._cotangent(metric, number, hidden[member, pad:], self._rows[member], one.kept)
             slope[member, pad:] = here.gradient.to(slope.dtype)
             values.append(here.value)
@@ -124,7 +124,7 @@ class Differentiated:
         assert one.bound.vector is not None
         for number, member in one.place.items():
             positions = chosen_positions(one.bound.selections[number], self._rows[member])
-            columns = torch.tensor(positions, dtype=torch.long) + self._call.pads[member]
+            columns = torch.tensor(positions, dtype=torch.long) + self._call.columns[member]
             vector = one.bound.vector.to(slope.device).expand(len(columns), width, *seen.shape[3:])
             part = ranks.share(vector, 1) if shared else vector
             written[member, columns] = part.to(written.dtype)

@@ -100,7 +100,7 @@ def _padded(
         ids[row, width - len(prompt) :] = prompt
         mask[row, width - len(prompt) :] = 1
     pads = tuple(width - len(prompt) for prompt in prompts)
-    return Piece(Pass(tuple(members), tuple(starts), pads, width, followers or {}), ids, mask)
+    return Piece(Pass.padded(tuple(members), tuple(starts), pads, width, followers), ids, mask)
 
 
 def _stretches(piece: Piece, before: Ids, most: int, spread: tuple[int, ...] | None = None) -> Iterator[Piece]:
@@ -110,7 +110,7 @@ def _stretches(piece: Piece, before: Ids, most: int, spread: tuple[int, ...] | N
     for begin in range(0, width, step):
         end = min(begin + step, width)
         mask = np.concatenate([before, piece.mask[:, :end]], axis=1)
-        yield Piece(piece.call.columns(begin, end), piece.ids[:, begin:end], mask, spread if begin == 0 else None)
+        yield Piece(piece.call.between(begin, end), piece.ids[:, begin:end], mask, spread if begin == 0 else None)
 
 
 def _common(prompts: Sequence[Sequence[int]]) -> list[int]:

@@ -102,7 +102,7 @@ class Reader:
             self._read[member] = call.stop(index)
         for member, index in call.followers.items():
             self._read[member] = call.stop(index)
-        self._waiting += len(call.members) * call.width * len(self._dropped)
+        self._waiting += call.size * len(self._dropped)
         if self._waiting > WAITING * len(self._lenses):
             self._decode_all()
         elif self._passes % STREAM_PASSES == 0:

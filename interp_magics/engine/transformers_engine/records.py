@@ -51,7 +51,7 @@ class Record:
         for call, value in self.chunks:
             index = call.index(member)
             if index is not None:
-                pieces.append(value[index, call.pads[index] :])
+                pieces.append(call.of(index, value))
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
     def patterns(self, member: int) -> Tensor:
@@ -63,7 +63,7 @@ class Record:
         for call, value in self.chunks:
             index = call.index(member)
             if index is not None:
-                pieces.append((call.starts[index], value[index, call.pads[index] :]))
+                pieces.append((call.starts[index], call.of(index, value)))
         total = sum(len(piece) for _, piece in pieces)
         part = pieces[0][1].new_zeros(total, pieces[0][1].shape[1], total)
         for start, piece in pieces:
@@ -74,6 +74,6 @@ class Record:
 
 
 def part_of(call: Pass, value: Tensor, part: Pass, chosen: Tensor) -> tuple[Pass, Tensor]:
-    """The chosen rows of a value, which are `part` of its call: a copy where that is much smaller, else all by reference."""
-    few = 2 * len(chosen) <= len(call.members)
-    return (part, value.index_select(0, chosen.to(value.device))) if few else (call, value)
+    """What is chosen of a value, which is `part` of its call: a copy where that is much smaller, else all by reference."""
+    few = 2 * part.size <= call.size
+    return (part, value.index_select(int(call.flat), chosen.to(value.device))) if few else (call, value)

@@ -1,6 +1,6 @@
 """A dictionary's reconstruction in place of a value, some of its latents held."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...program.operations import ROWS_AT_ONCE, Splice
 from ..dictionaries.loaded import Loaded
-from .batch import BatchRow, Pass
+from .batch import Pass, Places, Rows
 
 
 @dataclass(eq=False)
@@ -18,14 +18,14 @@ class BoundSource:
     address: tuple[str, int]
     value: Tensor | None = None
 
-    def look(self, value: Tensor, call: Pass, rows: Sequence[BatchRow]) -> None:
+    def look(self, value: Tensor, call: Pass, rows: Rows) -> None:
         """Take note of the value [batch, columns, ...] in a pass."""
         self.value = value
 
-    def at(self, places: tuple[Tensor, Tensor], width: int) -> tuple[Tensor, int]:
-        """The values at (batch indices, columns), and how wide they are where no rank holds only a share."""
+    def at(self, places: Places, width: int) -> tuple[Tensor, int]:
+        """The values at some places, and how wide they are where no rank holds only a share."""
         assert self.value is not None
-        return self.value[places], width
+        return self.value[places.at], width
 
 
 def bind_splice(op: Splice, dictionary: Loaded) -> Callable[..., Tensor]:

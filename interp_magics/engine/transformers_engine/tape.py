@@ -18,7 +18,7 @@ from ...program.positions import Selection
 from ...program.sites import SITES
 from ..arch import Arch, Port, site_shape
 from ..ranks import ALONE, Ranks
-from .batch import BatchRow, Pass
+from .batch import Pass, Places, Rows
 from .conditions import BoundWhen
 from .records import Record, part_of
 from .splices import BoundSource
@@ -53,7 +53,7 @@ class BoundEdit:
 class Tape:
     """Edits and records of one batch. `during(call)` frames each forward call; `record(address)` is read at the end."""
 
-    def __init__(self, arch: Arch, rows: Sequence[BatchRow], ranks: Ranks = ALONE) -> None:
+    def __init__(self, arch: Arch, rows: Rows, ranks: Ranks = ALONE) -> None:
         self._arch, self._rows, self._ranks = arch, rows, ranks
         self._edits: dict[Address, list[BoundEdit]] = {}
         self._looks: dict[Address, list[BoundWhen | BoundSource]] = {}
@@ -65,7 +65,7 @@ class Tape:
         self._again = False
         self._bases: dict[int, Tensor] = {}
         self._wanted_nodes: set[Address] = set()
-        self._places: dict[int, tuple[Tensor, Tensor] | None] = {}
+        self._places: dict[int, Places | None] = {}
         self._joined: dict[Address, BoundEdit] = {}
 
     def edit(self, address: Address, bound: BoundEdit) -> None:
@@ -233,33 +233,33 @@ class Tape:
             self._parts[readers] = part, torch.tensor(chosen, device=device)
         return self._parts[readers]
 
-    def _targets(self, edit: BoundEdit) -> tuple[Tensor, Tensor] | None:
-        """(batch indices, columns) that an edit writes in this pass, None for none; shared by all layers of a pass."""
+    def _targets(self, edit: BoundEdit) -> Places | None:
+        """The places that an edit writes in this pass, None for none; shared by all layers of a pass."""
         key = id(edit.selections)
         if key not in self._places:
             self._places[key] = self._find(edit.selections)
         return self._places[key]
 
-    def _find(self, selections: Selections) -> tuple[Tensor, Tensor] | None:
+    def _find(self, selections: Selections) -> Places | None:
         call = self._stack
         assert call is not None
-        rows, columns = [], []
+        rows, columns, members = [], [], []
         for index, member in enumerate(call.members):
             selection = selections.get(member)
             if selection is None:
                 continue
-            start, pad = call.starts[index], call.pads[index]
-            if call.width == 1 and pad == 0 and start >= len(selection.prompt) and selection.after is None:
-                rows += [index] * selection.generated
-                columns += [0] * selection.generated
-                continue
-            chosen = selection.mask(start, call.stop(index), self._rows[member].completion)
-            found = np.flatnonzero(chosen) + pad
-            rows += [index] * len(found)
-            columns += found.tolist()
-        return (torch.tensor(rows), torch.tensor(columns)) if rows else None
+            start, count = call.starts[index], call.counts[index]
+            if count == 1 and start >= len(selection.prompt) and selection.after is None:
+                found = [call.columns[index]] * selection.generated
+            else:
+                chosen = selection.mask(start, start + count, self._rows[member].completion)
+                found = (np.flatnonzero(chosen) + call.columns[index]).tolist()
+            rows += [call.rows[index]] * len(found)
+            members += [index] * len(found)
+            columns += found
+        return Places(*(torch.tensor(one) for one in (rows, columns, members))) if rows else None
 
-    def _apply(self, edit: BoundEdit, places: tuple[Tensor, Tensor], view: Tensor, width: int) -> None:
+    def _apply(self, edit: BoundEdit, places: Places, view: Tensor, width: int) -> None:
         """Edit the places of `view`. Where a rank holds only its share of a site, what is edited is gathered, and each
         rank writes its own."""
         if edit.source is not None:
@@ -267,9 +267,9 @@ class Tape:
             return
         if edit.when is not None:
             places = edit.when.among(places)
-        values = self._whole(view[places], width)
+        values = self._whole(view[places.at], width)
         if edit.shifts is not None:
-            values = self._shifted(edit.shifts, places[0], values)
+            values = self._shifted(edit.shifts, places.members, values)
         elif edit.operation is None:
             raise AssertionError("an edit has an operation, or vectors that it adds")
         elif edit.reads is not None:
@@ -279,14 +279,14 @@ class Tape:
         else:
             index = torch.tensor(edit.index)
             values[:, index] = edit.operation(values[:, index])
-        self._write(view, places, values)
+        self._write(view, places.at, values)
 
-    def _shifted(self, shifts: dict[int, Tensor], rows: Tensor, values: Tensor) -> Tensor:
-        """`values` [n, width, ...] of rows of this pass, each with its own vector added."""
+    def _shifted(self, shifts: dict[int, Tensor], members: Tensor, values: Tensor) -> Tensor:
+        """`values` [n, width, ...] of members of this pass, each with its own vector added."""
         assert self._stack is not None
         present = [index for index, member in enumerate(self._stack.members) if member in shifts]
         table = torch.stack([shifts[self._stack.members[index]] for index in present]).to(values.device)
-        added = table[torch.searchsorted(torch.tensor(present), rows).to(values.device)]
+        added = table[torch.searchsorted(torch.tensor(present), members).to(values.device)]
         added = added if values.ndim == 2 else added[:, None]
         return (values.float() + added).to(values.dtype)
 
@@ -297,7 +297,7 @@ class Tape:
     def _write(self, view: Tensor, places: tuple[Tensor, Tensor], values: Tensor) -> None:
         view[places] = values if values.shape[1] == view.shape[2] else self._ranks.share(values, 1)
 
-    def _copy(self, edit: BoundEdit, places: tuple[Tensor, Tensor], view: Tensor, width: int) -> None:
+    def _copy(self, edit: BoundEdit, places: Places, view: Tensor, width: int) -> None:
         """Copy from a row of this pass. Positions that the source does not hold in this pass are left as they are."""
         call = self._stack
         assert call is not None and edit.source is not None
@@ -305,16 +305,15 @@ class Tape:
             return
         source = call.members.index(edit.source)
         found = []
-        for row, column in zip(places[0].tolist(), places[1].tolist(), strict=True):
-            position = call.starts[row] + column - call.pads[row]
+        for row, column, member in zip(*(one.tolist() for one in (*places.at, places.members)), strict=True):
+            position = call.starts[member] + column - call.columns[member]
             wanted = position if edit.mapping is None else edit.mapping.get(position)
-            place = -1 if wanted is None else call.pads[source] + wanted - call.starts[source]
-            if call.pads[source] <= place < call.width:
-                found.append((row, column, place))
+            if wanted is not None and call.starts[source] <= wanted < call.stop(source):
+                found.append((row, column, *call.place(edit.source, wanted)))
         if not found:
             return
-        rows, columns, sources = torch.tensor(found).unbind(1)
-        values = self._whole(view[source, sources], width)
+        rows, columns, source_rows, sources = torch.tensor(found).unbind(1)
+        values = self._whole(view[source_rows, sources], width)
         if edit.index is not None:
             here, index = self._whole(view[rows, columns], width), torch.tensor(edit.index)
             here[:, index] = values[:, index]
