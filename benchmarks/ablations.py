@@ -7,8 +7,9 @@ import torch
 from transformers import DynamicCache
 
 from interp_magics.engine import lens as kernel
+from interp_magics.engine.execution import reading
 from interp_magics.engine.protocol import NoObjects, Task, collect
-from interp_magics.engine.transformers_engine import loop, reading
+from interp_magics.engine.transformers_engine import loop
 from interp_magics.program.language import Generated, Ids, Lens, Positions, Program, Row, Sampling, Stage, Tap
 
 from .checkpoint import reference_engine

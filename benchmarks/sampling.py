@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from interp_magics.engine.transformers_engine.sampling import sample
+from interp_magics.engine.execution.sampling import sample
 from interp_magics.program.language import Sampling
 
 from .pairs import write

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from interp_magics.engine import ranks as group
+from interp_magics.engine.execution import reading
 from interp_magics.engine.protocol import NoObjects, Outcome, Task, collect
-from interp_magics.engine.transformers_engine import reading
 from interp_magics.engine.transformers_engine.load import load
 from interp_magics.launch.config import ModelSpec
 from interp_magics.program.language import Program

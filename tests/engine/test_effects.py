@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from interp_magics.engine.transformers_engine.effects import effects, linear
+from interp_magics.engine.execution.effects import effects, linear
 
 #: Of a norm's weight g and a direction w: what the head reads of w at size 1.
 FORMULAS = {

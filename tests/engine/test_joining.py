@@ -5,10 +5,11 @@ import weakref
 import pytest
 import torch
 
+from interp_magics.engine.execution import reading
+from interp_magics.engine.execution.records import Record
+from interp_magics.engine.execution.tape import Tape
 from interp_magics.engine.protocol import NoObjects, Task, Wish, collect
-from interp_magics.engine.transformers_engine import loop, reading, together
-from interp_magics.engine.transformers_engine.records import Record
-from interp_magics.engine.transformers_engine.tape import Tape
+from interp_magics.engine.transformers_engine import loop, together
 from interp_magics.errors import Cancelled, RequestError
 from interp_magics.program.language import (
     At,

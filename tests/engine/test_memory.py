@@ -19,7 +19,7 @@ import json, sys
 from pathlib import Path
 import torch
 from interp_magics.engine.protocol import NoObjects, Task, collect
-from interp_magics.engine.transformers_engine import reading
+from interp_magics.engine.execution import reading
 from interp_magics.engine.transformers_engine.load import load
 from interp_magics.launch.config import ModelSpec
 from interp_magics.program.language import Ids, Lens, Program, Row, Stage, Tap

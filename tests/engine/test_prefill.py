@@ -5,11 +5,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interp_magics.engine.execution import reading
+from interp_magics.engine.execution.records import Record
 from interp_magics.engine.protocol import Collecting, NoObjects, Task, collect
-from interp_magics.engine.transformers_engine import prefill, reading
+from interp_magics.engine.transformers_engine import prefill
 from interp_magics.engine.transformers_engine.course import Course
 from interp_magics.engine.transformers_engine.prefill import Cut, best_cut, pieces
-from interp_magics.engine.transformers_engine.records import Record
 from interp_magics.program.language import (
     After,
     At,

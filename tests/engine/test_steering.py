@@ -6,9 +6,9 @@ import torch
 
 from interp_magics.data import results
 from interp_magics.data.vectors import SteeringVector
+from interp_magics.engine.execution import reading, tape
+from interp_magics.engine.execution.tape import Tape
 from interp_magics.engine.protocol import Task, collect
-from interp_magics.engine.transformers_engine import reading, tape
-from interp_magics.engine.transformers_engine.tape import Tape
 from interp_magics.errors import RequestError
 from interp_magics.methods import plans, runs
 from interp_magics.methods.steerability import plan as steerability

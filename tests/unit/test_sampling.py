@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from interp_magics.engine.transformers_engine.sampling import greedy, noise, sample
+from interp_magics.engine.execution.sampling import greedy, noise, sample
 from interp_magics.program.language import Sampling
 
 

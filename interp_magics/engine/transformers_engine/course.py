@@ -5,15 +5,14 @@ from dataclasses import dataclass
 
 import torch
 
-from ...errors import RequestError
 from ...program.cards import ModelCard
 from ...program.supports import check
-from ..protocol import DEVICE_FAULTS, Host, OutOfStep, Task, out_of_memory
-from ..ranks import Ranks
+from ..execution.hosts import out_of_step
+from ..execution.plan import BoundStage, bind_stage, encode_rows, fetcher
+from ..execution.running import Running
+from ..protocol import DEVICE_FAULTS, Host, Task, out_of_memory
 from .gathering import Room, batches
 from .loop import Runner
-from .plan import BoundStage, bind_stage, encode_rows, fetcher
-from .running import Running
 from .together import Bound, Newcomers, Together
 
 
@@ -124,10 +123,3 @@ class _Failed:
     error: Exception
     left: list[Bound]
     shared: bool
-
-
-def out_of_step(error: Exception, ranks: Ranks) -> Exception:
-    """A fault as what it means here: with other ranks, that they may not have had it."""
-    if ranks.size == 1 or isinstance(error, RequestError | OutOfStep):
-        return error
-    return OutOfStep(f"{type(error).__name__}: {error}")

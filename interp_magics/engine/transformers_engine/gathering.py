@@ -5,10 +5,10 @@ from enum import Enum, auto
 
 from ...program.language import Program
 from ...program.operations import Copy
+from ..execution.plan import BoundStage, clean_length, generated
+from ..execution.running import Running
 from ..tokens import Encoded, Tokens
-from .plan import BoundStage, clean_length, generated
 from .prefill import best_cut
-from .running import Running
 
 
 class Kind(Enum):

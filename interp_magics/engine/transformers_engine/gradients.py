@@ -15,16 +15,16 @@ from torch import Tensor
 from ...program.language import Divergence, Dot, LogitDifference, LogProbability, Loss
 from .. import cotangents
 from ..cotangents import Cotangent
+from ..execution.batch import BatchRow, Pass
+from ..execution.plan import BoundGradient, BoundTap, Kept, canonical, chosen_positions
+from ..execution.records import Record
+from ..execution.reduce import finish, read
+from ..execution.tape import Address, Tape
 from ..protocol import GradientReading
 from ..readout import Readout
-from .batch import BatchRow, Pass
 from .frozen import frozen
 from .loop import Runner
-from .plan import BoundGradient, BoundTap, Kept, canonical, chosen_positions
-from .records import Record
-from .reduce import finish, read
 from .spared import spared
-from .tape import Address, Tape
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,15 @@ from ...launch.config import ModelSpec
 from ...program.cards import ModelCard, SiteInfo
 from ..arch import Arch, describe, site_shape
 from ..checkpoint import digest_of
+from ..execution.edits import OP_NAMES
+from ..execution.reduce import REDUCTION_NAMES
 from ..lens_kinds import LENS_KINDS
 from ..ranks import ALONE, Ranks
 from ..readout import find_readout
 from ..tokens import Tokens
 from . import parallel, spread
-from .edits import OP_NAMES
 from .engine import TransformersEngine
 from .loop import Runner
-from .reduce import REDUCTION_NAMES
 from .selftest import prove
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}

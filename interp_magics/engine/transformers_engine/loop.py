@@ -11,15 +11,15 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ..arch import Arch
+from ..execution.batch import BatchRow, Pass, step_pass
+from ..execution.sampling import next_tokens
+from ..execution.tape import Tape
 from ..protocol import Host, Wish
 from ..ranks import ALONE, Ranks
 from ..readout import Readout
 from ..tokens import Tokens
-from .batch import BatchRow, Pass, step_pass
 from .cache import join, joinable, new_cache
 from .prefill import Cut, Piece, pieces, whole
-from .sampling import next_tokens
-from .tape import Tape
 
 _CANCELLED = -1
 

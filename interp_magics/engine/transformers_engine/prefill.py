@@ -12,10 +12,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from .batch import Pass
+from ..execution.batch import Pass
 
-#: The most tokens of one pass; more are read in several.
-PASS_TOKENS = 16384
 #: A cut must spare at least this share of the tokens to be worth its second pass.
 _WORTH = 0.25
 

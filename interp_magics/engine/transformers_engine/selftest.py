@@ -15,12 +15,12 @@ from torch import Tensor
 from ...errors import RequestError
 from ...program.positions import Selection
 from ..arch import Arch
+from ..execution.batch import BatchRow, Pass, prefill_pass
+from ..execution.tape import BoundEdit, Tape
 from ..ranks import Ranks
 from ..readout import Readout
 from ..tokens import Encoded
-from .batch import BatchRow, Pass, prefill_pass
 from .loop import Runner
-from .tape import BoundEdit, Tape
 
 _TOKENS = 24
 

@@ -7,16 +7,16 @@ import torch
 
 from ...errors import Cancelled, RequestError
 from ...program.operations import Copy
+from ..execution.batch import BatchRow, Pass, prefill_pass
+from ..execution.plan import BoundStage, place_edits, place_on
+from ..execution.reading import Part, Reader
+from ..execution.running import Running
+from ..execution.tape import Tape
 from ..protocol import GradientReading, Host, Reading
-from .batch import BatchRow, Pass, prefill_pass
 from .gathering import Kind, Room, beginnings, kind_of, width
 from .gradients import Differentiated, Wanted
 from .loop import Group, Runner
-from .plan import BoundStage, place_edits, place_on
 from .prefill import best_cut
-from .reading import Part, Reader
-from .running import Running
-from .tape import Tape
 
 Bound = tuple[Running, BoundStage]
 Newcomers = Callable[[Room], Sequence[Bound]]

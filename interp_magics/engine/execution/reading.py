@@ -11,9 +11,8 @@ from ...program.language import Lens
 from ..lens import LensArrays
 from ..protocol import Reading
 from ..readout import Readout
-from .batch import BatchRow, Pass
+from .batch import PASS_TOKENS, BatchRow, Pass
 from .plan import BoundStage, BoundTap, Kept, canonical
-from .prefill import PASS_TOKENS
 from .reduce import Recorded, kept_values, read
 from .tape import Address, Tape
 

@@ -11,6 +11,9 @@ from torch import Tensor
 from ...program.language import Sampling
 from ..tokens import Encoded
 
+#: The most tokens of one pass; more are read in several.
+PASS_TOKENS = 16384
+
 
 @dataclass
 class BatchRow:
