@@ -96,13 +96,19 @@ STRUCTURAL: dict[str, Any] = {
 }
 
 
-def make(name: str, root: Path, dtype: torch.dtype = torch.float32) -> Path:
-    """A saved checkpoint of one configuration; weights are spread so that the distributions are far from flat."""
+#: Sizes that kernels for paged attention have.
+WIDE = {"hidden_size": 128, "intermediate_size": 160, "head_dim": 32, "max_position_embeddings": 512}
+
+
+def make(name: str, root: Path, dtype: torch.dtype = torch.float32, sizes: dict[str, int] | None = None) -> Path:
+    """A saved checkpoint of one configuration; weights are spread so that the distributions are far from flat. `sizes` replace
+    those that it has."""
     path = root / name
     if path.exists():
         return path
     torch.manual_seed(sum(map(ord, name)))
     config = {**CONFIGS, **STRUCTURAL}[name]()
+    config.update({size: value for size, value in (sizes or {}).items() if hasattr(config, size)})
     model = hf.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():

@@ -167,15 +167,23 @@ def site_shape(site: str, shapes: Shapes) -> tuple[int, ...]:
     return (shapes.d_mlp,) if site == "mlp_act" else (shapes.d_model,)
 
 
-def describe(model: Any) -> Arch:
-    """The parts of a loaded causal language model. Raises RequestError naming what cannot be found."""
+Adapt = Callable[[Family, nn.Module], Family]
+
+
+def describe(model: Any, head: Any, adapt: Adapt = lambda family, block: family, ranks: int = 1) -> Arch:
+    """The parts of a loaded causal language model with a `head`. `adapt` makes of a family what it is where an engine has put
+    modules of its own, given a block; of `ranks`, each of which has its share of the heads there. Raises RequestError naming
+    what cannot be found."""
     shapes = shapes_of(model.config)
+    if head is None:
+        raise RequestError(f"{type(model).__name__} has no language-model head to read the stream with")
     family_name = model.config.get_text_config().model_type
     decoder, blocks, norm = _find_trunk(model, shapes.layers)
     family = FAMILIES.get(family_name) or FAMILIES.get(model.config.model_type)
     known = family is not None
-    family = family or _guess(blocks[0])
-    ports, missing = _ports(family, blocks, norm, shapes, model.config.get_text_config())
+    family = adapt(family or _guess(blocks[0]), blocks[0])
+    own = replace(shapes, heads=shapes.heads // ranks, kv_heads=shapes.kv_heads // ranks)
+    ports, missing = _ports(family, blocks, norm, own, model.config.get_text_config())
     if not known:
         missing = {
             **missing,
@@ -195,8 +203,6 @@ def _find_trunk(model: Any, layers: int) -> tuple[nn.Module, tuple[nn.Module, ..
         lists = [c for c in module.children() if isinstance(c, nn.ModuleList) and len(c) == layers]
         norms = [c for name, c in module.named_children() if _is_norm(name, c)]
         if lists and norms and "vision" not in path and "encoder" not in path.split("."):
-            if model.get_output_embeddings() is None:
-                raise RequestError(f"{architecture} has no language-model head to read the stream with")
             return module, tuple(lists[0]), norms[-1]
     raise RequestError(f"in {architecture} no list of {layers} blocks with a final norm beside it was found")
 

@@ -1,6 +1,7 @@
 """What a worker group is told when it starts: one JSON line on its standard input, never on a command line."""
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -12,7 +13,9 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `dtype` None keeps the checkpoint's own; `adapter` is a LoRA directory that an administrator registered; `device` None
     is the GPU if there is one; `tp` is how many ranks one replica is spread over. `max_memory` ("0=20GB,cpu=60GB") lays a
-    model that no device holds over several of them. A hub token is read from HF_TOKEN, as transformers does.
+    model that no device holds over several of them. `engine` is what runs it; for vLLM `context` (None: the model's own) is
+    how many tokens a row may have and `kv_bytes` (None: what is free) what its pages take. A hub token is read from HF_TOKEN,
+    as transformers does.
     """
 
     name: str
@@ -23,6 +26,9 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device: str | None = None
     tp: int = 1
     max_memory: str | None = None
+    engine: Literal["transformers", "vllm"] = "transformers"
+    context: int | None = None
+    kv_bytes: int | None = None
 
 
 class WorkLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

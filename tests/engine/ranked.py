@@ -8,9 +8,10 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -33,6 +34,8 @@ class Case:
     joining: Sequence[Program] = ()
     watched: int = 0
     dtype: str = "float32"
+    engine: str = "transformers"
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_on(size: int, directory: Path, cases: Sequence[Case]) -> list[list[Outcome | Exception]]:
@@ -76,7 +79,7 @@ def main(rank: str, size: int, directory: Path) -> None:
         ranks = group.join(int(rank), size, str(directory / "rendezvous"))
     made = []
     for case in cases:
-        engine = load(ModelSpec(case.path.name, str(case.path), dtype=case.dtype, device="cpu"), ranks)
+        engine = _load(case, ranks)
         if not ranks.first:
             engine.follow()
             continue
@@ -89,6 +92,15 @@ def main(rank: str, size: int, directory: Path) -> None:
     if ranks.first:
         torch.save(made, directory / "outcomes")
     group.leave()
+
+
+def _load(case: Case, ranks: group.Ranks) -> Any:
+    spec = ModelSpec(case.path.name, str(case.path), dtype=case.dtype, device="cpu", tp=ranks.size)
+    if case.engine == "transformers":
+        return load(spec, ranks)
+    from interp_magics.engine.vllm_engine.load import load as load_vllm
+
+    return load_vllm(spec, ranks, dict(case.options))
 
 
 if __name__ == "__main__":

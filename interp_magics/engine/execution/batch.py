@@ -131,6 +131,23 @@ class Pass:
         pads = tuple(min(max(pad - begin, 0), end - begin) for pad in self.columns)
         return Pass.padded(self.members, starts, pads, end - begin, self.followers)
 
+    def after(self, read: Mapping[int, int]) -> "Pass":
+        """The part of this call that comes after the positions that members have been read to already."""
+        known = [
+            min(max(0, read.get(member, 0) - start), count)
+            for member, start, count in zip(self.members, self.starts, self.counts, strict=True)
+        ]
+        if not any(known):
+            return self
+        left = [i for i, count in enumerate(self.counts) if known[i] < count]
+        return Pass(
+            tuple(self.members[i] for i in left),
+            tuple(self.starts[i] + known[i] for i in left),
+            tuple(self.rows[i] for i in left),
+            tuple(self.columns[i] + known[i] for i in left),
+            tuple(self.counts[i] - known[i] for i in left),
+        )
+
     def positions(self) -> npt.NDArray[np.int64]:
         """The position of every column [batch, width] of a padded call, 0 in pads."""
         columns = np.arange(self.width)[None, :] - np.array(self.columns)[:, None]

@@ -62,6 +62,7 @@ class Tape:
         self._parts: dict[frozenset[int], tuple[Pass, Tensor]] = {}
         self._nodes: dict[Address, Tensor] | None = None
         self._stack: Pass | None = None
+        self._fresh: Pass | None = None
         self._again = False
         self._bases: dict[int, Tensor] = {}
         self._wanted_nodes: set[Address] = set()
@@ -128,14 +129,17 @@ class Tape:
         """A tensor like the one that a hook sees, as the site's value."""
         return self._port(address).view(value)
 
+    @property
+    def addresses(self) -> frozenset[Address]:
+        """Where a pass is written to or read."""
+        looked = (address for address, looks in self._looks.items() if looks)
+        return frozenset((*self._edits, *looked, *self._records, *self._wanted_nodes))
+
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Hooks in place; removed on the way out, whatever happens."""
         with ExitStack() as stack:
-            addresses = sorted(
-                {*self._edits, *self._looks, *self._records, *self._wanted_nodes},
-                key=lambda a: (a[1], SITES.index(a[0])),
-            )
+            addresses = sorted(self.addresses, key=lambda a: (a[1], SITES.index(a[0])))
             for address in addresses:
                 stack.callback(self._hook(address, self._port(address)).remove)
             # After the edits, so that a base is what the block really reads.
@@ -144,9 +148,11 @@ class Tape:
             yield
 
     @contextmanager
-    def during(self, call: Pass) -> Iterator[None]:
-        """One forward call over `call`. Blocks of it that are run once more afterwards are edited the same, and not read."""
-        self._stack, self._places, self._parts, self._again = call, {}, {}, False
+    def during(self, call: Pass, fresh: Pass | None = None) -> Iterator[None]:
+        """One forward call over `call`, of which `fresh` (or all) is read. Blocks of it that are run once more afterwards are
+        edited the same, and not read."""
+        self._stack, self._fresh = call, fresh or call
+        self._places, self._parts, self._again = {}, {}, False
         self._bases.clear()
         yield
         self._again = True
@@ -219,17 +225,17 @@ class Tape:
 
     def _keep(self, address: Address, port: Port, value: Tensor) -> None:
         record = self._records.get(address)
-        if record is None or self._stack is None or self._again:
+        if record is None or self._fresh is None or self._again:
             return
         part, chosen = self._read_from(self._readers[address], value.device)
         if part.members:
-            record.add(*part_of(self._stack, port.view(value), part, chosen))
+            record.add(*part_of(self._fresh, port.view(value), part, chosen))
 
     def _read_from(self, readers: frozenset[int], device: torch.device) -> tuple[Pass, Tensor]:
         """The part of this pass that some batch rows are read from, and its rows; shared by all layers of a pass."""
         if readers not in self._parts:
-            assert self._stack is not None
-            part, chosen = self._stack.only(readers)
+            assert self._fresh is not None
+            part, chosen = self._fresh.only(readers)
             self._parts[readers] = part, torch.tensor(chosen, device=device)
         return self._parts[readers]
 

@@ -1,6 +1,5 @@
 """From a checkpoint to an engine: transformers' own loading, the parts, the self-test, the card."""
 
-import platform
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from ...errors import RequestError
 from ...launch.config import ModelSpec
-from ...program.cards import ModelCard, SiteInfo
-from ..arch import Arch, describe, site_shape
-from ..checkpoint import digest_of
+from ..arch import describe
+from ..execution.card import Served, card_of
 from ..execution.edits import OP_NAMES
-from ..execution.reduce import REDUCTION_NAMES
-from ..lens_kinds import LENS_KINDS
 from ..ranks import ALONE, Ranks
 from ..readout import find_readout
 from ..tokens import Tokens
@@ -33,12 +29,11 @@ def load(checkpoint: ModelSpec, ranks: Ranks = ALONE) -> TransformersEngine:
     code from the checkpoint."""
     transformers.utils.logging.disable_progress_bar()
     device = torch.device(checkpoint.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    local = Path(checkpoint.path).is_dir()
     source: dict[str, Any] = {} if checkpoint.revision is None else {"revision": checkpoint.revision}
     model = _load_model(checkpoint, source, device, ranks)
     device = spread.device_of(model, device)
     tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, trust_remote_code=False, **source)
-    arch = describe(model)
+    arch = describe(model, model.get_output_embeddings())
     tokens = Tokens(tokenizer, arch.shapes.vocabulary)
     runner = Runner(
         model=model,
@@ -52,9 +47,20 @@ def load(checkpoint: ModelSpec, ranks: Ranks = ALONE) -> TransformersEngine:
     )
     proven, rate = prove(model, runner)
     runner = Runner(**{**runner.__dict__, "arch": proven})
-    digest = digest_of(Path(checkpoint.path)) if local else f"{checkpoint.path}@{checkpoint.revision or 'main'}"
-    card = _card(checkpoint, model, proven, tokens, digest, rate)
-    return TransformersEngine(runner, card)
+    adapter = (f"LoRA adapter {Path(checkpoint.adapter).name} applied",) if checkpoint.adapter else ()
+    served = Served(
+        engine="transformers",
+        architecture=type(model).__name__,
+        dtype=model.dtype,
+        parameters=sum(p.numel() for p in model.parameters()),
+        context=arch.shapes.context,
+        rate=rate,
+        ops=OP_NAMES,
+        gradients=True,
+        versions={},
+        remarks=(*adapter, *spread.described(model)),
+    )
+    return TransformersEngine(runner, card_of(checkpoint, proven, tokens, served))
 
 
 def _load_model(checkpoint: ModelSpec, source: dict[str, Any], device: torch.device, ranks: Ranks) -> Any:
@@ -100,57 +106,3 @@ def _stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     stated = tokenizer.eos_token_id if stated is None else stated
     ids = stated if isinstance(stated, list) else [stated]
     return frozenset(int(i) for i in ids if i is not None)
-
-
-def _card(checkpoint: ModelSpec, model: Any, arch: Arch, tokens: Tokens, digest: str, rate: float) -> ModelCard:
-    shapes = arch.shapes
-    sites = {site: _site(site, arch) for site in arch.ports}
-    sites["logits"] = SiteInfo(
-        (shapes.vocabulary,), 1, writable=False, note="made from ln_final by the head, in float32"
-    )
-    adapter = () if not checkpoint.adapter else (f"LoRA adapter {Path(checkpoint.adapter).name} applied",)
-    return ModelCard(
-        name=checkpoint.name,
-        family=arch.family,
-        architecture=type(model).__name__,
-        digest=digest,
-        revision=checkpoint.revision or "",
-        tokenizer=Path(checkpoint.path).name,
-        dtype=str(model.dtype).removeprefix("torch."),
-        layers=shapes.layers,
-        d_model=shapes.d_model,
-        d_mlp=shapes.d_mlp,
-        heads=shapes.heads,
-        kv_heads=shapes.kv_heads,
-        d_head=shapes.d_head,
-        vocabulary=shapes.vocabulary,
-        context=shapes.context,
-        parameters=sum(p.numel() for p in model.parameters()),
-        sites=sites,
-        missing=arch.missing,
-        engine="transformers",
-        ops=OP_NAMES,
-        conditions=True,
-        reductions=REDUCTION_NAMES,
-        lens_kinds=tuple(LENS_KINDS),
-        special_tokens=tokens.special,
-        chat_template=tokens.has_template,
-        gradients=True,
-        flops_per_second=rate,
-        versions={
-            "torch": str(torch.__version__),
-            "transformers": transformers.__version__,
-            "python": platform.python_version(),
-        },
-        remarks=(*adapter, *spread.described(model)),
-    )
-
-
-def _site(site: str, arch: Arch) -> SiteInfo:
-    shape = site_shape(site, arch.shapes)
-    note = arch.notes.get(site, "")
-    if site == "attn_pattern":
-        return SiteInfo(
-            shape, len(arch.ports[site]), writable=False, note="after softmax; heads x keys up to each position"
-        )
-    return SiteInfo(shape, len(arch.ports[site]), note=note)

@@ -1,0 +1,149 @@
+"""One run of the engine on a flight that others may share: its tasks, stage by stage, each told of as it ends."""
+
+from collections.abc import Sequence
+
+from ...errors import Cancelled
+from ...program.cards import ModelCard
+from ...program.language import Program
+from ...program.supports import check
+from ..execution.hosts import out_of_step
+from ..execution.plan import bind_stage, encode_rows, fetcher
+from ..execution.running import Running
+from ..protocol import DEVICE_FAULTS, Host, Outcome, Task, Wish
+from ..readout import Readout
+from ..tokens import Tokens
+from .flight import Flight, Going
+
+#: Rows that are under way or wait for pages; more do not join.
+MOST_ROWS = 1024
+
+
+class Room:
+    """What the flight can still take in."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+
+    def take(self, programs: Sequence[Program]) -> bool:
+        """Whether the programs may join together; if so, their room is taken."""
+        rows = self._rows + sum(len(program.rows) for program in programs)
+        if rows > MOST_ROWS:
+            return False
+        self._rows = rows
+        return True
+
+
+class Course:
+    """The tasks of one run, those that join it included; they are numbered in the order in which they come."""
+
+    def __init__(self, flight: Flight, card: ModelCard, tokens: Tokens, readout: Readout, host: Host) -> None:
+        self._flight, self._card, self._tokens, self._readout = flight, card, tokens, readout
+        self.host = host
+        self._come = self._left = 0
+
+    def run(self, tasks: Sequence[Task]) -> None:
+        """Run the tasks and what joins them; the host is told of each as it ends. Those of a run that this one interrupts go on
+        meanwhile."""
+        self._begin(tasks)
+        while self._left:
+            self._step()
+            if self._left:
+                self._ask()
+
+    def over(self, going: Going) -> None:
+        """Go on with the next stage of a task, or tell what it gave."""
+        running = going.running
+        error = self._flight.collect(going)
+        self._flight.leave(going)
+        if error is not None:
+            self._end(running, error)
+        elif running.last:
+            self._end(running, running.outcome())
+        else:
+            running.stage += 1
+            self._enter(running)
+
+    def failed(self, going: Going, error: Exception) -> None:
+        """Tell that a task will not go on."""
+        self._end(going.running, error)
+
+    def _begin(self, tasks: Sequence[Task]) -> None:
+        self._left += len(tasks)
+        self._come += len(tasks)
+        for number, task in enumerate(tasks, self._come - len(tasks)):
+            try:
+                check(task.program, self._card)
+                running = Running(number, task.program, encode_rows(task.program, self._tokens, self._card), task)
+            except Exception as error:
+                self._left -= 1
+                self.host.finished(number, self._own(error))
+            else:
+                self._enter(running)
+
+    def _enter(self, running: Running) -> None:
+        """Ask for the present stage of a task."""
+        fetch = fetcher(running.task.objects, running.kept, self._readout.weight.device)
+        try:
+            stage = bind_stage(running.asked, running.encoded, self._card, fetch)
+        except Exception as error:
+            self._end(running, self._own(error))
+        else:
+            self._flight.add(running, stage, self)
+
+    def _end(self, running: Running, result: Outcome | Exception) -> None:
+        self._left -= 1
+        self.host.finished(running.number, result)
+        running.end()
+
+    def _step(self) -> None:
+        """Run the engine once. After a fault each task that was under way runs alone, so that one fails and no other."""
+        try:
+            ended = self._flight.step()
+        except Exception as error:
+            self._own(error)
+            left = self._flight.going
+            for going in left:
+                self._flight.leave(going)
+            lean = error.with_traceback(None)
+            if len(left) == 1:
+                left[0].owner.failed(left[0], lean)
+                return
+            for going in left:
+                self._alone(going)
+            return
+        for going in ended:
+            going.owner.over(going)
+
+    def _alone(self, going: Going) -> None:
+        going.running.restart()
+        again = self._flight.add(going.running, going.part.stage, going.owner)
+        try:
+            while again not in self._flight.step():
+                pass
+        except Exception as error:
+            self._own(error)
+            self._flight.leave(again)
+            again.owner.failed(again, error.with_traceback(None))
+        else:
+            again.owner.over(again)
+
+    def _ask(self) -> None:
+        """Leave what was cancelled, let others in between, let others join: as rank 0 hears it from its host."""
+        going, room = self._flight.going, self._flight.rows < MOST_ROWS
+        asked = [int(self.host.wish(room)), *(int(one.owner.host.cancelled(one.running.number)) for one in going)]
+        wish, *cancelled = self._readout.ranks.tell(asked)
+        for one, left in zip(going, cancelled, strict=True):
+            if left:
+                self._flight.leave(one)
+                one.owner.failed(one, Cancelled("the job was cancelled while it ran"))
+        if wish == Wish.PAUSE:
+            self.host.pause()
+        elif wish == Wish.JOIN:
+            self._begin(self.host.joining(Room(self._flight.rows)))
+
+    def _own(self, error: Exception) -> Exception:
+        """A fault that is a task's own. One that another rank may not have had is raised: the ranks are out of step."""
+        meant = out_of_step(error, self._readout.ranks)
+        if isinstance(meant, DEVICE_FAULTS):
+            raise meant from error
+        return error

