@@ -114,9 +114,9 @@ class Flight:
             self._hooked = self._tape.addresses
         with torch.inference_mode():
             ended = [going for told in self._seam.step() if (going := self._told(told)) is not None]
-        if self._call is not None:
-            self._reader.passed(self._call)
-            self._call = None
+            if self._call is not None:
+                self._reader.passed(self._call)
+                self._call = None
         return ended
 
     @contextmanager
