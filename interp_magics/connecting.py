@@ -1,7 +1,9 @@
 """From an address, a connection file or nothing to a pool."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, get_args
 
 from .api import Pool
 from .client import embedded
@@ -10,7 +12,7 @@ from .client.hub import HubEntrance
 from .demo import MODEL_DIR, MODEL_NAME
 from .errors import RequestError, one_of
 from .launch.checks import check_ranks
-from .launch.config import ModelSpec
+from .launch.config import Engine, ModelSpec
 from .wire.keys import Address
 
 _DTYPES = ("float32", "float16", "bfloat16")
@@ -26,6 +28,8 @@ def connect(
     threads: int | None = None,
     groups: int = 1,
     max_memory: str | None = None,
+    engine: Engine = "transformers",
+    context: int | None = None,
 ) -> Pool:
     """Connect to a pool.
 
@@ -35,11 +39,14 @@ def connect(
     calls that ask for the same one share it. It has `groups` replicas of the model, each on `tp` ranks of `threads` threads
     (by default they share the cores, and leave one);
     `max_memory` ("0=20GB,cpu=60GB") lays one that no device holds over several of them, the host and the disk, which is slow.
+    `engine` "vllm" runs it on vLLM, which must be installed, with texts of up to `context` tokens.
     Raises PoolUnavailable, RequestError.
     """
     target = url or os.environ.get("INTERP_POOL_URL")
     if not target:
-        return _embedded(model, tp, dtype, threads, groups, max_memory)
+        one_of("engine", engine, get_args(Engine))
+        held = {"dtype": dtype, "tp": tp, "max_memory": max_memory, "engine": engine, "context": context}
+        return _embedded(model, threads, groups, held)
     connection = _reach(target)
     connection.connect()
     pool = Pool(connection)
@@ -69,23 +76,21 @@ def _address(target: str | Path) -> Address:
     return Address.parse(path.read_text().strip())
 
 
-def _embedded(
-    model: str | None, tp: int, dtype: str | None, threads: int | None, groups: int, max_memory: str | None
-) -> Pool:
-    if dtype is not None:
-        one_of("dtype", dtype, _DTYPES)
+def _embedded(model: str | None, threads: int | None, groups: int, held: Mapping[str, Any]) -> Pool:
+    if held["dtype"] is not None:
+        one_of("dtype", held["dtype"], _DTYPES)
     if threads is not None and threads < 1:
         raise RequestError(f"threads must be 1 or more, not {threads}")
     if groups < 1:
         raise RequestError(f"groups must be 1 or more, not {groups}")
     if model is None or model == MODEL_NAME:
-        spec = ModelSpec(MODEL_NAME, str(MODEL_DIR), dtype=dtype or "float32", tp=tp, max_memory=max_memory)
+        spec = ModelSpec(MODEL_NAME, str(MODEL_DIR), **{**held, "dtype": held["dtype"] or "float32"})
     else:
         local = Path(model).expanduser()
         if not model or (model.startswith(_PATH_STARTS) and not local.is_dir()):
             raise RequestError(f"there is no model directory {model!r}")
         path = str(local.resolve()) if local.is_dir() else model
-        spec = ModelSpec(local.name if local.is_dir() else model, path, dtype=dtype, tp=tp, max_memory=max_memory)
+        spec = ModelSpec(local.name if local.is_dir() else model, path, **held)
     check_ranks(spec)
     child = embedded.share(spec, threads, groups)
 

@@ -8,9 +8,10 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from .errors import RequestError
+from .launch.config import Engine
 from .launch.templates import TEMPLATES, filled
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument(
         "--max-memory", help="lay a model that no device holds over several: 0=20GB,1=20GB,cpu=60GB; slow"
     )
+    _add_engine(serve)
     serve.set_defaults(run=_serve)
 
 
@@ -85,9 +87,20 @@ def _add_worker(commands: Any) -> None:
     worker.add_argument("--dtype", choices=_DTYPES)
     worker.add_argument("--tp", type=int, default=1, help="ranks of the group")
     worker.add_argument("--threads", type=int, help="threads of each rank")
+    _add_engine(worker)
     worker.add_argument("--config-from-stdin", action="store_true", help=argparse.SUPPRESS)
     worker.add_argument("--process", action="store_true", help=argparse.SUPPRESS)
     worker.set_defaults(run=_worker)
+
+
+def _add_engine(parser: Any) -> None:
+    parser.add_argument(
+        "--engine",
+        choices=get_args(Engine),
+        default="transformers",
+        help="what runs the model: vllm for throughput, which must be installed there",
+    )
+    parser.add_argument("--context", type=int, metavar="TOKENS", help="vllm: the most tokens of a text")
 
 
 def _add_token(commands: Any) -> None:
@@ -122,7 +135,10 @@ def _serve(given: argparse.Namespace) -> None:
     if config.json_logs:
         _log_json()
     named = serve.models_of(
-        given.model, given.adapter, given.groups, serve.Placed(given.dtype, given.tp, given.max_memory)
+        given.model,
+        given.adapter,
+        given.groups,
+        serve.Placed(given.dtype, given.tp, given.max_memory, given.engine, given.context),
     )
     said = {name: getattr(given, name) for name in ("directory", "host", "port", "http")}
     changed = {name: value for name, value in said.items() if value is not None}
@@ -174,7 +190,8 @@ def _worker_config(given: argparse.Namespace) -> Any:
     if not given.pool or not given.model:
         raise RequestError("name the pool's file and a model: interp worker --pool DIRECTORY/worker --model NAME=PATH")
     pool = read_worker_file(Path(given.pool).expanduser())
-    (model,) = models_of([given.model], [], 1, Placed(given.dtype, given.tp))
+    placed = Placed(given.dtype, given.tp, engine=given.engine, context=given.context)
+    (model,) = models_of([given.model], [], 1, placed)
     check_ranks(model.spec())
     return GroupConfig(
         group=given.group or f"{model.name}/{socket.gethostname()}-{os.getpid()}",

@@ -6,7 +6,8 @@ its batch is suspect and is run again alone; only a job that was alone when its 
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from ..methods.plans import method, near, texts
+from ..errors import RequestError
+from ..methods.plans import engines, method, near, texts
 from ..methods.requests import Request
 from ..program.cards import ModelCard
 from ..wire.standing import JobState
@@ -144,7 +145,7 @@ class Book(Registry):
         if self.paused or not len(self._schedule):
             return []
         groups = [
-            Free(g.name, g.model, len(g.running), g.slots, any(self.jobs[k].suspect for k in g.running))
+            Free(g.name, g.model, len(g.running), g.slots, any(self.jobs[k].suspect for k in g.running), g.engine)
             for g in self.groups.values()
             if g.state == "up" and not g.held_back
         ]
@@ -237,8 +238,11 @@ class Book(Registry):
         if not same:
             group.recalled = group.kicked = group.restarting = group.leaving = False
         before, group.word = same and group.state == "up", now
+        known = {one.engine for one in self.cards(card.name)}
         group.route, group.epoch, group.card, group.slots = route, epoch, card, slots
         group.state, group.heard, group.trouble = "up", now, ""
+        if known and card.engine not in known:
+            self._reroute(card.name)
         wholes = {job.parent for job in self.line if job.parent and job.model == group.model} if not before else ()
         for whole in wholes:
             self._feeding.feed(self.jobs[whole], self.ups(group.model))
@@ -332,6 +336,29 @@ class Book(Registry):
         """The waiting jobs of one model after another, as they would be handed out."""
         return self._schedule.order(now)
 
+    def cards(self, model: str) -> tuple[ModelCard, ...]:
+        """The cards of a model, one for each engine that serves it."""
+        found = {g.card.engine: g.card for g in self.groups.values() if g.model == model and g.card}
+        return tuple(found.values())
+
+    def _reroute(self, model: str) -> None:
+        """Look again which engine the waiting jobs of a model need."""
+        for job in self.waiting_for(model):
+            if job.key in self._schedule:
+                self._schedule.remove(job.key)
+                self._schedule_one(job)
+
+    def _route(self, job: Job) -> str:
+        """The engine that a job needs. What none can run is refused by whichever has it."""
+        cards = self.cards(job.model)
+        if len(cards) < 2 or job.request is None:
+            return ""
+        try:
+            engine, job.why = engines(job.request, cards)
+        except RequestError:
+            return ""
+        return engine
+
     def _wait(self, job: Job) -> None:
         self.line.add(job)
         self._schedule_one(job)
@@ -348,8 +375,19 @@ class Book(Registry):
         near = next((group.name for group in self.groups.values() if job.near and group.epoch == job.near), "")
         cost = max(LEAST_COST, self._pace.expected(job.model, job.method, job.cost))
         whole = bool(job.parent)
+        engine = self._route(job)
         return Waiting(
-            job.key, job.model, job.number, job.priority, job.suspect, near, whole, cost, job.texts, job.submitted
+            job.key,
+            job.model,
+            job.number,
+            job.priority,
+            job.suspect,
+            near,
+            whole,
+            cost,
+            job.texts,
+            job.submitted,
+            engine,
         )
 
     def _meter(self, group: Group, now: float) -> None:

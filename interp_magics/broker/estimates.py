@@ -54,6 +54,7 @@ class Estimates:
             attempt=job.attempt,
             worker=", ".join(sorted({part.group for part in parts if part.group})) or job.group,
             seconds=job.seconds,
+            why=job.why,
         )
 
     def _last(self, job: Job) -> Place:

@@ -22,7 +22,8 @@ class Job:
     first `fed` of them have been put to the schedule (of a part: 1 when it has been). `cost` is its work in seconds of a
     group, `predicted` or a guess, `work` what it has had in this attempt, `spent` in all, `view` what the schedule knows of
     it; `handed` is when its group was given it, `left` when that was told to leave it. `shared` names who else may see it,
-    `groups` those of its user; `size` is its share of the request in bytes; `astray` counts attempts that got lost on the way.
+    `groups` those of its user; `size` is its share of the request in bytes; `astray` counts attempts that got lost on the way;
+    `why` is what engines say that cannot run it.
     """
 
     key: JobKey
@@ -60,6 +61,7 @@ class Job:
     groups: tuple[str, ...] = ()
     size: int = 0
     astray: int = 0
+    why: str = ""
 
     def follow(self, route: Route) -> None:
         """A connection wants to hear of it; the one that has done so the longest makes room."""
@@ -120,6 +122,11 @@ class Group:
     word: float = 0.0
     busy: Busy = field(default_factory=Busy)
     devices: tuple[Device, ...] = ()
+
+    @property
+    def engine(self) -> str:
+        """What runs its model, once that is known."""
+        return self.card.engine if self.card else ""
 
     @property
     def held_back(self) -> bool:

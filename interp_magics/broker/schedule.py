@@ -20,7 +20,7 @@ AGING = 60.0
 class Waiting:
     """A queued job. `alone` jobs share no batch; `number` is the order of submission; `near` the group that holds rows
     that it follows up; a `part` of a larger job waits behind what is whole. `cost` is its predicted work in seconds of a
-    group, `rows` what it holds there, `since` when it came."""
+    group, `rows` what it holds there, `since` when it came, `engine` the one that it needs ("": any)."""
 
     key: JobKey
     model: str
@@ -32,6 +32,7 @@ class Waiting:
     cost: float = 1.0
     rows: int = 1
     since: float = 0.0
+    engine: str = ""
 
     @property
     def user(self) -> str:
@@ -44,13 +45,19 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Free:
-    """A group that serves `model`: how many jobs it runs, how many it takes, whether it runs one that must be alone."""
+    """A group that serves `model` on `engine`: how many jobs it runs, how many it takes, whether it runs one that must be
+    alone."""
 
     group: str
     model: str
     running: int
     slots: int
     closed: bool = False
+    engine: str = ""
+
+    def serves(self, job: Waiting) -> bool:
+        """Whether it can run a job."""
+        return job.engine in ("", self.engine)
 
 
 @dataclass
@@ -72,26 +79,36 @@ class _User:
 class _Queue:
     """The jobs of one user for one model: a heap by order of submission for each kind, from which jobs may have gone."""
 
-    heaps: dict[tuple[bool, bool], list[tuple[int, JobKey]]] = field(default_factory=dict)
+    heaps: dict[tuple[bool, bool, str], list[tuple[int, JobKey]]] = field(default_factory=dict)
 
     def push(self, job: Waiting) -> None:
-        heappush(self.heaps.setdefault((job.priority != "interactive", job.part), []), (job.number, job.key))
+        heappush(self.heaps.setdefault(_kind(job), []), (job.number, job.key))
 
-    def head(self, jobs: dict[JobKey, Waiting], now: float) -> Waiting | None:
-        """The next job: interactive and aged ones first, whole ones before parts, then the oldest."""
-        heads = []
-        for heap in self.heaps.values():
-            while heap and jobs.get(heap[0][1], _GONE).number != heap[0][0]:
+    def heads(self, jobs: dict[JobKey, Waiting]) -> list[Waiting]:
+        """The oldest job of each kind."""
+        found = []
+        for kind, heap in self.heaps.items():
+            while heap and not _is(jobs.get(heap[0][1], _GONE), heap[0][0], kind):
                 heappop(heap)
             if heap:
-                heads.append(jobs[heap[0][1]])
-        return min(heads, key=lambda job: (job.lane(now), job.part, job.number), default=None)
+                found.append(jobs[heap[0][1]])
+        return found
 
     def pop(self, job: Waiting) -> None:
-        heappop(self.heaps[job.priority != "interactive", job.part])
+        heappop(self.heaps[_kind(job)])
+
+
+def _is(job: Waiting, number: int, kind: tuple[bool, bool, str]) -> bool:
+    return job.number == number and _kind(job) == kind
+
+
+def _kind(job: Waiting) -> tuple[bool, bool, str]:
+    return job.priority != "interactive", job.part, job.engine
 
 
 _GONE = Waiting(("", ""), "", -1)
+#: Of engines with equal load the other one is asked.
+_SLOWER = "transformers"
 #: Jobs that have gone are left in the heaps until there are so many, and more than those that wait.
 _STALE = 1000
 
@@ -168,9 +185,10 @@ class Schedule:
         chosen: list[tuple[JobKey, str]] = []
         held_back: list[Waiting] = []
         while places := [g for g in groups if g.group not in closed and load[g.group] < g.slots]:
-            job = self._pop(model, now)
+            job = self._pop(model, now, {"", *(group.engine for group in places)})
             if job is None:
                 break
+            places = [group for group in places if group.serves(job)]
             if job.alone:
                 empty = [g for g in places if load[g.group] == 0]
                 if not empty:
@@ -194,14 +212,19 @@ class Schedule:
         self._jobs[job.key] = job
         self._queues.setdefault(job.model, {}).setdefault(job.user, _Queue()).push(job)
 
-    def _pop(self, model: str, now: float) -> Waiting | None:
-        """Take the next job of a model out of its queue."""
+    def _pop(self, model: str, now: float, engines: set[str]) -> Waiting | None:
+        """Take the next job of a model that one of the engines may run out of its queue: of a user's interactive and aged ones
+        first, whole ones before parts, then the oldest."""
         candidates: list[tuple[tuple[int, float, str], Waiting]] = []
         queues = self._queues[model]
         for name, queue in list(queues.items()):
-            job = queue.head(self._jobs, now)
-            if job is None:
+            heads = queue.heads(self._jobs)
+            if not heads:
                 del queues[name]
+                continue
+            served = [head for head in heads if head.engine in engines]
+            job = min(served, key=lambda head: (head.lane(now), head.part, head.number), default=None)
+            if job is None:
                 continue
             user = self._users[model, name]
             if user.rows and user.rows + job.rows > self._most_rows(name):
@@ -255,4 +278,6 @@ class Schedule:
 
 
 def _nearest(job: Waiting, places: Sequence[Free], load: Mapping[str, int]) -> str:
-    return min(places, key=lambda group: (group.group != job.near, load[group.group], group.group)).group
+    return min(
+        places, key=lambda group: (group.group != job.near, load[group.group], group.engine == _SLOWER, group.group)
+    ).group

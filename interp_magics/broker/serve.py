@@ -20,7 +20,7 @@ import msgspec
 
 from ..errors import InterpError, RequestError, nearest
 from ..launch.checks import check_ranks
-from ..launch.config import ModelSpec, WorkerFile
+from ..launch.config import Engine, ModelSpec, WorkerFile
 from ..wire.keys import Address, KeyPair, write_secret
 from ..wire.standing import Limits
 from .admission import CLIENT, WORKER, Key
@@ -139,11 +139,14 @@ class _Stop:
 
 @dataclass(frozen=True)
 class Placed:
-    """How each model is held: its dtype, the ranks of a group, the memory that it may take of each device."""
+    """How each model is held: its dtype, the ranks of a group, the memory that it may take of each device, what runs it, and for vLLM
+    how many tokens a row may have."""
 
     dtype: str | None = None
     tp: int = 1
     max_memory: str | None = None
+    engine: Engine = "transformers"
+    context: int | None = None
 
 
 def models_of(models: Sequence[str], adapters: Sequence[str], groups: int, placed: Placed) -> tuple[ModelConfig, ...]:
@@ -297,7 +300,8 @@ def _spec(text: str, placed: Placed) -> ModelSpec:
     local = Path(path).expanduser()
     source = str(local.resolve()) if local.is_dir() else path
     name = name if has_name else local.name
-    return ModelSpec(name, source, dtype=placed.dtype, tp=placed.tp, max_memory=placed.max_memory)
+    held = {name: getattr(placed, name) for name in ("dtype", "tp", "max_memory", "engine", "context")}
+    return ModelSpec(name, source, **held)
 
 
 def _with_adapters(specs: Sequence[ModelSpec], adapters: Sequence[str]) -> list[ModelSpec]:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import structs
 
+from ..methods.plans import ablest
 from ..wire.messages import PoolState
 from ..wire.standing import GroupInfo, JobInfo, ModelInfo, Quota
 from .access import Access
@@ -73,7 +74,7 @@ class Standing:
             state=_state(groups),
             workers=len(up),
             queued=self._book.queued_for(name),
-            card=next((g.card for g in up if g.card), None),
+            card=ablest(cards) if (cards := [g.card for g in up if g.card]) else None,
             trouble=next((g.trouble for g in failed), ""),
         )
 
@@ -109,4 +110,5 @@ def _group(group: Group, now: float) -> GroupInfo:
         running=len(group.running),
         load=round(group.busy.share(now, bool(group.running)), 3),
         devices=group.devices,
+        engine=group.engine,
     )

@@ -82,8 +82,7 @@ class Submission:
         if missing:
             return failure("missing", "objects must be put first", missing)
         try:
-            if info.card:
-                plans.validate(submit.request, info.card)
+            plans.engines(submit.request, self._book.cards(submit.model))
         except RequestError as error:
             return failure("bad_request", str(error))
         return None

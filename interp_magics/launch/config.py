@@ -7,6 +7,8 @@ import msgspec
 
 from ..errors import RequestError
 
+Engine = Literal["transformers", "vllm"]
+
 
 class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A model of a pool's allow-list: its name there, and where it is loaded from: a local directory or a hub id.
@@ -26,7 +28,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device: str | None = None
     tp: int = 1
     max_memory: str | None = None
-    engine: Literal["transformers", "vllm"] = "transformers"
+    engine: Engine = "transformers"
     context: int | None = None
     kv_bytes: int | None = None
 

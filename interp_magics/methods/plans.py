@@ -106,6 +106,27 @@ def validate(request: Request, card: ModelCard) -> None:
     _PLANS[type(request)].validate(request, card)
 
 
+def engines(request: Request, cards: Sequence[ModelCard]) -> tuple[str, str]:
+    """Which engine of those that serve a model a request needs ("": any will do), and what the others say. Raises RequestError when
+    none can run it, with the word of the one that can do most."""
+    refused: dict[str, RequestError] = {}
+    for card in cards:
+        try:
+            validate(request, card)
+        except RequestError as error:
+            refused[card.engine] = error
+    able = [card.engine for card in cards if card.engine not in refused]
+    if not able and cards:
+        raise refused[ablest(cards).engine]
+    why = "; ".join(f"{engine}: {error}" for engine, error in refused.items())
+    return (able[0], why) if refused else ("", "")
+
+
+def ablest(cards: Sequence[ModelCard]) -> ModelCard:
+    """The card of the engine that can do most."""
+    return max(cards, key=lambda card: (card.gradients, len(card.ops), len(card.sites)))
+
+
 def cost(request: Request, card: ModelCard, tokens: Sequence[int]) -> Cost:
     """What a request costs, its texts having `tokens` tokens each."""
     made: Cost = _PLANS[type(request)].cost(request, card, tokens)

@@ -33,7 +33,8 @@ JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 class JobInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A job as those see it who may. While it waits, `ahead` and `wait` (seconds) are estimates: jobs before it, and how long.
-    `submitted` is seconds ago; `done` of its `texts` are; `shared` names users, and groups as "@group"."""
+    `submitted` is seconds ago; `done` of its `texts` are; `shared` names users, and groups as "@group"; `why` is what those engines
+    of its model say that cannot run it."""
 
     job: str
     user: str
@@ -50,6 +51,7 @@ class JobInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     done: int = 0
     texts: int = 0
     shared: tuple[str, ...] = ()
+    why: str = ""
 
 
 class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,7 +64,7 @@ class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class GroupInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A worker group: "up", "loading", "down", "gone", "failed"; or up and "paused" or "restarting". `load` is the share of the
-    last minute in which it ran jobs."""
+    last minute in which it ran jobs, `engine` what runs its model."""
 
     name: str
     model: str
@@ -70,6 +72,7 @@ class GroupInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
     running: int = 0
     load: float = 0.0
     devices: tuple[Device, ...] = ()
+    engine: str = ""
 
 
 class Quota(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,11 +9,10 @@ from typing import BinaryIO
 import torch
 import zmq
 
-from ..engine.protocol import Engine
-from ..engine.ranks import join, leave, stop_listening
-from ..engine.transformers_engine.load import load
+from ..engine.execution.engine import ProgramEngine
+from ..engine.ranks import Ranks, join, leave, stop_listening
 from ..errors import InterpError
-from ..launch.config import GroupConfig, decode
+from ..launch.config import GroupConfig, ModelSpec, decode
 from ..wire.frames import write
 from ..wire.keys import KeyPair, use_client_keys
 from ..wire.messages import Assign, Beat
@@ -52,10 +51,22 @@ def main(stdin: BinaryIO) -> None:
         engine.end()
     else:
         engine.follow()
+    engine.close()
     leave()
 
 
-def serve(config: GroupConfig, engine: Engine) -> None:
+def load(model: ModelSpec, ranks: Ranks) -> ProgramEngine:
+    """The engine that a model is to be run by, with it. Raises RequestError."""
+    if model.engine == "vllm":
+        from ..engine.vllm_engine.load import load as load_on_vllm
+
+        return load_on_vllm(model, ranks)
+    from ..engine.transformers_engine.load import load as load_on_transformers
+
+    return load_on_transformers(model, ranks)
+
+
+def serve(config: GroupConfig, engine: ProgramEngine) -> None:
     """Take jobs until told to drain."""
     link, limits = Link(config, engine.card, devices), config.limits
     held = HeldRows(link.epoch, limits.kept_bytes, limits.all_kept_bytes)

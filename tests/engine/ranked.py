@@ -82,6 +82,7 @@ def main(rank: str, size: int, directory: Path) -> None:
         engine = _load(case, ranks)
         if not ranks.first:
             engine.follow()
+            engine.close()
             continue
         tasks = [Task(program, case.objects) for program in case.programs]
         found = collect(engine, tasks)
@@ -89,6 +90,7 @@ def main(rank: str, size: int, directory: Path) -> None:
             found += collect(engine, [tasks[case.watched]], Arriving(case.objects, {2: case.joining}))[1:]
         made.append(found)
         engine.end()
+        engine.close()
     if ranks.first:
         torch.save(made, directory / "outcomes")
     group.leave()

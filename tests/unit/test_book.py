@@ -4,37 +4,35 @@ import pytest
 
 from interp_magics.broker.book import STRIKES, Book
 from interp_magics.broker.estimates import Estimates
+from interp_magics.methods.program.request import ProgramRequest
 from interp_magics.methods.tokenize.request import TokenizeRequest
-from interp_magics.program.cards import ModelCard
+from interp_magics.program.cards import ModelCard, SiteInfo
+from interp_magics.program.language import Edit, Ids, Program, Row, Stage
+from interp_magics.program.operations import Zero
 
 
-def card(name="m"):
-    return ModelCard(
-        name,
-        "f",
-        "A",
-        "d",
-        "",
-        "t",
-        "float32",
-        1,
-        1,
-        1,
-        1,
-        1,
-        1,
-        2,
-        8,
-        1,
-        {},
-        {},
-        "transformers",
-        (),
-        (),
-        (),
-        {},
-        False,
-    )
+def card(name="m", engine="transformers", **more):
+    given = {
+        "name": name,
+        "family": "f",
+        "architecture": "A",
+        "digest": "d",
+        "revision": "",
+        "tokenizer": "t",
+        "dtype": "float32",
+        **dict.fromkeys(("layers", "d_model", "d_mlp", "heads", "kv_heads", "d_head", "parameters"), 1),
+        "vocabulary": 2,
+        "context": 8,
+        "sites": {},
+        "missing": {},
+        "engine": engine,
+        "ops": (),
+        "reductions": (),
+        "lens_kinds": (),
+        "special_tokens": {},
+        "chat_template": False,
+    }
+    return ModelCard(**{**given, **more})
 
 
 @pytest.fixture
@@ -208,3 +206,24 @@ def test_what_was_guessed_teaches_nothing(book):
     book.started(first.key, "g", first.attempt, 0.0)
     book.end(first.key, "g", 1, "done", 300.0)
     assert _timed(book, "second", cost=2.0).view.cost == 2.0
+
+
+def test_a_job_goes_to_an_engine_that_can_run_it_and_says_why():
+    """Also one that waited before there was another engine; one that any can run goes to either."""
+    book = Book()
+    book.ready("g", b"r", "e1", card(), 1, 0.0)
+    asked = Program((Row(Ids((0, 1))),), (Stage((), (Edit("resid_post", 0, Zero()),)),))
+    able = {"sites": {"resid_post": SiteInfo((1,), 1)}, "gradients": True}
+    book.ready("g", b"r", "e1", card(ops=("zero",), **able), 1, 0.0)
+    book.submit(("ada", "first"), "m", (ProgramRequest(asked),), "interactive", (), 0.0)
+    book.submit(("ada", "edits"), "m", (ProgramRequest(asked),), "interactive", (), 0.0)
+    book.submit(("ada", "plain"), "m", (TokenizeRequest(),), "interactive", (), 0.0)
+    assert [job.group for job in book.hand_out()] == ["g"]
+    book.ready("h", b"h", "e2", card(engine="vllm", **able), 4, 1.0)
+    taken = {job.key[1]: job.group for job in book.hand_out()}
+    assert taken == {"plain": "h"}
+    assert book.jobs["ada", "edits"].why == "vllm: engine vllm has no operation 'zero'"
+    book.end(("ada", "first"), "g", 1, "done", 2.0)
+    assert {job.key[1]: job.group for job in book.hand_out()} == {"edits": "g"}
+    book.lose("g", 3.0)
+    assert not book.hand_out(4.0) and book.jobs["ada", "edits"].state == "queued"

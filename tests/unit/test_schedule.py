@@ -10,13 +10,18 @@ USERS, MODELS = ("ada", "bob", "eve"), ("m", "n")
 
 waiting = st.lists(
     st.tuples(
-        st.sampled_from(USERS), st.sampled_from(MODELS), st.booleans(), st.sampled_from(["interactive", "batch"])
+        st.sampled_from(USERS),
+        st.sampled_from(MODELS),
+        st.booleans(),
+        st.sampled_from(["interactive", "batch"]),
+        st.sampled_from(["", "", "one", "other"]),
     ),
     max_size=30,
-).map(lambda jobs: [Waiting((u, str(i)), m, i, p, a) for i, (u, m, a, p) in enumerate(jobs)])
-groups = st.lists(st.tuples(st.sampled_from(MODELS), st.integers(0, 4), st.integers(1, 5)), max_size=5).map(
-    lambda made: [Free(f"g{i}", m, min(r, s), s) for i, (m, r, s) in enumerate(made)]
-)
+).map(lambda jobs: [Waiting((u, str(i)), m, i, p, a, engine=e) for i, (u, m, a, p, e) in enumerate(jobs)])
+groups = st.lists(
+    st.tuples(st.sampled_from(MODELS), st.integers(0, 4), st.integers(1, 5), st.sampled_from(["one", "other"])),
+    max_size=5,
+).map(lambda made: [Free(f"g{i}", m, min(r, s), s, engine=e) for i, (m, r, s, e) in enumerate(made)])
 
 
 def scheduled(jobs, **options):
@@ -31,7 +36,7 @@ def names(jobs):
 
 
 @given(waiting, groups)
-def test_no_group_runs_more_than_its_slots_and_no_other_model(jobs, free):
+def test_no_group_runs_more_than_its_slots_no_other_model_and_nothing_that_its_engine_cannot(jobs, free):
     by_key = {job.key: job for job in jobs}
     by_name = {group.group: group for group in free}
     schedule = scheduled(jobs)
@@ -40,6 +45,7 @@ def test_no_group_runs_more_than_its_slots_and_no_other_model(jobs, free):
     for group in free:
         assert group.running + sum(name == group.group for _, name in taken) <= group.slots
     assert all(by_key[key].model == by_name[name].model for key, name in taken)
+    assert all(by_key[key].engine in ("", by_name[name].engine) for key, name in taken)
 
 
 @given(waiting, groups)
@@ -50,7 +56,8 @@ def test_no_slot_is_left_while_a_job_waits_for_it(jobs, free):
     held_back = {j.model for j in jobs if j.alone and j.key not in taken}
     for job in jobs:
         if job.key not in taken and not job.alone and job.model not in held_back:
-            assert all(load[g.group] >= g.slots or g.group in alone for g in free if g.model == job.model)
+            able = [g for g in free if g.model == job.model and job.engine in ("", g.engine)]
+            assert all(load[g.group] >= g.slots or g.group in alone for g in able)
 
 
 @given(waiting, groups)

@@ -70,6 +70,10 @@ class ProgramEngine(ABC):
         if self._ranks.size > 1:
             calls.end(self._ranks)
 
+    def close(self) -> None:
+        """Let go of what is not this process's own."""
+        return
+
     def reread(self, task: Task, held: HeldRow) -> Outcome | None:
         """Answer a program of one row from what was kept of that row; None when it needs a pass."""
         check(task.program, self.card)

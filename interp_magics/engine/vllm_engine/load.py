@@ -52,7 +52,8 @@ def load(checkpoint: ModelSpec, ranks: Ranks = ALONE, options: dict[str, Any] | 
     )
 
     def engine(arch: Arch, rate: float) -> VllmEngine:
-        return VllmEngine(flight, card_of(checkpoint, arch, tokens, replace(served, rate=rate)), tokens, readout)
+        card = card_of(checkpoint, arch, tokens, replace(served, rate=rate))
+        return VllmEngine(flight, card, tokens, readout, seam.close)
 
     return engine(*prove(engine(arch, 1.0), flight, arch, readout))
 

@@ -97,6 +97,10 @@ class Seam:
         """Tokens of a page."""
         return int(self._engine.vllm_config.cache_config.block_size)
 
+    def close(self) -> None:
+        """End vLLM and what it holds between ranks."""
+        self._core.shutdown()
+
     def follow(self, before: Callable[[Pass], None], after: Callable[[], None]) -> None:
         """Call `before` each forward call with what it is of, and `after` it, whatever happens."""
         self._before, self._after = before, after
