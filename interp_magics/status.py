@@ -67,4 +67,5 @@ def _job(job: JobInfo, user: str) -> str:
     when = f", about {job.ahead} before it, in about {job.wait:.0f} s" if job.state == "queued" and job.ahead else ""
     spent = f", {job.seconds:.2f} s" if job.seconds else ""
     owner = f" of {job.user}" if user and job.user != user else ""
-    return f"job {job.job}{owner}: {job.method} on {job.model}, {job.state}{when}{spent}"
+    why = f" (not on {job.why})" if job.why else ""
+    return f"job {job.job}{owner}: {job.method} on {job.model}, {job.state}{when}{spent}{why}"

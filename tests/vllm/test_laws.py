@@ -1,13 +1,8 @@
 """Law 4: vLLM gives what the reference engine gives, whatever it schedules, caches, cuts or spreads over ranks."""
 
-from pathlib import Path
-
 import pytest
 
-from interp_magics.engine.transformers_engine.load import load
-from interp_magics.launch.config import ModelSpec
 from interp_magics.program.operations import Copy
-from tests import checkpoints
 from tests.engine import ranked
 from tests.engine.cases import check_same, joining, objects, programs
 from tests.engine.running import run
@@ -22,22 +17,15 @@ WAYS = [
 ]
 
 
-@pytest.fixture(scope="session")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("checkpoints")
-
-
 @pytest.mark.parametrize(("name", "ranks", "options"), WAYS, ids=[f"{n}-{r}{'-cut' * bool(o)}" for n, r, o in WAYS])
-def test_4_programs_give_what_the_reference_engine_gives(name, ranks, options, root, tmp_path):
-    path = checkpoints.make(name, root, sizes=checkpoints.WIDE)
-    reference = load(ModelSpec(name, str(path), device="cpu"))
-    asked = [one for one in programs(reference.card) if not _only_there(one)]
-    vectors = objects(reference.card)
-    case = ranked.Case(path, asked, vectors, joining(), watched=1, engine="vllm", options=options)
+def test_4_programs_give_what_the_reference_engine_gives(name, ranks, options, reference, root, tmp_path):
+    served = reference(name)
+    asked = [one for one in programs(served.card) if not _only_there(one)]
+    vectors = objects(served.card)
+    case = ranked.Case(root / name, asked, vectors, joining(), watched=1, engine="vllm", options=options)
     (found,) = ranked.run_on(ranks, tmp_path, [case])
-    for number, (one, other) in enumerate(zip((*asked, *joining()), found, strict=True)):
-        print(number)
-        check_same(_try(reference, one, vectors), other)
+    for one, other in zip((*asked, *joining()), found, strict=True):
+        check_same(_try(served, one, vectors), other)
 
 
 def _only_there(program):

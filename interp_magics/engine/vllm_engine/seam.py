@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from torch import nn
+from transformers import AutoConfig
 
 from ...errors import RequestError
 from ...launch.config import ModelSpec
@@ -187,13 +188,22 @@ class Seam:
         return Pass(tuple(members), tuple(starts), (0,) * len(members), tuple(columns), tuple(taken))
 
 
+def _stated_dtype(spec: ModelSpec) -> Any:
+    """The checkpoint's own dtype, which vLLM would not keep if it is float32."""
+    try:
+        config = AutoConfig.from_pretrained(spec.path, trust_remote_code=False, revision=spec.revision)
+    except (OSError, ValueError) as error:
+        raise RequestError(f"the model {spec.name!r} could not be loaded from {spec.path}: {error}") from error
+    return config.get_text_config().dtype or config.dtype or "auto"
+
+
 def _arguments(spec: ModelSpec, ranks: Ranks) -> dict[str, Any]:
     from .sampler import Sampler
 
     return {
         "model": spec.path,
         "revision": spec.revision,
-        "dtype": spec.dtype or "auto",
+        "dtype": spec.dtype or _stated_dtype(spec),
         "model_impl": "transformers",
         "tensor_parallel_size": ranks.size,
         "distributed_executor_backend": "external_launcher" if ranks.size > 1 else "uni",

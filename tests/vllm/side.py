@@ -1,0 +1,119 @@
+"""One vLLM in a process of its own: `run_rounds` gives the outcomes of programs that come one round after another.
+
+Run as `python -m tests.vllm.side DIRECTORY`: reads DIRECTORY/case, writes DIRECTORY/told.
+"""
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from interp_magics.engine.protocol import Collecting, NoObjects, Outcome, Task, collect
+from interp_magics.launch.config import ModelSpec
+from interp_magics.program.language import Program
+
+
+@dataclass
+class Rounds:
+    """Programs to run together, round after round, on the model in `path` with vLLM's `options`. Of each round the task
+    `cancel` gives is cancelled when it has three tokens; in round `fault` the model raises once."""
+
+    path: Path
+    rounds: Sequence[Sequence[Program]]
+    objects: NoObjects
+    options: Mapping[str, Any] = field(default_factory=dict)
+    cancel: Mapping[int, int] = field(default_factory=dict)
+    fault: int = -1
+    dtype: str = "float32"
+
+
+@dataclass
+class Told:
+    """Outcomes of each round; tokens that its requests found in the cache, and how often one of them lost its pages."""
+
+    outcomes: list[list[Outcome | Exception]]
+    cached: list[int]
+    preempted: list[int]
+
+
+def run_rounds(directory: Path, case: Rounds) -> Told:
+    torch.save(case, directory / "case")
+    subprocess.run([sys.executable, "-m", "tests.vllm.side", str(directory)], check=True, timeout=240)
+    return Told(*torch.load(directory / "told", weights_only=False))
+
+
+class _Cancelling(Collecting):
+    def __init__(self, task: int | None) -> None:
+        super().__init__()
+        self._task, self._tokens = task, 0
+
+    def generated(self, task: int, row: int, completion: Sequence[int]) -> None:
+        self._tokens = max(self._tokens, len(completion)) if task == self._task else self._tokens
+
+    def cancelled(self, task: int) -> bool:
+        return task == self._task and self._tokens >= 3
+
+
+class _Faulty:
+    """Makes the model raise once, in the middle of a pass."""
+
+    def __init__(self, engine: Any) -> None:
+        self._module = engine._flight._seam.model.model.layers[1]
+        self._handle: Any = None
+
+    def arm(self) -> None:
+        self._handle = self._module.register_forward_pre_hook(self._raise)
+
+    def _raise(self, module: Any, arguments: Any) -> None:
+        self._handle.remove()
+        raise RuntimeError("a fault of the device")
+
+
+def main(directory: Path) -> None:
+    from interp_magics.engine.vllm_engine.load import load
+
+    torch.set_num_threads(1)
+    case: Rounds = torch.load(directory / "case", weights_only=False)
+    engine: Any = load(ModelSpec(case.path.name, str(case.path), dtype=case.dtype), options=dict(case.options))
+    faulty = _Faulty(engine)
+    seen: list[dict[str, int]] = []
+    preempted = [0]
+    _spy(engine, seen, preempted)
+    told: tuple[list[Any], list[int], list[int]] = ([], [], [])
+    for number, programs in enumerate(case.rounds):
+        seen.append({})
+        preempted.append(0)
+        if number == case.fault:
+            faulty.arm()
+        host = _Cancelling(case.cancel.get(number))
+        told[0].append(collect(engine, [Task(one, case.objects) for one in programs], host))
+        told[1].append(sum(seen[-1].values()))
+        told[2].append(preempted[-1])
+    engine.close()
+    torch.save(told, directory / "told")
+
+
+def _spy(engine: Any, seen: list[dict[str, int]], preempted: list[int]) -> None:
+    inner = engine._flight._seam._engine
+    step, scheduler = inner.step, inner.engine_core.engine_core.scheduler
+    preempt = scheduler._preempt_request
+
+    def stepped() -> Any:
+        outputs = step()
+        for output in outputs:
+            seen[-1][output.request_id] = output.num_cached_tokens or 0
+        return outputs
+
+    def preempting(*arguments: Any, **named: Any) -> Any:
+        preempted[-1] += 1
+        return preempt(*arguments, **named)
+
+    inner.step, scheduler._preempt_request = stepped, preempting
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

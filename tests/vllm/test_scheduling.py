@@ -1,0 +1,97 @@
+"""Programs stay right under what vLLM does to requests: it shares pages, cuts prompts, takes pages away, and drops them."""
+
+import numpy as np
+import pytest
+
+from interp_magics.errors import Cancelled
+from interp_magics.program.language import At, Edit, Generated, Last, Lens, Sampling, Tap
+from interp_magics.program.operations import Add
+from tests.engine.cases import check_same, objects
+from tests.engine.running import program, raw, run, vector
+from tests.vllm.side import Rounds, run_rounds
+
+PROMPT = [0, *np.random.default_rng(3).integers(2, 380, 70).tolist()]
+OTHER = [0, *np.random.default_rng(4).integers(2, 380, 70).tolist()]
+PAGES = {"block_size": 32}
+TAPS = [Tap("resid_post"), Tap("mlp_out")]
+
+
+def steer(scale=3.0, positions=None, layer=1):
+    return Edit("resid_post", layer, Add(vector("d"), scale), **({} if positions is None else {"positions": positions}))
+
+
+@pytest.mark.parametrize("positions", [None, Last(), Generated()])
+def test_what_was_edited_never_stands_for_what_was_not(positions, reference, root, tmp_path):
+    """Pages are shared by equal edits alone, and never stand for positions that are read."""
+    served = reference("qwen3")
+    vectors = objects(served.card)
+    plain, edited = program([PROMPT], sampling=Sampling(8)), [steer(positions=positions)]
+    steered, read = (
+        program([PROMPT], (), edited, Sampling(8)),
+        program([PROMPT], [*TAPS, Tap("resid_post", reduce=Lens())]),
+    )
+    stronger = program([PROMPT], (), [steer(4.0, positions)], Sampling(8))
+    late = program([PROMPT], [Tap("resid_post", positions=Last())], sampling=Sampling(2))
+    rounds = [[steered], [plain], [steered], [stronger], [read], [plain], [late]]
+    told = run_rounds(tmp_path, Rounds(root / "qwen3", rounds, vectors, PAGES))
+    for programs, found in zip(rounds, told.outcomes, strict=True):
+        check_same(run(served, *programs, objects=vectors)[0], found[0])
+    assert [bool(cached) for cached in told.cached] == [False, False, True, False, False, True, True]
+
+
+@pytest.mark.parametrize("step", [16, 7])
+def test_positions_that_are_asked_for_are_those_that_are_edited_and_read_in_prompts_that_are_cut(
+    step, reference, root, tmp_path
+):
+    served = reference("llama")
+    vectors = objects(served.card)
+    prompt = PROMPT[:40]
+    asked = [
+        program([prompt], [Tap("resid_post", positions=At((0, 20, 39)))], [steer(positions=At((0,)))], Sampling(8)),
+        program([prompt], TAPS, [steer(positions=At((20,)))], Sampling(8)),
+        program([OTHER[:33]], TAPS, [steer(positions=At((15, 16, 17, 32)))], Sampling(4)),
+    ]
+    cut = {**PAGES, "max_num_batched_tokens": step, "max_num_seqs": 4}
+    told = run_rounds(tmp_path, Rounds(root / "llama", [asked], vectors, cut))
+    for one, found in zip(asked, told.outcomes[0], strict=True):
+        check_same(run(served, one, objects=vectors)[0], found)
+    clean = raw(run(served, program([prompt], TAPS), objects=vectors)[0])
+    moved = (raw(told.outcomes[0][1])[1, :40] - clean[1]).abs().amax(-1) > 1e-3
+    assert moved.nonzero().flatten().tolist() == [20]
+
+
+def test_rows_that_lose_their_pages_and_are_read_again_give_the_same(reference, root, tmp_path):
+    """Pages for two of five rows: the others wait, or begin anew in the middle."""
+    served = reference("qwen3")
+    vectors = objects(served.card)
+    taps = [*TAPS, Tap("resid_post", reduce=Lens(top_k=3)), Tap("ln_final", positions=Generated())]
+    asked = [
+        program([[*PROMPT[: 50 + n], n]], taps, [steer(float(n), Generated())] if n % 2 else (), Sampling(60))
+        for n in range(5)
+    ]
+    few = {**PAGES, "num_gpu_blocks_override": 10, "max_model_len": 160}
+    told = run_rounds(tmp_path, Rounds(root / "qwen3", [asked], vectors, few))
+    assert told.preempted[0] > 0
+    for one, found in zip(asked, told.outcomes[0], strict=True):
+        check_same(run(served, one, objects=vectors)[0], found)
+
+
+def test_a_cancelled_row_leaves_and_others_go_on(reference, root, tmp_path):
+    served = reference("qwen3")
+    vectors = objects(served.card)
+    asked = [program([PROMPT], TAPS, sampling=Sampling(30)), program([OTHER], TAPS, [steer()], Sampling(12))]
+    told = run_rounds(tmp_path, Rounds(root / "qwen3", [asked, asked], vectors, PAGES, cancel={0: 0}))
+    assert isinstance(told.outcomes[0][0], Cancelled)
+    check_same(run(served, asked[1], objects=vectors)[0], told.outcomes[0][1])
+    for one, found in zip(asked, told.outcomes[1], strict=True):
+        check_same(run(served, one, objects=vectors)[0], found)
+
+
+def test_a_fault_in_a_pass_ends_no_task_that_can_run_alone(reference, root, tmp_path):
+    served = reference("qwen3")
+    vectors = objects(served.card)
+    asked = [program([PROMPT], TAPS, sampling=Sampling(6)), program([OTHER], TAPS, [steer()], Sampling(5))]
+    told = run_rounds(tmp_path, Rounds(root / "qwen3", [asked, asked[:1], asked], vectors, PAGES, fault=0))
+    for programs, outcomes in zip([asked, asked[:1], asked], told.outcomes, strict=True):
+        for one, found in zip(programs, outcomes, strict=True):
+            check_same(run(served, one, objects=vectors)[0], found)
