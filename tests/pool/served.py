@@ -58,8 +58,16 @@ class Served:
         self.process.wait(30)
         self.process.stdout.close()
 
-    def worker(self, model: Path, name: str = "tiny") -> "subprocess.Popen[bytes]":
-        command = [*INTERP, "worker", "--pool", str(self.directory / "worker"), "--model", f"{name}={model}"]
+    def worker(self, model: Path, *arguments: str, name: str = "tiny") -> "subprocess.Popen[bytes]":
+        command = [
+            *INTERP,
+            "worker",
+            "--pool",
+            str(self.directory / "worker"),
+            "--model",
+            f"{name}={model}",
+            *arguments,
+        ]
         with (self.directory / "worker.log").open("ab") as log:
             self.workers.append(subprocess.Popen([*command, "--threads", "1"], stderr=log))
         return self.workers[-1]
