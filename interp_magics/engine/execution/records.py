@@ -8,6 +8,9 @@ from torch import Tensor
 from ..ranks import ALONE, Ranks
 from .batch import Pass
 
+#: Of passes by their identity: the part of each that is kept, and where it lies.
+Cuts = dict[int, tuple[Pass, Pass, Tensor]]
+
 
 @dataclass
 class Record:
@@ -21,13 +24,16 @@ class Record:
     ranks: Ranks = ALONE
     chunks: list[tuple[Pass, Tensor]] = field(default_factory=list)
 
-    def keep_only(self, members: frozenset[int]) -> None:
-        """Let go of the values of all other batch rows."""
+    def keep_only(self, members: frozenset[int], cuts: "Cuts") -> None:
+        """Let go of the values of all other batch rows. `cuts` is what other records have found for the same members."""
         left = []
         for call, value in self.chunks:
-            part, chosen = call.only(members)
-            if chosen:
-                left.append(part_of(call, value, part, torch.tensor(chosen)))
+            if id(call) not in cuts:
+                part, chosen = call.only(members)
+                cuts[id(call)] = call, part, torch.tensor(chosen)
+            _, part, places = cuts[id(call)]
+            if len(places):
+                left.append(part_of(call, value, part, places))
         self.chunks = left
 
     def add(self, call: Pass, value: Tensor) -> None:

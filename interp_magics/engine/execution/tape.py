@@ -20,11 +20,13 @@ from ..arch import Arch, Port, site_shape
 from ..ranks import ALONE, Ranks
 from .batch import Pass, Places, Rows
 from .conditions import BoundWhen
-from .records import Record, part_of
+from .records import Cuts, Record, part_of
 from .splices import BoundSource
 
 Address = tuple[str, int]
 Selections = dict[int, Selection]
+#: Members, rows and columns of a pass.
+Layout = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
 
 #: Everything that can be differentiated is computed from the stream that enters the first block.
@@ -67,9 +69,14 @@ class Tape:
         self._bases: dict[int, Tensor] = {}
         self._wanted_nodes: set[Address] = set()
         self._places: dict[int, Places | None] = {}
+        self._lasting: dict[int, Places | None] = {}
+        self._lasting_of: Layout | None = None
+        self._added: dict[int, tuple[Places, Tensor]] = {}
         self._joined: dict[Address, BoundEdit] = {}
 
     def edit(self, address: Address, bound: BoundEdit) -> None:
+        """Edit a site at a layer, after all edits that it has already."""
+        self._forget_layout()
         here = self._edits.setdefault(address, [])
         if here and _apart(here[-1], bound):
             self._join(address, here, bound)
@@ -98,13 +105,15 @@ class Tape:
 
     def forget(self, members: Collection[int]) -> None:
         """Let go of all that concerns batch rows which have ended."""
+        self._forget_layout()
         gone = frozenset(members)
+        cuts: dict[frozenset[int], Cuts] = {}
         for address, readers in list(self._readers.items()):
             if readers <= gone:
                 del self._readers[address], self._records[address]
             elif readers & gone:
                 self._readers[address] = readers - gone
-                self._records[address].keep_only(readers - gone)
+                self._records[address].keep_only(readers - gone, cuts.setdefault(readers - gone, {}))
         for joined in self._joined.values():
             assert joined.shifts is not None
             for member in gone & joined.selections.keys():
@@ -152,7 +161,11 @@ class Tape:
         """One forward call over `call`, of which `fresh` (or all) is read. Blocks of it that are run once more afterwards are
         edited the same, and not read."""
         self._stack, self._fresh = call, fresh or call
-        self._places, self._parts, self._again = {}, {}, False
+        self._parts, self._again = {}, False
+        layout = (call.members, call.rows, call.columns) if max(call.counts, default=0) == 1 else None
+        if layout is None or layout != self._lasting_of:
+            self._forget_layout(layout)
+        self._places = dict(self._lasting)
         self._bases.clear()
         yield
         self._again = True
@@ -239,15 +252,24 @@ class Tape:
             self._parts[readers] = part, torch.tensor(chosen, device=device)
         return self._parts[readers]
 
+    def _forget_layout(self, layout: "Layout | None" = None) -> None:
+        """What was found of the places of a pass holds no more; the next has `layout`, if each row has one token in it."""
+        self._lasting_of = layout
+        self._lasting.clear()
+        self._added.clear()
+
     def _targets(self, edit: BoundEdit) -> Places | None:
         """The places that an edit writes in this pass, None for none; shared by all layers of a pass."""
         key = id(edit.selections)
         if key not in self._places:
-            self._places[key] = self._find(edit.selections)
+            self._places[key], lasts = self._find(edit.selections)
+            if lasts and self._lasting_of is not None:
+                self._lasting[key] = self._places[key]
         return self._places[key]
 
-    def _find(self, selections: Selections) -> Places | None:
-        call = self._stack
+    def _find(self, selections: Selections) -> tuple[Places | None, bool]:
+        """The places, and whether they are the same in the next pass if that has the same layout: all rows generate."""
+        call, lasts = self._stack, True
         assert call is not None
         rows, columns, members = [], [], []
         for index, member in enumerate(call.members):
@@ -258,12 +280,13 @@ class Tape:
             if count == 1 and start >= len(selection.prompt) and selection.after is None:
                 found = [call.columns[index]] * selection.generated
             else:
+                lasts = False
                 chosen = selection.mask(start, start + count, self._rows[member].completion)
                 found = (np.flatnonzero(chosen) + call.columns[index]).tolist()
             rows += [call.rows[index]] * len(found)
             members += [index] * len(found)
             columns += found
-        return Places(*(torch.tensor(one) for one in (rows, columns, members))) if rows else None
+        return Places(*(torch.tensor(one) for one in (rows, columns, members))) if rows else None, lasts
 
     def _apply(self, edit: BoundEdit, places: Places, view: Tensor, width: int) -> None:
         """Edit the places of `view`. Where a rank holds only its share of a site, what is edited is gathered, and each
@@ -275,7 +298,7 @@ class Tape:
             places = edit.when.among(places)
         values = self._whole(view[places.at], width)
         if edit.shifts is not None:
-            values = self._shifted(edit.shifts, places.members, values)
+            values = self._shifted(edit.shifts, places, values)
         elif edit.operation is None:
             raise AssertionError("an edit has an operation, or vectors that it adds")
         elif edit.reads is not None:
@@ -287,14 +310,20 @@ class Tape:
             values[:, index] = edit.operation(values[:, index])
         self._write(view, places.at, values)
 
-    def _shifted(self, shifts: dict[int, Tensor], members: Tensor, values: Tensor) -> Tensor:
+    def _shifted(self, shifts: dict[int, Tensor], places: Places, values: Tensor) -> Tensor:
         """`values` [n, width, ...] of members of this pass, each with its own vector added."""
+        known, added = self._added.get(id(shifts), (None, values))
+        if known is not places:
+            added = self._table(shifts, places.members, values)
+            self._added[id(shifts)] = places, added
+        return (values.float() + added).to(values.dtype)
+
+    def _table(self, shifts: dict[int, Tensor], members: Tensor, values: Tensor) -> Tensor:
         assert self._stack is not None
         present = [index for index, member in enumerate(self._stack.members) if member in shifts]
         table = torch.stack([shifts[self._stack.members[index]] for index in present]).to(values.device)
         added = table[torch.searchsorted(torch.tensor(present), members).to(values.device)]
-        added = added if values.ndim == 2 else added[:, None]
-        return (values.float() + added).to(values.dtype)
+        return added if values.ndim == 2 else added[:, None]
 
     def _whole(self, values: Tensor, width: int) -> Tensor:
         """[n, width, ...] from this rank's share of it, or as it is where every rank holds all."""

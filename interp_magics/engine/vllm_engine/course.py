@@ -50,11 +50,9 @@ class Course:
             if self._left:
                 self._ask()
 
-    def over(self, going: Going) -> None:
-        """Go on with the next stage of a task, or tell what it gave."""
+    def over(self, going: Going, error: Exception | None) -> None:
+        """Go on with the next stage of a task, or tell what it gave or what was wrong."""
         running = going.running
-        error = self._flight.collect(going)
-        self._flight.leave(going)
         if error is not None:
             self._end(running, error)
         elif running.last:
@@ -102,8 +100,7 @@ class Course:
         except Exception as error:
             self._own(error)
             left = self._flight.going
-            for going in left:
-                self._flight.leave(going)
+            self._flight.leave(left)
             lean = error.with_traceback(None)
             if len(left) == 1:
                 left[0].owner.failed(left[0], lean)
@@ -111,8 +108,14 @@ class Course:
             for going in left:
                 self._alone(going)
             return
-        for going in ended:
-            going.owner.over(going)
+        self._over(ended)
+
+    def _over(self, ended: Sequence[Going]) -> None:
+        """What has ended in one step is read, then let go of together."""
+        errors = [self._flight.collect(going) for going in ended]
+        self._flight.leave(ended)
+        for going, error in zip(ended, errors, strict=True):
+            going.owner.over(going, error)
 
     def _alone(self, going: Going) -> None:
         going.running.restart()
@@ -122,20 +125,20 @@ class Course:
                 pass
         except Exception as error:
             self._own(error)
-            self._flight.leave(again)
+            self._flight.leave([again])
             again.owner.failed(again, error.with_traceback(None))
         else:
-            again.owner.over(again)
+            self._over([again])
 
     def _ask(self) -> None:
         """Leave what was cancelled, let others in between, let others join: as rank 0 hears it from its host."""
         going, room = self._flight.going, self._flight.rows < MOST_ROWS
         asked = [int(self.host.wish(room)), *(int(one.owner.host.cancelled(one.running.number)) for one in going)]
         wish, *cancelled = self._readout.ranks.tell(asked)
-        for one, left in zip(going, cancelled, strict=True):
-            if left:
-                self._flight.leave(one)
-                one.owner.failed(one, Cancelled("the job was cancelled while it ran"))
+        leaving = [one for one, left in zip(going, cancelled, strict=True) if left]
+        self._flight.leave(leaving)
+        for one in leaving:
+            one.owner.failed(one, Cancelled("the job was cancelled while it ran"))
         if wish == Wish.PAUSE:
             self.host.pause()
         elif wish == Wish.JOIN:

@@ -35,8 +35,8 @@ class Owner(Protocol):
     @property
     def host(self) -> Host: ...
 
-    def over(self, going: "Going") -> None:
-        """The stage of a task has ended."""
+    def over(self, going: "Going", error: Exception | None) -> None:
+        """The stage of a task has ended, and its readings are taken; or something was wrong with them."""
         ...
 
     def failed(self, going: "Going", error: Exception) -> None:
@@ -147,15 +147,19 @@ class Flight:
         running.gradients.append(())
         return None
 
-    def leave(self, going: Going) -> None:
-        """Let go of all that a task has here, ended or not."""
-        self._seam.abort(sorted(going.waiting))
-        going.waiting.clear()
-        self._reader.forget(going.part)
-        self._tape.forget(going.part.place.values())
-        self._going.pop(going.part.task, None)
-        for member in going.part.place.values():
-            for known in (self._rows, self._owners, self._read, CHOICES):
+    def leave(self, leaving: Sequence[Going]) -> None:
+        """Let go of all that tasks have here, ended or not."""
+        if not leaving:
+            return
+        self._seam.abort(sorted(number for going in leaving for number in going.waiting))
+        for going in leaving:
+            going.waiting.clear()
+            self._reader.forget(going.part)
+            self._going.pop(going.part.task, None)
+        members = [member for going in leaving for member in going.part.place.values()]
+        self._tape.forget(members)
+        for known in (self._rows, self._owners, self._read, CHOICES):
+            for member in members:
                 known.pop(member, None)
 
     def _told(self, told: Told) -> Going | None:
