@@ -1,6 +1,7 @@
 """Checkpoints with sizes that vLLM's kernels have, and the reference engine over them."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ from interp_magics.engine.transformers_engine.engine import TransformersEngine
 from interp_magics.engine.transformers_engine.load import load
 from interp_magics.launch.config import ModelSpec
 from tests import checkpoints
+
+#: It has an environment of its own: `make test-vllm`.
+collect_ignore_glob = [] if find_spec("vllm") else ["test_*.py"]
 
 
 @pytest.fixture(scope="session")
