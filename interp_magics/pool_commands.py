@@ -100,6 +100,7 @@ def _add_engine(parser: Any) -> None:
         default="transformers",
         help="what runs the model: vllm for throughput, which must be installed there",
     )
+    parser.add_argument("--pp", type=int, default=1, metavar="STAGES", help="vllm: stages, each of --tp ranks")
     parser.add_argument("--context", type=int, metavar="TOKENS", help="vllm: the most tokens of a text")
 
 
@@ -138,7 +139,7 @@ def _serve(given: argparse.Namespace) -> None:
         given.model,
         given.adapter,
         given.groups,
-        serve.Placed(given.dtype, given.tp, given.max_memory, given.engine, given.context),
+        serve.Placed(given.dtype, given.tp, given.max_memory, given.engine, given.context, given.pp),
     )
     said = {name: getattr(given, name) for name in ("directory", "host", "port", "http")}
     changed = {name: value for name, value in said.items() if value is not None}
@@ -190,7 +191,7 @@ def _worker_config(given: argparse.Namespace) -> Any:
     if not given.pool or not given.model:
         raise RequestError("name the pool's file and a model: interp worker --pool DIRECTORY/worker --model NAME=PATH")
     pool = read_worker_file(Path(given.pool).expanduser())
-    placed = Placed(given.dtype, given.tp, engine=given.engine, context=given.context)
+    placed = Placed(given.dtype, given.tp, engine=given.engine, context=given.context, pp=given.pp)
     (model,) = models_of([given.model], [], 1, placed)
     check_ranks(model.spec())
     return GroupConfig(

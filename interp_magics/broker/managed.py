@@ -141,7 +141,7 @@ class Managed:
     def _share_of_threads(self) -> int:
         """The processor's cores among all ranks, one left to the kernel, the broker and whoever else is there: where a
         thread must wait for a core, every small product waits with it, and a pass takes many times as long."""
-        always = sum(model.groups * model.tp for model in self.models if not model.on_demand)
-        on_demand = [model.tp for model in self.models if model.on_demand]
+        always = sum(model.groups * model.ranks for model in self.models if not model.on_demand)
+        on_demand = [model.ranks for model in self.models if model.on_demand]
         ranks = always + sum(sorted(on_demand, reverse=True)[: self.most_loaded])
         return max(1, (len(os.sched_getaffinity(0)) - 1) // max(1, ranks))

@@ -140,13 +140,14 @@ class _Stop:
 @dataclass(frozen=True)
 class Placed:
     """How each model is held: its dtype, the ranks of a group, the memory that it may take of each device, what runs it, and for vLLM
-    how many tokens a row may have."""
+    how many tokens a row may have, and its stages."""
 
     dtype: str | None = None
     tp: int = 1
     max_memory: str | None = None
     engine: Engine = "transformers"
     context: int | None = None
+    pp: int = 1
 
 
 def models_of(models: Sequence[str], adapters: Sequence[str], groups: int, placed: Placed) -> tuple[ModelConfig, ...]:
@@ -300,7 +301,7 @@ def _spec(text: str, placed: Placed) -> ModelSpec:
     local = Path(path).expanduser()
     source = str(local.resolve()) if local.is_dir() else path
     name = name if has_name else local.name
-    held = {name: getattr(placed, name) for name in ("dtype", "tp", "max_memory", "engine", "context")}
+    held = {name: getattr(placed, name) for name in ("dtype", "tp", "pp", "max_memory", "engine", "context")}
     return ModelSpec(name, source, **held)
 
 

@@ -138,14 +138,15 @@ FAMILIES: dict[str, Family] = {
 
 @dataclass(frozen=True)
 class Arch:
-    """A model's parts: blocks, final norm, and for each site the port of every layer (`ports[site][layer]`)."""
+    """A model's parts: blocks, final norm, and for each site the port of every layer (`ports[site][layer]`), None where another
+    process has it."""
 
     family: str
     shapes: Shapes
     blocks: tuple[nn.Module, ...]
     norm: nn.Module
     decoder: nn.Module
-    ports: dict[str, tuple[Port, ...]]
+    ports: dict[str, tuple[Port | None, ...]]
     missing: dict[str, str]
     notes: dict[str, str]
 
@@ -170,10 +171,16 @@ def site_shape(site: str, shapes: Shapes) -> tuple[int, ...]:
 Adapt = Callable[[Family, nn.Module], Family]
 
 
-def describe(model: Any, head: Any, adapt: Adapt = lambda family, block: family, ranks: int = 1) -> Arch:
+def describe(
+    model: Any,
+    head: Any,
+    adapt: Adapt = lambda family, block: family,
+    ranks: int = 1,
+    here: Callable[[nn.Module], bool] = lambda module: True,
+) -> Arch:
     """The parts of a loaded causal language model with a `head`. `adapt` makes of a family what it is where an engine has put
-    modules of its own, given a block; of `ranks`, each of which has its share of the heads there. Raises RequestError naming
-    what cannot be found."""
+    modules of its own, given a block; of `ranks`, each of which has its share of the heads there; `here` says whether a module
+    is in this process. Raises RequestError naming what cannot be found."""
     shapes = shapes_of(model.config)
     if head is None:
         raise RequestError(f"{type(model).__name__} has no language-model head to read the stream with")
@@ -181,9 +188,10 @@ def describe(model: Any, head: Any, adapt: Adapt = lambda family, block: family,
     decoder, blocks, norm = _find_trunk(model, shapes.layers)
     family = FAMILIES.get(family_name) or FAMILIES.get(model.config.model_type)
     known = family is not None
-    family = adapt(family or _guess(blocks[0]), blocks[0])
+    block = next(block for block in blocks if here(block))
+    family = adapt(family or _guess(block), block)
     own = replace(shapes, heads=shapes.heads // ranks, kv_heads=shapes.kv_heads // ranks)
-    ports, missing = _ports(family, blocks, norm, own, model.config.get_text_config())
+    ports, missing = _ports(family, blocks, norm, own, model.config.get_text_config(), here)
     if not known:
         missing = {
             **missing,
@@ -224,17 +232,22 @@ def _guess(block: nn.Module) -> Family:
 
 
 def _ports(
-    family: Family, blocks: tuple[nn.Module, ...], norm: nn.Module, shapes: Shapes, config: Any
-) -> tuple[dict[str, tuple[Port, ...]], dict[str, str]]:
+    family: Family,
+    blocks: tuple[nn.Module, ...],
+    norm: nn.Module,
+    shapes: Shapes,
+    config: Any,
+    here: Callable[[nn.Module], bool],
+) -> tuple[dict[str, tuple[Port | None, ...]], dict[str, str]]:
     missing = dict(family.missing)
     parallel = bool(getattr(config, family.parallel)) if isinstance(family.parallel, str) else family.parallel
     if parallel:
         missing["resid_mid"] = "attention and MLP read the same stream side by side, so there is no stream between them"
-    per_layer = [_block_ports(family, block, shapes) for block in blocks]
-    sites = [site for site in per_layer[0] if site not in missing]
-    ports = {site: tuple(layer[site] for layer in per_layer) for site in sites}
+    per_layer = [_block_ports(family, block, shapes) if here(block) else {} for block in blocks]
+    sites = [site for site in max(per_layer, key=len) if site not in missing]
+    ports: dict[str, tuple[Port | None, ...]] = {site: tuple(layer.get(site) for layer in per_layer) for site in sites}
     ports["embed"] = ports["resid_pre"][:1]
-    ports["ln_final"] = (Port(norm, "output"),)
+    ports["ln_final"] = (Port(norm, "output") if here(norm) else None,)
     for site in ("q", "k", "v", "head_out", "mlp_act"):
         if site not in ports:
             missing.setdefault(site, "this family keeps it inside one fused operation")

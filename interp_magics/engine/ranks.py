@@ -19,15 +19,19 @@ from torch import Tensor
 #: Idle ranks wait for the next plan as long as it takes.
 _PATIENCE = timedelta(days=365)
 _LISTENING = "0A"
+_MOST_AXES = 4
+_KINDS = (torch.float32, torch.float16, torch.bfloat16, torch.int64)
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Rank `rank` of `size`. `control` is a gloo group for plans and tokens, so that idle ranks never wait on a GPU."""
+    """Rank `rank` of `size`. `control` is a gloo group for plans and tokens, so that idle ranks never wait on a GPU; `group` the
+    one in which tensors cross, if that is not of all processes."""
 
     rank: int = 0
     size: int = 1
     control: Any = None
+    group: Any = None
 
     @property
     def first(self) -> bool:
@@ -52,7 +56,7 @@ class Ranks:
         padded = moved.new_zeros(step, *moved.shape[1:])
         padded[: len(moved)] = moved
         parts = [torch.empty_like(padded) for _ in range(self.size)]
-        dist.all_gather(parts, padded)
+        dist.all_gather(parts, padded, group=self.group)
         return torch.cat(parts)[:whole].movedim(0, dim)
 
     def stacked(self, value: Tensor) -> Tensor:
@@ -60,14 +64,25 @@ class Ranks:
         if self.size == 1:
             return value.unsqueeze(0)
         parts = [torch.empty_like(value) for _ in range(self.size)]
-        dist.all_gather(parts, value.contiguous())
+        dist.all_gather(parts, value.contiguous(), group=self.group)
         return torch.stack(parts)
 
     def total(self, value: Tensor) -> Tensor:
         """The sum over ranks; on every rank."""
         if self.size > 1:
-            dist.all_reduce(value)
+            dist.all_reduce(value, group=self.group)
         return value
+
+    def spread(self, value: Tensor | None, origin: int, device: torch.device) -> Tensor:
+        """The tensor of rank `origin`; on every rank, on its device."""
+        told = torch.zeros(_MOST_AXES + 2, dtype=torch.int64)
+        if value is not None:
+            told[: value.ndim + 2] = torch.tensor([_KINDS.index(value.dtype), value.ndim, *value.shape])
+        dist.broadcast(told, origin, group=self.control)
+        kind, axes, *shape = told.tolist()
+        whole = torch.empty(shape[:axes], dtype=_KINDS[kind], device=device) if value is None else value.contiguous()
+        dist.broadcast(whole, origin, group=self.group)
+        return whole
 
     def tell(self, numbers: Sequence[int]) -> list[int]:
         """Rank 0's numbers; every rank knows how many."""

@@ -18,6 +18,8 @@ def check_ranks(spec: ModelSpec) -> None:
     """
     if spec.tp < 1:
         raise RequestError(f"tp={spec.tp}: a model runs on one rank or more")
+    if spec.pp < 1 or (spec.pp > 1 and spec.engine != "vllm"):
+        raise RequestError(f"pp={spec.pp}: stages are one or more, and more than one for engine vllm alone")
     file = Path(spec.path) / "config.json"
     if spec.tp == 1 or not file.is_file():
         return

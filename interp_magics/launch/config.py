@@ -14,10 +14,10 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A model of a pool's allow-list: its name there, and where it is loaded from: a local directory or a hub id.
 
     `dtype` None keeps the checkpoint's own; `adapter` is a LoRA directory that an administrator registered; `device` None
-    is the GPU if there is one; `tp` is how many ranks one replica is spread over. `max_memory` ("0=20GB,cpu=60GB") lays a
-    model that no device holds over several of them. `engine` is what runs it; for vLLM `context` (None: the model's own) is
-    how many tokens a row may have and `kv_bytes` (None: what is free) what its pages take. A hub token is read from HF_TOKEN,
-    as transformers does.
+    is the GPU if there is one; `tp` ranks share every layer of a replica, and `pp` such stages (vLLM alone) its layers.
+    `max_memory` ("0=20GB,cpu=60GB") lays a model that no device holds over several of them. `engine` is what runs it; for vLLM
+    `context` (None: the model's own) is how many tokens a row may have and `kv_bytes` (None: what is free) what its pages
+    take. A hub token is read from HF_TOKEN, as transformers does.
     """
 
     name: str
@@ -27,10 +27,16 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     adapter: str | None = None
     device: str | None = None
     tp: int = 1
+    pp: int = 1
     max_memory: str | None = None
     engine: Engine = "transformers"
     context: int | None = None
     kv_bytes: int | None = None
+
+    @property
+    def ranks(self) -> int:
+        """Processes of a replica."""
+        return self.tp * self.pp
 
 
 class WorkLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -107,7 +107,7 @@ class Nanny:
         os.close(handle)
         os.unlink(rendezvous)
         self._served = False
-        for rank in range(self._config.model.tp):
+        for rank in range(self._config.model.ranks):
             command = [sys.executable, "-m", "interp_magics", "worker", "--process"]
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
             self._processes.append(process)

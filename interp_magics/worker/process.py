@@ -35,7 +35,7 @@ def main(stdin: BinaryIO) -> None:
     config = decode(stdin.readline())
     if config.threads:
         torch.set_num_threads(config.threads)
-    ranks = join(config.rank, config.model.tp, config.rendezvous)
+    ranks = join(config.rank, config.model.ranks, config.rendezvous)
     try:
         engine = load(config.model, ranks)
     except InterpError as error:

@@ -19,7 +19,7 @@ from interp_magics.engine import ranks as group
 from interp_magics.engine.execution import reading
 from interp_magics.engine.protocol import NoObjects, Outcome, Task, collect
 from interp_magics.engine.transformers_engine.load import load
-from interp_magics.launch.config import ModelSpec
+from interp_magics.launch.config import Engine, ModelSpec
 from interp_magics.program.language import Program
 from tests.engine.running import Arriving
 
@@ -34,7 +34,8 @@ class Case:
     joining: Sequence[Program] = ()
     watched: int = 0
     dtype: str = "float32"
-    engine: str = "transformers"
+    engine: Engine = "transformers"
+    stages: int = 1
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -97,7 +98,10 @@ def main(rank: str, size: int, directory: Path) -> None:
 
 
 def _load(case: Case, ranks: group.Ranks) -> Any:
-    spec = ModelSpec(case.path.name, str(case.path), dtype=case.dtype, device="cpu", tp=ranks.size)
+    tp = ranks.size // case.stages
+    spec = ModelSpec(
+        case.path.name, str(case.path), dtype=case.dtype, device="cpu", tp=tp, pp=case.stages, engine=case.engine
+    )
     if case.engine == "transformers":
         return load(spec, ranks)
     from interp_magics.engine.vllm_engine.load import load as load_vllm

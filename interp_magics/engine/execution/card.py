@@ -29,6 +29,7 @@ class Served:
     rate: float
     ops: tuple[str, ...]
     gradients: bool
+    conditions: bool
     versions: Mapping[str, str]
     remarks: Sequence[str]
 
@@ -63,7 +64,7 @@ def card_of(checkpoint: ModelSpec, arch: Arch, tokens: Tokens, served: Served) -
         missing=arch.missing,
         engine=served.engine,
         ops=served.ops,
-        conditions=True,
+        conditions=served.conditions,
         reductions=REDUCTION_NAMES,
         lens_kinds=tuple(LENS_KINDS),
         special_tokens=tokens.special,

@@ -17,12 +17,16 @@ class Record:
     """The values recorded at one address, as the passes gave them: [batch, position, width, ...].
 
     Of the first axis of a site (the stream's width, heads, neurons; `width` in all) every rank holds its share, so that
-    the ranks together hold everything once.
+    the ranks together hold everything once. In a pipeline `ranks` are those of a stage, and a record that has an `owner` (a
+    rank of `all`) is of a layer of its stage alone: elsewhere its values are None.
     """
 
     width: int
     ranks: Ranks = ALONE
-    chunks: list[tuple[Pass, Tensor]] = field(default_factory=list)
+    chunks: list[tuple[Pass, Tensor | None]] = field(default_factory=list)
+    all: Ranks = ALONE
+    owner: int | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def keep_only(self, members: frozenset[int], cuts: "Cuts") -> None:
         """Let go of the values of all other batch rows. `cuts` is what other records have found for the same members."""
@@ -36,9 +40,9 @@ class Record:
                 left.append(part_of(call, value, part, places))
         self.chunks = left
 
-    def add(self, call: Pass, value: Tensor) -> None:
+    def add(self, call: Pass, value: Tensor | None) -> None:
         """Take a pass's values: a reference at one rank, else a copy of this rank's share."""
-        if self.ranks.size > 1 and value.shape[2] == self.width:
+        if value is not None and self.ranks.size > 1 and value.shape[2] == self.width:
             value = self.ranks.share(value, 2).clone()
         self.chunks.append((call, value))
 
@@ -49,15 +53,29 @@ class Record:
 
     def row(self, member: int) -> Tensor:
         """All values of one batch row in order of position: [T, ...]; on every rank."""
-        return self.ranks.gather(self.part(member), 1, self.width)
+        own = self._own(member)
+        whole = None if own is None else self.ranks.gather(own, 1, self.width)
+        if self.owner is not None:
+            return self.all.spread(whole, self.owner, self.device)
+        assert whole is not None
+        return whole
 
     def part(self, member: int) -> Tensor:
         """This rank's share of `row`."""
+        if self.owner is not None:
+            return self.all.share(self.row(member), 1)
+        own = self._own(member)
+        assert own is not None
+        return own
+
+    def _own(self, member: int) -> Tensor | None:
         pieces = []
         for call, value in self.chunks:
             index = call.index(member)
-            if index is not None:
+            if index is not None and value is not None:
                 pieces.append(call.of(index, value))
+        if not pieces:
+            return None
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
     def patterns(self, member: int) -> Tensor:
@@ -68,7 +86,7 @@ class Record:
         pieces: list[tuple[int, Tensor]] = []
         for call, value in self.chunks:
             index = call.index(member)
-            if index is not None:
+            if index is not None and value is not None:
                 pieces.append((call.starts[index], call.of(index, value)))
         total = sum(len(piece) for _, piece in pieces)
         part = pieces[0][1].new_zeros(total, pieces[0][1].shape[1], total)
@@ -79,7 +97,9 @@ class Record:
         return self.ranks.gather(part, 1, self.width)
 
 
-def part_of(call: Pass, value: Tensor, part: Pass, chosen: Tensor) -> tuple[Pass, Tensor]:
+def part_of(call: Pass, value: Tensor | None, part: Pass, chosen: Tensor) -> tuple[Pass, Tensor | None]:
     """What is chosen of a value, which is `part` of its call: a copy where that is much smaller, else all by reference."""
     few = 2 * part.size <= call.size
+    if value is None:
+        return (part, None) if few else (call, None)
     return (part, value.index_select(int(call.flat), chosen.to(value.device))) if few else (call, value)

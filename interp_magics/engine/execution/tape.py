@@ -34,6 +34,15 @@ GRAPH_BEGINS: Address = ("resid_pre", 0)
 
 
 @dataclass(frozen=True)
+class Stages:
+    """Which of `all` ranks owns what is read at an address, in a pipeline; `device` is where this process computes."""
+
+    all: Ranks
+    owner: Callable[[Address], int]
+    device: torch.device
+
+
+@dataclass(frozen=True)
 class BoundEdit:
     """An edit whose rows are batch rows: the selection of positions for each, the index within the site, the operation.
 
@@ -55,8 +64,9 @@ class BoundEdit:
 class Tape:
     """Edits and records of one batch. `during(call)` frames each forward call; `record(address)` is read at the end."""
 
-    def __init__(self, arch: Arch, rows: Rows, ranks: Ranks = ALONE) -> None:
-        self._arch, self._rows, self._ranks = arch, rows, ranks
+    def __init__(self, arch: Arch, rows: Rows, ranks: Ranks = ALONE, stages: "Stages | None" = None) -> None:
+        """`ranks` share this process's layers; in a pipeline `stages` says who has the others."""
+        self._arch, self._rows, self._ranks, self._stages = arch, rows, ranks, stages
         self._edits: dict[Address, list[BoundEdit]] = {}
         self._looks: dict[Address, list[BoundWhen | BoundSource]] = {}
         self._records: dict[Address, Record] = {}
@@ -100,7 +110,7 @@ class Tape:
     def want(self, address: Address, members: Iterable[int]) -> None:
         """Record a site at a layer for some batch rows."""
         if address not in self._records:
-            self._records[address] = Record(self.width(address), self._ranks)
+            self._records[address] = self._record(address)
         self._readers[address] = self._readers.get(address, frozenset()).union(members)
 
     def forget(self, members: Collection[int]) -> None:
@@ -127,6 +137,12 @@ class Tape:
     def record(self, address: Address) -> Record:
         return self._records[address]
 
+    def _record(self, address: Address) -> Record:
+        made = Record(self.width(address), self._ranks)
+        if self._stages is not None:
+            made.all, made.owner, made.device = self._stages.all, self._stages.owner(address), self._stages.device
+        return made
+
     def differentiate(self, addresses: Sequence[Address]) -> dict[Address, Tensor]:
         """Make the values at `addresses` nodes of the graph, filled in by the next pass: what follows is computed from
         them, and nothing else is. The stream that enters the first block is where the graph begins."""
@@ -148,7 +164,8 @@ class Tape:
     def installed(self) -> Iterator[None]:
         """Hooks in place; removed on the way out, whatever happens."""
         with ExitStack() as stack:
-            addresses = sorted(self.addresses, key=lambda a: (a[1], SITES.index(a[0])))
+            here = [address for address in self.addresses if self._there(address)]
+            addresses = sorted(here, key=lambda a: (a[1], SITES.index(a[0])))
             for address in addresses:
                 stack.callback(self._hook(address, self._port(address)).remove)
             # After the edits, so that a base is what the block really reads.
@@ -169,13 +186,24 @@ class Tape:
         self._bases.clear()
         yield
         self._again = True
+        for address, record in self._records.items():
+            if not self._there(address):
+                part, chosen = self._read_from(self._readers[address], torch.device("cpu"))
+                if part.members:
+                    record.add(*part_of(self._fresh, None, part, chosen))
 
     def width(self, address: Address) -> int:
         """The first axis of a site: the stream's width, heads or neurons."""
         return site_shape(address[0], self._arch.shapes)[0]
 
+    def _there(self, address: Address) -> bool:
+        """Whether this process has the layer."""
+        return self._arch.ports[address[0]][address[1]] is not None
+
     def _port(self, address: Address) -> Port:
-        return self._arch.ports[address[0]][address[1]]
+        port = self._arch.ports[address[0]][address[1]]
+        assert port is not None
+        return port
 
     def _base_hook(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._bases[id(module)] = args[0] if args else kwargs["hidden_states"]

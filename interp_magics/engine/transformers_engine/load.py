@@ -57,6 +57,7 @@ def load(checkpoint: ModelSpec, ranks: Ranks = ALONE) -> TransformersEngine:
         rate=rate,
         ops=OP_NAMES,
         gradients=True,
+        conditions=True,
         versions={},
         remarks=(*adapter, *spread.described(model)),
     )

@@ -21,7 +21,7 @@ from ..execution.batch import BatchRow, Pass
 from ..execution.plan import BoundStage, place_on
 from ..execution.reading import Part, Reader
 from ..execution.running import Running
-from ..execution.tape import Address, Tape
+from ..execution.tape import Address, Stages, Tape
 from ..protocol import Host, Reading
 from ..readout import Readout
 from ..tokens import Tokens
@@ -65,7 +65,7 @@ class Flight:
         self._going: dict[int, Going] = {}
         self._read: dict[int, int] = {}
         self._numbers = count()
-        self._tape = Tape(arch, self._rows, readout.ranks)
+        self._tape = Tape(arch, self._rows, seam.stages.ranks, _stages(seam, arch, readout))
         self._reader = Reader(self._tape, readout, self._tell)
         self._hooks, self._hooked = ExitStack(), frozenset[Address]()
         self._seen: list[Tensor] | None = None
@@ -218,6 +218,18 @@ class Flight:
     def _tell(self, task: int, readings: tuple[Reading, ...]) -> None:
         going = self._going[task]
         going.owner.host.decoded(going.running.number, going.running.row_outcomes(), readings)
+
+
+def _stages(seam: Seam, arch: Arch, readout: Readout) -> Stages | None:
+    if seam.stages.count == 1:
+        return None
+    layers, last = arch.shapes.layers, seam.stages.count - 1
+
+    def owner(address: Address) -> int:
+        site, layer = address
+        return seam.stages.first_rank(last if site == "ln_final" else seam.stages.of_layer(layer, layers))
+
+    return Stages(readout.ranks, owner, readout.weight.device)
 
 
 def _reads_before(stage: BoundStage, row: int, last: int) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import AutoTokenizer, GenerationConfig
 
 from ...errors import RequestError
@@ -13,13 +13,13 @@ from ..arch import Arch, describe
 from ..execution.card import Served, card_of
 from ..execution.edits import OP_NAMES
 from ..ranks import ALONE, Ranks
-from ..readout import Readout
 from ..tokens import Tokens
 from .canary import prove
 from .engine import VllmEngine
 from .flight import Flight
+from .head import find_readout
 from .ports import adapted
-from .seam import Seam
+from .seam import Seam, is_here
 
 #: Bytes of pages on a host without GPUs, where what is free is others' too.
 _HOST_PAGES = 1 << 30
@@ -34,8 +34,8 @@ def load(checkpoint: ModelSpec, ranks: Ranks = ALONE, options: dict[str, Any] | 
     seam = Seam(checkpoint, ranks, {**_pages(checkpoint), **(options or {})})
     tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, trust_remote_code=False, **source)
     model: Any = seam.model
-    arch = describe(model, model.lm_head, adapted, ranks.size)
-    readout = _readout(model, arch, ranks)
+    arch = describe(model, model.lm_head, adapted, checkpoint.tp, is_here)
+    readout = find_readout(model, arch, seam.stages, ranks)
     tokens = Tokens(tokenizer, arch.shapes.vocabulary)
     flight = Flight(seam, arch, readout, tokens, _stop_ids(checkpoint, tokenizer, source))
     served = Served(
@@ -47,6 +47,7 @@ def load(checkpoint: ModelSpec, ranks: Ranks = ALONE, options: dict[str, Any] | 
         rate=1.0,
         ops=tuple(name for name in OP_NAMES if name != "copy"),
         gradients=False,
+        conditions=checkpoint.pp == 1,
         versions={"vllm": seam.version},
         remarks=(),
     )
@@ -79,35 +80,3 @@ def _stop_ids(checkpoint: ModelSpec, tokenizer: Any, source: dict[str, Any]) -> 
 def _parameters(model: nn.Module, ranks: Ranks) -> int:
     own = torch.tensor([float(sum(p.numel() for p in model.parameters()))], dtype=torch.float64)
     return int(ranks.total(own))
-
-
-def _readout(model: Any, arch: Arch, ranks: Ranks) -> Readout:
-    """The head as vLLM holds it, which pads the vocabulary; each rank has its share as all others cut it."""
-    config, head = model.config.get_text_config(), model.lm_head
-    weight, bias = getattr(head, "weight", None), getattr(head, "bias", None)
-    if weight is None or not weight.is_floating_point():
-        raise RequestError(
-            f"the head of {type(model).__name__} is quantised, and a lens needs its weights; serve it whole"
-        )
-    vocabulary = arch.shapes.vocabulary
-    return Readout(
-        norm=arch.norm,
-        weight=_shared(weight.detach(), head.shard_indices, vocabulary, ranks),
-        bias=None if bias is None else _shared(bias.detach(), head.shard_indices, vocabulary, ranks).float(),
-        scale=float(getattr(config, "logit_scale", None) or 1.0)
-        / float(getattr(config, "logits_scaling", None) or 1.0),
-        softcap=getattr(config, "final_logit_softcapping", None),
-        vocabulary=vocabulary,
-        start=ranks.bounds(vocabulary)[0],
-        ranks=ranks,
-    )
-
-
-def _shared(rows: Tensor, indices: Any, vocabulary: int, ranks: Ranks) -> Tensor:
-    start, stop = indices.org_vocab_start_index, min(vocabulary, indices.org_vocab_end_index)
-    own = rows[: stop - start]
-    if (start, stop) == ranks.bounds(vocabulary):
-        return own
-    counts = ranks.stacked(torch.tensor([stop - start], device=rows.device))[:, 0].tolist()
-    whole = torch.cat([part[:count] for part, count in zip(ranks.stacked(rows), counts, strict=True)])
-    return ranks.share(whole, 0).clone()

