@@ -5,6 +5,7 @@ nothing travels between processes but what the model's layers exchange.
 """
 
 import os
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -102,6 +103,8 @@ class Seam:
         from vllm import EngineArgs
         from vllm.v1.engine.llm_engine import LLMEngine
 
+        if ranks.size > 1:
+            _name_group(ranks)
         try:
             self._engine = LLMEngine.from_engine_args(EngineArgs(**_arguments(spec, ranks), **options))
         except (OSError, ValueError, RuntimeError, NotImplementedError, AssertionError) as error:
@@ -234,6 +237,19 @@ def _stated_dtype(spec: ModelSpec) -> Any:
     except (OSError, ValueError) as error:
         raise RequestError(f"the model {spec.name!r} could not be loaded from {spec.path}: {error}") from error
     return config.get_text_config().dtype or config.dtype or "auto"
+
+
+def _name_group(ranks: Ranks) -> None:
+    """Give the memory that ranks on one host share a name of this group's own: vLLM takes it from where the ranks meet, and those
+    that others launched all meet at "env://". They have met already."""
+    from vllm.v1.executor.uniproc_executor import ExecutorWithExternalLauncher
+
+    if ranks.first:
+        ranks.send(name := secrets.token_hex(8).encode())
+    else:
+        name = ranks.receive()
+    place = ranks.rank, int(os.environ["LOCAL_RANK"])
+    ExecutorWithExternalLauncher._distributed_args = lambda self: (f"file:///{name.decode()}", *place)
 
 
 def _arguments(spec: ModelSpec, ranks: Ranks) -> dict[str, Any]:
