@@ -57,16 +57,13 @@ class Record:
         whole = None if own is None else self.ranks.gather(own, 1, self.width)
         if self.owner is not None:
             return self.all.spread(whole, self.owner, self.device)
-        assert whole is not None
-        return whole
+        return _read(whole)
 
     def part(self, member: int) -> Tensor:
         """This rank's share of `row`."""
         if self.owner is not None:
             return self.all.share(self.row(member), 1)
-        own = self._own(member)
-        assert own is not None
-        return own
+        return _read(self._own(member))
 
     def _own(self, member: int) -> Tensor | None:
         pieces = []
@@ -95,6 +92,12 @@ class Record:
             keys = min(stop, piece.shape[-1])
             part[start:stop, :, stop - keys : stop] = piece[..., piece.shape[-1] - keys :]
         return self.ranks.gather(part, 1, self.width)
+
+
+def _read(values: Tensor | None) -> Tensor:
+    if values is None:
+        raise RuntimeError("no pass came by")
+    return values
 
 
 def part_of(call: Pass, value: Tensor | None, part: Pass, chosen: Tensor) -> tuple[Pass, Tensor | None]:

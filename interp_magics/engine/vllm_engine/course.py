@@ -112,10 +112,16 @@ class Course:
 
     def _over(self, ended: Sequence[Going]) -> None:
         """What has ended in one step is read, then let go of together."""
-        errors = [self._flight.collect(going) for going in ended]
+        errors = [self._collected(going) for going in ended]
         self._flight.leave(ended)
         for going, error in zip(ended, errors, strict=True):
             going.owner.over(going, error)
+
+    def _collected(self, going: Going) -> Exception | None:
+        try:
+            return self._flight.collect(going)
+        except Exception as error:
+            return self._own(error)
 
     def _alone(self, going: Going) -> None:
         going.running.restart()
