@@ -36,6 +36,8 @@ bench-peers: .venv/bench  ## the same work by other libraries, each in an enviro
 
 bench-vllm: .venv-vllm/installed  ## programs on vLLM beside bare vLLM
 	OMP_NUM_THREADS=1 $(VLLM)/python -m benchmarks.vllm
+	OMP_NUM_THREADS=1 $(VLLM)/python -m benchmarks.vllm_compiled
+	OMP_NUM_THREADS=1 $(VLLM)/python -m benchmarks.vllm_arriving
 
 install: .venv/installed
 

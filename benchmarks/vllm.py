@@ -17,6 +17,7 @@ import torch
 from interp_magics.engine.protocol import NoObjects, Outcome, Task, collect
 from interp_magics.engine.vllm_engine.load import load
 from interp_magics.launch.config import ModelSpec
+from interp_magics.program.cards import ModelCard
 from interp_magics.program.language import Edit, Ids, Program, Raw, Row, Sampling, Stage, Tap
 from interp_magics.program.operations import Add, Stored
 
@@ -33,18 +34,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         spec = ModelSpec("reference", str(save_reference(Path(directory))), dtype="float32")
         engine: Any = load(spec, options={"enable_prefix_caching": False, "max_model_len": 1024})
-        draw = np.random.default_rng(0)
-        rows = [Row(Ids(tuple(draw.integers(10, 30000, PROMPT).tolist())), Sampling(NEW)) for _ in range(BATCH)]
-        objects = NoObjects({("d", str(i)): torch.randn(engine.card.d_model) for i in range(BATCH)})
-        edits = [Edit("resid_post", i % engine.card.layers, Add(Stored("d", str(i)), 2.0)) for i in range(BATCH)]
-        asked = {
-            "program-free": [Program((row,)) for row in rows],
-            "resid_post of all layers": [Program((row,), (Stage((Tap("resid_post", reduce=Raw()),)),)) for row in rows],
-            "16 different edits": [
-                Program((row,), (Stage((), (edit,)),)) for row, edit in zip(rows, edits, strict=True)
-            ],
-        }
-        sides = {"bare": _bare(engine, rows), **{name: _ours(engine, some, objects) for name, some in asked.items()}}
+        asked, objects = asked_of(engine.card)
+        sides = {"bare": _bare(engine, rows_of())}
+        sides |= {name: ours(engine, some, objects) for name, some in asked.items()}
         spent = interleaved(sides, ROUNDS)
         engine.close()
     measured: dict[str, Any] = {"seconds": {name: round(float(np.median(s)), 3) for name, s in spent.items()}}
@@ -53,7 +45,27 @@ def main() -> None:
     write("vllm", measured)
 
 
-def _ours(engine: Any, programs: Sequence[Program], objects: NoObjects) -> Callable[[], None]:
+def rows_of() -> list[Row]:
+    """The prompts, each with what is generated."""
+    draw = np.random.default_rng(0)
+    return [Row(Ids(tuple(draw.integers(10, 30000, PROMPT).tolist())), Sampling(NEW)) for _ in range(BATCH)]
+
+
+def asked_of(card: ModelCard) -> tuple[dict[str, list[Program]], NoObjects]:
+    """The programs of each side but bare, and their vectors."""
+    rows = rows_of()
+    objects = NoObjects({("d", str(i)): torch.randn(card.d_model) for i in range(BATCH)})
+    edits = [Edit("resid_post", i % card.layers, Add(Stored("d", str(i)), 2.0)) for i in range(BATCH)]
+    return {
+        "program-free": [Program((row,)) for row in rows],
+        "resid_post of all layers": [Program((row,), (Stage((Tap("resid_post", reduce=Raw()),)),)) for row in rows],
+        "16 different edits": [Program((row,), (Stage((), (edit,)),)) for row, edit in zip(rows, edits, strict=True)],
+    }, objects
+
+
+def ours(engine: Any, programs: Sequence[Program], objects: NoObjects) -> Callable[[], None]:
+    """A run of programs on our engine."""
+
     def run() -> None:
         found = collect(engine, [Task(program, objects) for program in programs])
         assert all(isinstance(one, Outcome) and len(one.rows[0].completion_ids) == NEW for one in found)

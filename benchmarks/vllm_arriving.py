@@ -5,7 +5,6 @@ Eight are there at first, and one more comes for every twelve tokens that have b
 are generated; a quarter each is plain, reads the stream of three layers, is steered, and decodes all layers of what it generates.
 """
 
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -21,7 +20,8 @@ from interp_magics.program.language import Edit, Generated, Ids, Lens, Program, 
 from interp_magics.program.operations import Add, Stored
 
 from .checkpoint import save_reference
-from .pairs import cpu_seconds, ratio, write
+from .pairs import ratio, write
+from .turns import in_turn, serve
 
 REQUESTS, THERE, EVERY, ROUNDS = 64, 8, 12, 15
 ENGINES = ("vllm", "transformers")
@@ -94,9 +94,7 @@ def side(name: str, path: str) -> None:
             results += later.results.values()
         assert len(results) == REQUESTS and all(isinstance(one, Outcome) for one in results)
 
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        print(cpu_seconds(run), flush=True)
+    serve(run)
 
 
 def _load(name: str, path: str) -> Any:
@@ -114,35 +112,10 @@ def main() -> None:
     """Drive both in turn, and store what was measured."""
     with tempfile.TemporaryDirectory() as directory:
         path = str(save_reference(Path(directory)))
-        command = [sys.executable, "-m", "benchmarks.vllm_arriving"]
-        sides = {
-            name: subprocess.Popen([*command, name, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            for name in ENGINES
-        }
-        for process in sides.values():
-            while _line(process) != "ready":
-                pass
-        spent: dict[str, list[float]] = {name: [] for name in sides}
-        for number in range(ROUNDS + 1):
-            for name, process in sides.items():
-                process.stdin.write("go\n")
-                process.stdin.flush()
-                seconds = float(_line(process))
-                spent[name] += [seconds] * bool(number)
-        for process in sides.values():
-            process.stdin.close()
-            process.wait()
-    ours, theirs = (np.array(spent[name]) for name in ENGINES)
+        ours, theirs = in_turn("benchmarks.vllm_arriving", [(name, path) for name in ENGINES], ROUNDS)
     found = {**ratio(ours, theirs), "floor": 0.5, "aim": 0.33}
-    seconds = {name: round(float(np.median(some)), 3) for name, some in spent.items()}
+    seconds = dict(zip(ENGINES, (round(float(np.median(some)), 3) for some in (ours, theirs)), strict=True))
     write("vllm_arriving", {"seconds": seconds, "64 arriving requests over the reference engine": found})
-
-
-def _line(process: Any) -> str:
-    line: str = process.stdout.readline()
-    if not line:
-        raise RuntimeError("an engine ended")
-    return line.strip()
 
 
 if __name__ == "__main__":

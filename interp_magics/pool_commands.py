@@ -101,6 +101,9 @@ def _add_engine(parser: Any) -> None:
         help="what runs the model: vllm for throughput, which must be installed there",
     )
     parser.add_argument("--pp", type=int, default=1, metavar="STAGES", help="vllm: stages, each of --tp ranks")
+    parser.add_argument(
+        "--compiled", action="store_true", help="vllm: compile its steps, which leaves the stream's sites"
+    )
     parser.add_argument("--context", type=int, metavar="TOKENS", help="vllm: the most tokens of a text")
 
 
@@ -139,11 +142,18 @@ def _serve(given: argparse.Namespace) -> None:
         given.model,
         given.adapter,
         given.groups,
-        serve.Placed(given.dtype, given.tp, given.max_memory, given.engine, given.context, given.pp),
+        _placed(given, given.max_memory),
     )
     said = {name: getattr(given, name) for name in ("directory", "host", "port", "http")}
     changed = {name: value for name, value in said.items() if value is not None}
     serve.shared(structs.replace(config, models=(*config.models, *named), **changed), given.hub)
+
+
+def _placed(given: argparse.Namespace, max_memory: str | None = None) -> Any:
+    from .broker.serve import Placed
+
+    named = {name: getattr(given, name) for name in ("dtype", "tp", "pp", "engine", "context", "compiled")}
+    return Placed(**named, max_memory=max_memory)
 
 
 def _log_json() -> None:
@@ -184,15 +194,14 @@ def _worker(given: argparse.Namespace) -> None:
 
 
 def _worker_config(given: argparse.Namespace) -> Any:
-    from .broker.serve import Placed, models_of
+    from .broker.serve import models_of
     from .launch.checks import check_ranks
     from .launch.config import GroupConfig, read_worker_file
 
     if not given.pool or not given.model:
         raise RequestError("name the pool's file and a model: interp worker --pool DIRECTORY/worker --model NAME=PATH")
     pool = read_worker_file(Path(given.pool).expanduser())
-    placed = Placed(given.dtype, given.tp, engine=given.engine, context=given.context, pp=given.pp)
-    (model,) = models_of([given.model], [], 1, placed)
+    (model,) = models_of([given.model], [], 1, _placed(given))
     check_ranks(model.spec())
     return GroupConfig(
         group=given.group or f"{model.name}/{socket.gethostname()}-{os.getpid()}",

@@ -218,6 +218,8 @@ class Book(Registry):
         group.state, group.trouble = state, trouble or group.trouble
         if group.leaving:
             del self.groups[name]
+        if group.leaving or state == "failed":
+            self._reroute(model)
         return lost
 
     def ready(
@@ -238,10 +240,10 @@ class Book(Registry):
         if not same:
             group.recalled = group.kicked = group.restarting = group.leaving = False
         before, group.word = same and group.state == "up", now
-        known = {one.engine for one in self.cards(card.name)}
+        known, old = self.cards(card.name), group.card
         group.route, group.epoch, group.card, group.slots = route, epoch, card, slots
         group.state, group.heard, group.trouble = "up", now, ""
-        if known and card.engine not in known:
+        if known and card != old:
             self._reroute(card.name)
         wholes = {job.parent for job in self.line if job.parent and job.model == group.model} if not before else ()
         for whole in wholes:
@@ -293,7 +295,8 @@ class Book(Registry):
     def retire(self, name: str, now: float) -> list[Job]:
         """A group was ended by the pool itself."""
         lost = self.lose(name, now, died=False) if name in self.groups else []
-        self.groups.pop(name, None)
+        if group := self.groups.pop(name, None):
+            self._reroute(group.model)
         return lost
 
     def gone(self, before: float) -> list[str]:
@@ -338,7 +341,8 @@ class Book(Registry):
 
     def cards(self, model: str) -> tuple[ModelCard, ...]:
         """The cards of a model, one for each engine that serves it."""
-        found = {g.card.engine: g.card for g in self.groups.values() if g.model == model and g.card}
+        there = [group for group in self.groups.values() if group.model == model and group.state != "failed"]
+        found = {group.card.engine: group.card for group in there if group.card}
         return tuple(found.values())
 
     def _reroute(self, model: str) -> None:

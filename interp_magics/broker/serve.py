@@ -140,7 +140,7 @@ class _Stop:
 @dataclass(frozen=True)
 class Placed:
     """How each model is held: its dtype, the ranks of a group, the memory that it may take of each device, what runs it, and for vLLM
-    how many tokens a row may have, and its stages."""
+    how many tokens a row may have, its stages, and whether its steps are compiled."""
 
     dtype: str | None = None
     tp: int = 1
@@ -148,6 +148,7 @@ class Placed:
     engine: Engine = "transformers"
     context: int | None = None
     pp: int = 1
+    compiled: bool = False
 
 
 def models_of(models: Sequence[str], adapters: Sequence[str], groups: int, placed: Placed) -> tuple[ModelConfig, ...]:
@@ -301,7 +302,9 @@ def _spec(text: str, placed: Placed) -> ModelSpec:
     local = Path(path).expanduser()
     source = str(local.resolve()) if local.is_dir() else path
     name = name if has_name else local.name
-    held = {name: getattr(placed, name) for name in ("dtype", "tp", "pp", "max_memory", "engine", "context")}
+    held = {
+        name: getattr(placed, name) for name in ("dtype", "tp", "pp", "max_memory", "engine", "context", "compiled")
+    }
     return ModelSpec(name, source, **held)
 
 

@@ -94,6 +94,7 @@ def programs(card):
         made.append(
             Program(rows, (Stage((Tap("resid_post"), *lens), copy if "resid_mid" in card.sites else copy[:1]),))
         )
+    made.append(program([ROWS[0]], [Tap("resid_pre"), Tap("embed")], sampling=Sampling(5)))
     made.append(_sweep())
     made.append(_conditional())
     made.append(_gradients(card))

@@ -36,6 +36,7 @@ class Case:
     dtype: str = "float32"
     engine: Engine = "transformers"
     stages: int = 1
+    compiled: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -100,7 +101,14 @@ def main(rank: str, size: int, directory: Path) -> None:
 def _load(case: Case, ranks: group.Ranks) -> Any:
     tp = ranks.size // case.stages
     spec = ModelSpec(
-        case.path.name, str(case.path), dtype=case.dtype, device="cpu", tp=tp, pp=case.stages, engine=case.engine
+        case.path.name,
+        str(case.path),
+        dtype=case.dtype,
+        device="cpu",
+        tp=tp,
+        pp=case.stages,
+        engine=case.engine,
+        compiled=case.compiled,
     )
     if case.engine == "transformers":
         return load(spec, ranks)

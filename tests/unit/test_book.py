@@ -227,3 +227,16 @@ def test_a_job_goes_to_an_engine_that_can_run_it_and_says_why():
     assert {job.key[1]: job.group for job in book.hand_out()} == {"edits": "g"}
     book.lose("g", 3.0)
     assert not book.hand_out(4.0) and book.jobs["ada", "edits"].state == "queued"
+
+
+def test_a_job_whose_engine_has_gone_for_good_is_not_left_waiting():
+    """It goes to what is left, which says why it cannot run it."""
+    book = Book()
+    able = {"sites": {"resid_post": SiteInfo((1,), 1)}}
+    book.ready("g", b"r", "e1", card(ops=("zero",), **able), 0, 0.0)
+    book.ready("h", b"h", "e2", card(engine="vllm", **able), 4, 1.0)
+    asked = Program((Row(Ids((0, 1))),), (Stage((), (Edit("resid_post", 0, Zero()),)),))
+    book.submit(("ada", "edits"), "m", (ProgramRequest(asked),), "interactive", (), 0.0)
+    assert not book.hand_out()
+    book.retire("g", 2.0)
+    assert [job.group for job in book.hand_out()] == ["h"]

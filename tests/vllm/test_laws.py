@@ -2,6 +2,7 @@
 
 import pytest
 
+from interp_magics.program.language import replace
 from interp_magics.program.operations import Copy
 from tests.engine import ranked
 from tests.engine.cases import check_same, joining, objects, programs
@@ -10,24 +11,34 @@ from tests.engine.running import run
 FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "olmo2", "phi3", "gpt_neox"]
 #: Tokens of one pass that are fewer than a prompt has.
 CUT = {"max_num_batched_tokens": 5, "max_num_seqs": 4}
-#: (family, ranks of a stage, stages, options)
+STREAM = ("embed", "attn_out", "mlp_out", "resid_post", "ln_final", "logits")
+#: (family, ranks of a stage, stages, options, whether steps are compiled)
 WAYS = [
-    *((name, 1, 1, {}) for name in FAMILIES),
-    *((name, 1, 1, CUT) for name in ("qwen3", "gemma2")),
-    *((name, 2, 1, {}) for name in ("llama", "qwen3", "gemma2")),
-    *((name, 1, 2, {}) for name in ("qwen3", "gemma2")),
-    ("llama", 2, 2, CUT),
+    *((name, 1, 1, {}, False) for name in FAMILIES),
+    *((name, 1, 1, CUT, False) for name in ("qwen3", "gemma2")),
+    *((name, 2, 1, {}, False) for name in ("llama", "qwen3", "gemma2")),
+    *((name, 1, 2, {}, False) for name in ("qwen3", "gemma2")),
+    ("llama", 2, 2, CUT, False),
+    ("qwen3", 1, 1, CUT, True),
+    ("llama", 2, 1, {}, True),
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "tp", "pp", "options"), WAYS, ids=[f"{n}-tp{t}-pp{p}{'-cut' * bool(o)}" for n, t, p, o in WAYS]
-)
-def test_4_programs_give_what_the_reference_engine_gives(name, tp, pp, options, reference, root, tmp_path):
+def _named(way):
+    name, tp, pp, options, compiled = way
+    return f"{name}-tp{tp}-pp{pp}{'-cut' * bool(options)}{'-compiled' * compiled}"
+
+
+@pytest.mark.parametrize(("name", "tp", "pp", "options", "compiled"), WAYS, ids=[_named(way) for way in WAYS])
+def test_4_programs_give_what_the_reference_engine_gives(name, tp, pp, options, compiled, reference, root, tmp_path):
     served = reference(name)
-    asked = [one for one in programs(served.card) if not _only_there(one, conditions=pp == 1)]
-    vectors = objects(served.card)
-    case = ranked.Case(root / name, asked, vectors, joining(), watched=1, engine="vllm", stages=pp, options=options)
+    sites = {site: info for site, info in served.card.sites.items() if site in STREAM or not compiled}
+    card = replace(served.card, sites=sites)
+    asked = [one for one in programs(card) if not _only_there(one, conditions=pp == 1)]
+    vectors = objects(card)
+    case = ranked.Case(
+        root / name, asked, vectors, joining(), 1, engine="vllm", stages=pp, compiled=compiled, options=options
+    )
     (found,) = ranked.run_on(tp * pp, tmp_path, [case])
     for one, other in zip((*asked, *joining()), found, strict=True):
         check_same(_try(served, one, vectors), other)

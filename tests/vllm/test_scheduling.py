@@ -4,8 +4,22 @@ import numpy as np
 import pytest
 
 from interp_magics.errors import Cancelled
-from interp_magics.program.language import At, Edit, Generated, Last, Lens, Sampling, Tap
-from interp_magics.program.operations import Add
+from interp_magics.program.language import (
+    After,
+    At,
+    Edit,
+    Generated,
+    Ids,
+    Last,
+    Lens,
+    Program,
+    Prompt,
+    Row,
+    Sampling,
+    Stage,
+    Tap,
+)
+from interp_magics.program.operations import Add, Ref, When
 from tests.engine.cases import check_same, objects
 from tests.engine.running import program, raw, run, vector
 from tests.vllm.side import Rounds, run_rounds
@@ -95,3 +109,88 @@ def test_a_fault_in_a_pass_ends_no_task_that_can_run_alone(reference, root, tmp_
     for programs, outcomes in zip([asked, asked[:1], asked], told.outcomes, strict=True):
         for one, found in zip(programs, outcomes, strict=True):
             check_same(run(served, one, objects=vectors)[0], found)
+
+
+def same_as_fresh(served, root, tmp_path, rounds, vectors, **more):
+    """Each round's programs give what the reference engine gives, whatever came before."""
+    told = run_rounds(tmp_path, Rounds(root / "qwen3", rounds, vectors, {**PAGES, **more.pop("options", {})}, **more))
+    for programs, outcomes in zip(rounds, told.outcomes, strict=True):
+        for one, found in zip(programs, outcomes, strict=True):
+            check_same(run(served, one, objects=vectors)[0], found)
+    return told
+
+
+def test_a_prompt_that_goes_on_where_an_edited_one_ended_is_its_own(reference, root, tmp_path):
+    """The same edits of the last position, of what is generated, of the prompt, and under a condition on it, of a longer prompt."""
+    served = reference("qwen3")
+    vectors = objects(served.card)
+    when = When("resid_post", 0, vector("d"), -100.0, "prefill")
+    ways = [
+        [steer(positions=Last())],
+        [steer(positions=Generated())],
+        [steer(positions=Prompt())],
+        [Edit("resid_post", 1, Add(vector("d"), 3.0), when=when)],
+        [steer(positions=At((-2,)))],
+    ]
+    rounds = []
+    for edits in ways:
+        first = program([PROMPT[:64]], (), edits, Sampling(40))
+        longer = [*PROMPT[:64], *run(served, first, objects=vectors)[0].rows[0].completion_ids, 7, 8]
+        rounds += [[first], [program([longer], (), edits, Sampling(6))]]
+    told = same_as_fresh(served, root, tmp_path, rounds, vectors)
+    assert not any(told.cached)
+
+
+def test_a_condition_along_what_an_earlier_stage_kept_shares_nothing(reference, root, tmp_path):
+    served = reference("qwen3")
+    vectors = objects(served.card)
+
+    def asked(position):
+        keep = Stage((Tap("resid_post", (0,), positions=At((position,)), reduce=None, keep="k"),))
+        when = When("resid_post", 0, Ref("k", 0, 0, 0), 0.5, "token", "cosine")
+        edit = Edit("resid_post", 1, Add(vector("d"), 3.0), when=when)
+        return Program(
+            (Row(Ids(tuple(PROMPT)), Sampling(8)),),
+            (keep, Stage((Tap("resid_post", (2,), positions=Last()),), (edit,))),
+        )
+
+    same_as_fresh(served, root, tmp_path, [[asked(3)], [asked(40)]], vectors)
+
+
+def test_rows_that_fill_the_context_end(reference, root, tmp_path):
+    """The reference engine reads as many tokens as the context has; vLLM's own is one longer."""
+    served = reference("qwen3")
+    vectors = objects(served.card)
+    tap = Tap("resid_post", (1,), positions=Last())
+    asked = [
+        program([PROMPT[:64]], [tap]),
+        program([PROMPT[:64]], [tap], sampling=Sampling(1)),
+        program([PROMPT[:60]], [tap], sampling=Sampling(5)),
+        program([PROMPT[:60]], [tap], sampling=Sampling(5, forced=(3, 4, 5, 6, 7))),
+    ]
+    same_as_fresh(served, root, tmp_path, [asked, asked], vectors, options={"max_model_len": 65})
+
+
+def test_forced_rows_are_read_after_a_token_though_their_beginning_is_known(reference, root, tmp_path):
+    served = reference("qwen3")
+    vectors = objects(served.card)
+    forced = Sampling(8, forced=(20, 21, 22, 23, 24, 25, 26, 27))
+    plain = program([[*PROMPT[:60], 20, 21, 22, 23]], sampling=Sampling(2))
+    after = program([PROMPT[:60]], [Tap("resid_post", positions=After(21))], sampling=forced)
+    same_as_fresh(served, root, tmp_path, [[plain], [after]], vectors)
+
+
+def test_a_fault_leaves_no_page_that_stands_for_anything_and_no_stage_behind(reference, root, tmp_path):
+    """Nothing is read before the last position, so that pages are used again; one task has two stages."""
+    served = reference("qwen3")
+    vectors = objects(served.card)
+    keep = Stage((Tap("resid_post", (0,), positions=Last(), reduce=None, keep="k"),))
+    then = Stage((Tap("resid_post", (2,), positions=Last()),), (Edit("resid_post", 1, Add(Ref("k", 0), 2.0), Last()),))
+    staged = Program((Row(Ids(tuple(PROMPT)), Sampling(3)),), (keep, then))
+    plain = program([OTHER], [Tap("resid_post", (2,), positions=Last())], sampling=Sampling(6))
+    told = run_rounds(tmp_path, Rounds(root / "qwen3", [[staged, plain], [plain, staged]], vectors, PAGES, fault=0))
+    for programs, outcomes in zip([[staged, plain], [plain, staged]], told.outcomes, strict=True):
+        for one, found in zip(programs, outcomes, strict=True):
+            expected = run(served, one, objects=vectors)[0]
+            assert found.rows == expected.rows
+            assert (raw(found, stage=len(one.stages) - 1) - raw(expected, stage=len(one.stages) - 1)).abs().max() < 1e-3

@@ -1,6 +1,7 @@
 """What the passes of one batch gave at one address, cut into rows when it is read."""
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -100,7 +101,10 @@ def _read(values: Tensor | None) -> Tensor:
     return values
 
 
-def part_of(call: Pass, value: Tensor | None, part: Pass, chosen: Tensor) -> tuple[Pass, Tensor | None]:
+V = TypeVar("V", Tensor, None)
+
+
+def part_of(call: Pass, value: V, part: Pass, chosen: Tensor) -> tuple[Pass, V]:
     """What is chosen of a value, which is `part` of its call: a copy where that is much smaller, else all by reference."""
     few = 2 * part.size <= call.size
     if value is None:

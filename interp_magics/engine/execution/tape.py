@@ -64,9 +64,12 @@ class BoundEdit:
 class Tape:
     """Edits and records of one batch. `during(call)` frames each forward call; `record(address)` is read at the end."""
 
-    def __init__(self, arch: Arch, rows: Rows, ranks: Ranks = ALONE, stages: "Stages | None" = None) -> None:
-        """`ranks` share this process's layers; in a pipeline `stages` says who has the others."""
-        self._arch, self._rows, self._ranks, self._stages = arch, rows, ranks, stages
+    def __init__(
+        self, arch: Arch, rows: Rows, ranks: Ranks = ALONE, stages: "Stages | None" = None, lent: bool = False
+    ) -> None:
+        """`ranks` share this process's layers; in a pipeline `stages` says who has the others. Tensors that are `lent` are
+        written over after a hook: they are copied to be kept, and changed where they are."""
+        self._arch, self._rows, self._ranks, self._stages, self._lent = arch, rows, ranks, stages, lent
         self._edits: dict[Address, list[BoundEdit]] = {}
         self._looks: dict[Address, list[BoundWhen | BoundSource]] = {}
         self._records: dict[Address, Record] = {}
@@ -153,6 +156,12 @@ class Tape:
     def as_site(self, address: Address, value: Tensor) -> Tensor:
         """A tensor like the one that a hook sees, as the site's value."""
         return self._port(address).view(value)
+
+    def touch(self, address: Address, value: Tensor) -> None:
+        """Do to a lent tensor what a hook does."""
+        new = self._visit(address, self._port(address), value)
+        if new is not value:
+            value.copy_(new)
 
     @property
     def addresses(self) -> frozenset[Address]:
@@ -270,7 +279,11 @@ class Tape:
             return
         part, chosen = self._read_from(self._readers[address], value.device)
         if part.members:
-            record.add(*part_of(self._fresh, port.view(value), part, chosen))
+            whole = port.view(value)
+            call, kept = part_of(self._fresh, whole, part, chosen)
+            # What a stage receives lies in a buffer that the next pass is received in.
+            lent = self._lent or (self._stages is not None and address[0] == "resid_pre")
+            record.add(call, kept.clone() if lent and kept is whole else kept)
 
     def _read_from(self, readers: frozenset[int], device: torch.device) -> tuple[Pass, Tensor]:
         """The part of this pass that some batch rows are read from, and its rows; shared by all layers of a pass."""

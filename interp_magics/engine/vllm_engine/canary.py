@@ -6,6 +6,7 @@ does not is refused.
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +22,7 @@ from .engine import VllmEngine
 from .flight import Flight
 
 _TOKENS = 24
-_PARTS = ("resid_pre", "attn_out", "mlp_out", "resid_post")
+_PARTS = ("embed", "resid_pre", "attn_out", "mlp_out", "resid_post")
 
 
 def prove(engine: VllmEngine, flight: Flight, arch: Arch, readout: Readout) -> tuple[Arch, float]:
@@ -43,7 +44,8 @@ def prove(engine: VllmEngine, flight: Flight, arch: Arch, readout: Readout) -> t
     logits = _logits(engine, flight, ids)
     seconds = time.perf_counter() - started
     _prove_readout(engine, readout, stream[-1, -1:], logits)
-    if not silent.keys() & set(_PARTS) and not _add_up(*(values[site] for site in _PARTS)):
+    summed = {"attn_out", "mlp_out"} <= values.keys() and not silent.keys() & set(_PARTS)
+    if summed and not _add_up(*_parts(values)):
         arch = _remove(
             arch, ("attn_out", "mlp_out", "resid_mid"), "what its modules put out does not add up to the stream"
         )
@@ -86,9 +88,18 @@ def _prove_readout(engine: VllmEngine, readout: Readout, last: Tensor, logits: T
         )
 
 
-def _add_up(*parts: Tensor | Exception) -> bool:
-    pre, attn, mlp, post = (part.float() for part in parts if isinstance(part, Tensor))
-    exact = isinstance(parts[-1], Tensor) and parts[-1].dtype == torch.float32
+def _parts(values: Mapping[str, Tensor | Exception]) -> list[Tensor]:
+    """What is summed; the stream that enters a block is what the one before has put out, where it is not read."""
+    embed, post = values["embed"], values["resid_post"]
+    assert isinstance(embed, Tensor) and isinstance(post, Tensor)
+    entering = values.get("resid_pre", torch.cat([embed, post[:-1]]))
+    found = (entering, values["attn_out"], values["mlp_out"], post)
+    return [part for part in found if isinstance(part, Tensor)]
+
+
+def _add_up(*parts: Tensor) -> bool:
+    pre, attn, mlp, post = (part.float() for part in parts)
+    exact = parts[-1].dtype == torch.float32
     return float((pre + attn + mlp - post).abs().max()) <= (1e-5 if exact else 2e-2) * (float(post.abs().max()) + 1e-6)
 
 

@@ -16,6 +16,7 @@ from .flight import Flight, Going
 
 #: Rows that are under way or wait for pages; more do not join.
 MOST_ROWS = 1024
+_CANCELLED = "the job was cancelled while it ran"
 
 
 class Room:
@@ -44,11 +45,14 @@ class Course:
     def run(self, tasks: Sequence[Task]) -> None:
         """Run the tasks and what joins them; the host is told of each as it ends. Those of a run that this one interrupts go on
         meanwhile."""
-        self._begin(tasks)
-        while self._left:
-            self._step()
-            if self._left:
-                self._ask()
+        try:
+            self._begin(tasks)
+            while self._left:
+                self._step()
+                if self._left:
+                    self._ask()
+        finally:
+            self._flight.leave([going for going in self._flight.going if going.owner is self])
 
     def over(self, going: Going, error: Exception | None) -> None:
         """Go on with the next stage of a task, or tell what it gave or what was wrong."""
@@ -82,11 +86,9 @@ class Course:
         """Ask for the present stage of a task."""
         fetch = fetcher(running.task.objects, running.kept, self._readout.weight.device)
         try:
-            stage = bind_stage(running.asked, running.encoded, self._card, fetch)
+            self._flight.add(running, bind_stage(running.asked, running.encoded, self._card, fetch), self)
         except Exception as error:
             self._end(running, self._own(error))
-        else:
-            self._flight.add(running, stage, self)
 
     def _end(self, running: Running, result: Outcome | Exception) -> None:
         self._left -= 1
@@ -99,14 +101,17 @@ class Course:
             ended = self._flight.step()
         except Exception as error:
             self._own(error)
-            left = self._flight.going
-            self._flight.leave(left)
+            left = self._flight.begin_anew()
             lean = error.with_traceback(None)
             if len(left) == 1:
                 left[0].owner.failed(left[0], lean)
                 return
-            for going in left:
-                self._alone(going)
+            # What follows a stage begins when all have been tried, so that nothing is beside them.
+            for again, fault in [self._alone(going) for going in left]:
+                if again in left:
+                    again.owner.failed(again, fault or lean)
+                else:
+                    again.owner.over(again, fault)
             return
         self._over(ended)
 
@@ -117,24 +122,28 @@ class Course:
         for going, error in zip(ended, errors, strict=True):
             going.owner.over(going, error)
 
+    def _alone(self, going: Going) -> tuple[Going, Exception | None]:
+        """The stage of a task in a flight of its own, and what was wrong; the task as it was when it could not be run."""
+        going.running.restart()
+        try:
+            again = self._flight.add(going.running, going.part.stage, going.owner)
+            while again not in self._flight.step():
+                if going.owner.host.cancelled(going.running.number):
+                    self._flight.leave([again])
+                    return going, Cancelled(_CANCELLED)
+        except Exception as error:
+            self._own(error)
+            self._flight.begin_anew()
+            return going, error.with_traceback(None)
+        fault = self._collected(again)
+        self._flight.leave([again])
+        return again, fault
+
     def _collected(self, going: Going) -> Exception | None:
         try:
             return self._flight.collect(going)
         except Exception as error:
             return self._own(error)
-
-    def _alone(self, going: Going) -> None:
-        going.running.restart()
-        again = self._flight.add(going.running, going.part.stage, going.owner)
-        try:
-            while again not in self._flight.step():
-                pass
-        except Exception as error:
-            self._own(error)
-            self._flight.leave([again])
-            again.owner.failed(again, error.with_traceback(None))
-        else:
-            self._over([again])
 
     def _ask(self) -> None:
         """Leave what was cancelled, let others in between, let others join: as rank 0 hears it from its host."""
@@ -144,7 +153,7 @@ class Course:
         leaving = [one for one, left in zip(going, cancelled, strict=True) if left]
         self._flight.leave(leaving)
         for one in leaving:
-            one.owner.failed(one, Cancelled("the job was cancelled while it ran"))
+            one.owner.failed(one, Cancelled(_CANCELLED))
         if wish == Wish.PAUSE:
             self.host.pause()
         elif wish == Wish.JOIN:

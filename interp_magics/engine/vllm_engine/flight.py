@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...errors import RequestError
-from ...program.language import Edit, Sampling
+from ...program.language import All, Edit, Sampling
 from ...program.operations import Ref
 from ...program.supports import vectors
 from ..arch import Arch
@@ -24,7 +24,7 @@ from ..execution.running import Running
 from ..execution.tape import Address, Stages, Tape
 from ..protocol import Host, Reading
 from ..readout import Readout
-from ..tokens import Tokens
+from ..tokens import Encoded, Tokens
 from .sampler import CHOICES, Choice
 from .seam import Asked, Seam, Told
 
@@ -65,13 +65,19 @@ class Flight:
         self._going: dict[int, Going] = {}
         self._read: dict[int, int] = {}
         self._numbers = count()
-        self._tape = Tape(arch, self._rows, seam.stages.ranks, _stages(seam, arch, readout))
+        self._compiled = seam.compiled
+        self._tape = Tape(arch, self._rows, seam.stages.ranks, _stages(seam, arch, readout), lent=seam.compiled)
+        self._inside = False
         self._reader = Reader(self._tape, readout, self._tell)
         self._hooks, self._hooked = ExitStack(), frozenset[Address]()
         self._seen: list[Tensor] | None = None
         self._frame = ExitStack()
-        self._call: Pass | None = None
+        self._calls: list[Pass] = []
         seam.follow(self._before, self._after)
+        if seam.compiled:
+            from .compiled import visited_by
+
+            visited_by(self._visited)
 
     @property
     def going(self) -> list[Going]:
@@ -79,7 +85,7 @@ class Flight:
         return list(self._going.values())
 
     def add(self, running: Running, stage: BoundStage, owner: Owner) -> Going:
-        """Ask for the rows of a task's stage."""
+        """Ask for the rows of a task's stage. Raises what vLLM has against one of them; none is asked for then."""
         place = {number: next(self._numbers) for number in stage.rows}
         number = min(place.values())
         for row, member in place.items():
@@ -92,32 +98,46 @@ class Flight:
         self._going[number] = going
         place_on(self._tape, stage, place)
         self._reader.add(part)
-        for row, member in place.items():
-            self._owners[member] = going
-            sampling = running.rows[row].sampling
-            CHOICES[member] = Choice(sampling, self._vocabulary, seen=self._seen)
-            self._seam.add(self._asked(member, going, row, sampling))
+        try:
+            for row, member in place.items():
+                self._owners[member] = going
+                sampling = running.rows[row].sampling
+                CHOICES[member] = Choice(sampling, self._vocabulary, seen=self._seen)
+                self._seam.add(self._asked(member, going, row, sampling))
+        except Exception:
+            self.leave([going])
+            raise
         return going
 
     def _asked(self, member: int, going: Going, row: int, sampling: Sampling | None) -> Asked:
         forced = () if sampling is None or sampling.forced is None else sampling.forced
         ids = (*going.running.encoded[row].ids, *forced[:-1])
         new = 1 if sampling is None or forced else sampling.max_new_tokens
-        salt = _salt(going.running, row)
-        return Asked(member, ids, new, salt, reuse=not _reads_before(going.part.stage, row, len(ids) - 1))
+        edits = [edit for edit in going.running.asked.edits if edit.rows is None or row in edit.rows]
+        decided = any(edit.when is not None and edit.when.check == "prefill" for edit in edits)
+        reuse = not decided and not _reads_before(going.part.stage, row, len(ids) - 1, forced)
+        return Asked(member, ids, new, _salt(edits, going.running.encoded[row]), reuse)
 
     def step(self) -> list[Going]:
         """Run the engine once; the tasks whose rows have all ended."""
         if self._tape.addresses != self._hooked:
-            self._hooks.close()
-            self._hooks.enter_context(self._tape.installed())
             self._hooked = self._tape.addresses
+            if not self._compiled:
+                self._hooks.close()
+                self._hooks.enter_context(self._tape.installed())
+        self._calls.clear()
         with torch.inference_mode():
             ended = [going for told in self._seam.step() if (going := self._told(told)) is not None]
-            if self._call is not None:
-                self._reader.passed(self._call)
-                self._call = None
+            for call in self._calls:
+                self._reader.passed(call)
         return ended
+
+    def begin_anew(self) -> list[Going]:
+        """After a fault: let go of all tasks, and of what stands in pages; the tasks."""
+        left = self.going
+        self.leave(left)
+        self._seam.forget_pages()
+        return left
 
     @contextmanager
     def watching(self) -> Iterator[list[Tensor]]:
@@ -175,7 +195,8 @@ class Flight:
         elif row.sampling.forced is not None:
             row.finish, over = "length", told.ended
         else:
-            over = self._take(row, told.tokens, going)
+            over = self._take(row, told.tokens, going) or told.ended
+            row.finish = row.finish if row.finish or not over else "length"
         if not over:
             return None
         if not told.ended:
@@ -209,11 +230,18 @@ class Flight:
         fresh = call.after(self._read)
         for index, member in enumerate(fresh.members):
             self._read[member] = fresh.stop(index)
-        self._call = fresh
+        self._calls.append(fresh)
         self._frame.enter_context(self._tape.during(call, fresh))
+        self._inside = True
 
     def _after(self) -> None:
+        self._inside = False
         self._frame.close()
+
+    def _visited(self, address: Address, value: Tensor) -> None:
+        """At a site of a compiled step."""
+        if self._inside and address in self._hooked:
+            self._tape.touch(address, value)
 
     def _tell(self, task: int, readings: tuple[Reading, ...]) -> None:
         going = self._going[task]
@@ -232,21 +260,24 @@ def _stages(seam: Seam, arch: Arch, readout: Readout) -> Stages | None:
     return Stages(readout.ranks, owner, readout.weight.device)
 
 
-def _reads_before(stage: BoundStage, row: int, last: int) -> bool:
+def _reads_before(stage: BoundStage, row: int, last: int, forced: Sequence[int]) -> bool:
     """Whether a stage reads a row before its last position, which a page of others might hold instead."""
     chosen = [tap.selections[row] for tap in stage.taps if row in tap.selections]
-    return any(bool(one.mask(0, last, ()).any()) for one in chosen)
+    return any(bool(one.mask(0, last, forced).any()) for one in chosen)
 
 
-def _salt(running: Running, row: int) -> str | None:
-    """What pages of a row may be shared by: equal edits. None for a row without."""
-    edits = [edit for edit in running.asked.edits if edit.rows is None or row in edit.rows]
+def _salt(edits: Sequence[Edit], encoded: Encoded) -> str | None:
+    """What pages of a row may be shared by: edits that do the same to the same beginning. None for a row without."""
     if not edits:
         return None
-    if any(isinstance(vector, Ref) for edit in edits for vector in vectors(edit.op)):
+    named = [vector for edit in edits for vector in (*vectors(edit.op), *([edit.when.vector] if edit.when else []))]
+    if any(isinstance(vector, Ref) for vector in named):
         return secrets.token_hex(16)
-    return sha256(msgspec.json.encode([_anywhere(edit) for edit in edits])).hexdigest()
+    return sha256(msgspec.json.encode([_meant(edit, encoded) for edit in edits])).hexdigest()
 
 
-def _anywhere(edit: Edit) -> Edit:
-    return msgspec.structs.replace(edit, rows=None)
+def _meant(edit: Edit, encoded: Encoded) -> tuple[Edit, object]:
+    """An edit wherever it is in a program, and where it is in the row, if that depends on how long the prompt is."""
+    anywhere = msgspec.structs.replace(edit, rows=None)
+    everywhere = isinstance(edit.positions, All) and (edit.when is None or edit.when.check == "token")
+    return anywhere, None if everywhere else (len(encoded.ids), encoded.ids, encoded.text)

@@ -56,7 +56,17 @@ def load(checkpoint: ModelSpec, ranks: Ranks = ALONE, options: dict[str, Any] | 
         card = card_of(checkpoint, arch, tokens, replace(served, rate=rate))
         return VllmEngine(flight, card, tokens, readout, seam.close)
 
-    return engine(*prove(engine(arch, 1.0), flight, arch, readout))
+    shown = _shown(arch, seam)
+    return engine(*prove(engine(shown, 1.0), flight, shown, readout))
+
+
+def _shown(arch: Arch, seam: Seam) -> Arch:
+    """The arch with what can be asked for."""
+    if not seam.compiled:
+        return arch
+    from .compiled import narrowed
+
+    return narrowed(arch)
 
 
 def _pages(checkpoint: ModelSpec) -> dict[str, Any]:

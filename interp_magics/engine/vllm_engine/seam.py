@@ -97,6 +97,7 @@ class Seam:
     def __init__(self, spec: ModelSpec, ranks: Ranks, options: dict[str, Any]) -> None:
         """Raises RequestError when the model cannot be loaded."""
         self.version = installed_version()
+        self.compiled = spec.compiled
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
@@ -106,7 +107,7 @@ class Seam:
         if ranks.size > 1:
             _name_group(ranks)
         try:
-            self._engine = LLMEngine.from_engine_args(EngineArgs(**_arguments(spec, ranks), **options))
+            self._engine = LLMEngine.from_engine_args(EngineArgs(**arguments(spec, ranks), **options))
         except (OSError, ValueError, RuntimeError, NotImplementedError, AssertionError) as error:
             raise RequestError(f"vLLM could not load the model {spec.name!r} from {spec.path}: {error}") from error
         self._core = self._engine.engine_core.engine_core
@@ -132,8 +133,8 @@ class Seam:
 
     @property
     def context(self) -> int:
-        """Tokens that a request may have."""
-        return int(self._engine.model_config.max_model_len)
+        """Tokens that a row may have which are read: vLLM has room for one more, which it takes and nobody feeds."""
+        return int(self._engine.model_config.max_model_len) - 1
 
     @property
     def block(self) -> int:
@@ -149,7 +150,7 @@ class Seam:
         self._before, self._after = before, after
 
     def add(self, asked: Asked) -> None:
-        """Queue a request."""
+        """Queue a request. Raises RequestError when vLLM does not take it."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -167,8 +168,11 @@ class Seam:
         prompt: dict[str, Any] = {"prompt_token_ids": list(asked.ids)}
         if asked.salt is not None:
             prompt["cache_salt"] = asked.salt
-        (rendered,) = self._engine.renderer.render_cmpl([prompt])
-        name = self._engine.add_request(str(asked.number), rendered, params)
+        try:
+            (rendered,) = self._engine.renderer.render_cmpl([prompt])
+            name = self._engine.add_request(str(asked.number), rendered, params)
+        except ValueError as error:
+            raise RequestError(f"vLLM does not take a row of {len(asked.ids)} tokens: {error}") from error
         self._numbers[name], self._names[asked.number] = asked.number, name
 
     def abort(self, numbers: Sequence[int]) -> None:
@@ -188,6 +192,10 @@ class Seam:
             if output.finished:
                 self._forget(number)
         return told
+
+    def forget_pages(self) -> None:
+        """Let no page stand for others: vLLM takes a page for filled when it schedules it."""
+        self._engine.reset_prefix_cache()
 
     def _forget(self, number: int) -> None:
         self._numbers.pop(self._names.pop(number, ""), None)
@@ -252,7 +260,8 @@ def _name_group(ranks: Ranks) -> None:
     ExecutorWithExternalLauncher._distributed_args = lambda self: (f"file:///{name.decode()}", *place)
 
 
-def _arguments(spec: ModelSpec, ranks: Ranks) -> dict[str, Any]:
+def arguments(spec: ModelSpec, ranks: Ranks) -> dict[str, Any]:
+    """What vLLM is started with, but for what depends on the machine."""
     from .sampler import Sampler
 
     return {
@@ -263,7 +272,8 @@ def _arguments(spec: ModelSpec, ranks: Ranks) -> dict[str, Any]:
         "tensor_parallel_size": spec.tp,
         "pipeline_parallel_size": spec.pp,
         "distributed_executor_backend": "external_launcher" if ranks.size > 1 else "uni",
-        "enforce_eager": True,
+        "enforce_eager": not spec.compiled,
+        "worker_cls": f"{__package__}.compiled.HookedWorker" if spec.compiled else "auto",
         "skip_tokenizer_init": True,
         "trust_remote_code": False,
         "load_format": "safetensors",

@@ -1,0 +1,92 @@
+"""Reading and writing inside compiled steps: one opaque operation at each site, in place before vLLM traces the model.
+
+The compiler sees an operation that may change a tensor, and nothing of what it does: which programs are there is decided when a
+step runs. Only the stream and what is added to it have one, since each costs a call of Python at every layer of every step.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from vllm.platforms import current_platform
+
+from ..arch import Arch, Port, describe
+from .ports import adapted
+from .seam import is_here
+
+if current_platform.is_cpu():
+    from vllm.v1.worker.cpu_worker import CPUWorker as _Worker
+else:
+    from vllm.v1.worker.gpu_worker import Worker as _Worker
+
+Address = tuple[str, int]
+Visit = Callable[[Address, Tensor], None]
+
+#: The stream is read where it leaves a block, and once where it enters the first.
+_SITES = ("attn_out", "mlp_out", "resid_post", "ln_final")
+_SHOWN = ("embed", *_SITES)
+_MISSING = (
+    "a compiled step has no operation there; ask a group that does not compile, or one with the transformers engine"
+)
+#: Of the numbers that operations carry.
+_ADDRESSES: list[Address] = []
+_visits: list[Visit] = []
+
+
+@torch.library.custom_op("interp_magics::site", mutates_args=("value",))  # type: ignore[untyped-decorator]
+def site(value: Tensor, number: int) -> None:
+    """Let whoever visits read and change the value of a site."""
+    for visit in _visits:
+        visit(_ADDRESSES[number], value)
+
+
+@site.register_fake  # type: ignore[untyped-decorator]
+def _(value: Tensor, number: int) -> None:
+    return None
+
+
+def visited_by(visit: Visit | None) -> None:
+    """Who is called at every site of every step from now on."""
+    _visits[:] = [] if visit is None else [visit]
+
+
+class HookedWorker(_Worker):  # type: ignore[misc]
+    """vLLM's worker, with the operations in place when the model is loaded and not yet traced."""
+
+    def load_model(self, *given: Any, **named: Any) -> None:
+        super().load_model(*given, **named)
+        model: Any = self.model_runner.get_model()
+        install(describe(model, model.lm_head, adapted, self.parallel_config.tensor_parallel_size, is_here))
+
+
+def install(arch: Arch) -> None:
+    """Put the operations in place."""
+    _ADDRESSES.clear()
+    entering: Sequence[Port | None] = arch.ports["resid_pre"][:1]
+    for name, ports in (("resid_pre", entering), *((name, arch.ports.get(name, ())) for name in _SITES)):
+        for layer, port in enumerate(ports):
+            if port is not None:
+                _ADDRESSES.append((name, layer))
+                _hook(port, len(_ADDRESSES) - 1)
+
+
+def _hook(port: Port, number: int) -> None:
+    def on_input(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        torch.ops.interp_magics.site(args[0] if args else kwargs["hidden_states"], number)
+
+    def on_output(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        torch.ops.interp_magics.site(output[0] if isinstance(output, tuple) else output, number)
+
+    if port.side == "input":
+        port.module.register_forward_pre_hook(on_input, with_kwargs=True)
+    else:
+        port.module.register_forward_hook(on_output)
+
+
+def narrowed(arch: Arch) -> Arch:
+    """The arch with the sites that have an operation at every layer."""
+    shown = {name: ports for name, ports in arch.ports.items() if name in _SHOWN}
+    gone = dict.fromkeys((name for name in arch.ports if name not in shown), _MISSING)
+    return replace(arch, ports=shown, missing={**gone, **arch.missing})
