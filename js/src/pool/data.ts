@@ -13,6 +13,7 @@ export interface Group {
   running: number;
   load: number;
   devices: Device[];
+  engine: string;
 }
 
 export interface PoolModel {
@@ -39,6 +40,8 @@ export interface Job {
   done: number;
   texts: number;
   shared: string[];
+  /** What those engines of its model say that cannot run it. */
+  why: string;
 }
 
 /** Something of which only so much may be had. */

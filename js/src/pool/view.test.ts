@@ -19,6 +19,7 @@ const job = (name: string, more: Partial<Job> = {}): Job => ({
   done: 0,
   texts: 1,
   shared: [],
+  why: "",
   ...more,
 });
 
@@ -33,7 +34,7 @@ const state = (jobs: Job[], more: Partial<PoolState> = {}): PoolState => ({
   paused: false,
   weight: 1,
   models: [{ name: "tiny", state: "serving", queued: 1, detail: "qwen3", trouble: "" }],
-  groups: [{ name: "tiny/0", model: "tiny", state: "up", running: 1, load: 0.4, devices: [{ name: "host", used: 1e9, total: 4e9 }] }],
+  groups: [{ name: "tiny/0", model: "tiny", state: "up", running: 1, load: 0.4, engine: "vllm", devices: [{ name: "host", used: 1e9, total: 4e9 }] }],
   jobs,
   quota: [{ name: "results", used: 5e8, most: 4e9, bytes: true }],
   trouble: "",
@@ -75,6 +76,11 @@ test("what changes is drawn again, and the end of a job is told", () => {
   model.set("state", state([job("aaaabbbbcccc", { state: "done" })], { draining: true }));
   expect(root.textContent).toContain("takes no new jobs");
   expect(root.querySelector("[aria-live]")?.textContent).toBe("lens job aaaabbbbcccc is done");
+});
+
+test("a job says which engine cannot run it", () => {
+  const { root } = shown([job("aaaabbbbcccc", { why: "vllm: it has no gradients yet" })]);
+  expect(root.querySelector("[title='not on vllm: it has no gradients yet']")?.textContent).toContain("lens on tiny");
 });
 
 test("a name that looks like markup is text", () => {

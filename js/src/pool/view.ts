@@ -109,7 +109,7 @@ export class PoolView {
       "tr",
       {},
       element("th", { scope: "row", class: "iw-token", title: `job ${job.job}${owner}${shared}` }, job.job.slice(0, 8)),
-      element("td", {}, `${job.method} on ${job.model}${owner}${job.priority === "batch" ? ", batch" : ""}`),
+      element("td", job.why ? { title: `not on ${job.why}` } : {}, `${job.method} on ${job.model}${owner}${job.priority === "batch" ? ", batch" : ""}`),
       element("td", {}, chip(asked && !ended(job) ? "stopping" : job.state, tone(job.state))),
       where,
       element("td", {}, ...(ended(job) || !job.mine ? [] : [this.#button(job, asked)])),
@@ -133,7 +133,7 @@ function groupRow(group: Group): HTMLElement {
   return element(
     "tr",
     {},
-    element("th", { scope: "row", class: "iw-group" }, group.name),
+    element("th", { scope: "row", class: "iw-group" }, group.engine === "vllm" ? `${group.name}, vLLM` : group.name),
     element("td", {}, chip(group.state, tone(group.state))),
     element("td", {}, meter(group.load, 1, `${(100 * group.load).toFixed(0)} %`, "share of the last minute in which it ran jobs")),
     element("td", {}, ...memory),
