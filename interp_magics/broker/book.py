@@ -7,7 +7,7 @@ its batch is suspect and is run again alone; only a job that was alone when its 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from ..errors import RequestError
-from ..methods.plans import engines, method, near, texts
+from ..methods.plans import engines, least_able, method, near, texts
 from ..methods.requests import Request
 from ..program.cards import ModelCard
 from ..wire.standing import JobState
@@ -340,9 +340,13 @@ class Book(Registry):
         return self._schedule.order(now)
 
     def cards(self, model: str) -> tuple[ModelCard, ...]:
-        """The cards of a model, one for each engine that serves it."""
-        there = [group for group in self.groups.values() if group.model == model and group.state != "failed"]
-        found = {group.card.engine: group.card for group in there if group.card}
+        """The cards of a model, one for each engine that serves it: of several groups that of the one that can do least, since a
+        job may come to any of them."""
+        found: dict[str, ModelCard] = {}
+        for group in self.groups.values():
+            if group.model == model and group.card and group.state != "failed":
+                known = found.get(group.engine)
+                found[group.engine] = least_able(group.card, known) if known else group.card
         return tuple(found.values())
 
     def _reroute(self, model: str) -> None:

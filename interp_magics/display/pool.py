@@ -35,7 +35,9 @@ def told(status: PoolStatus, trouble: str = "") -> dict[str, Any]:
             {"name": m.name, "state": m.state, "queued": m.queued, "detail": described(m), "trouble": m.trouble}
             for m in state.models
         ],
-        "groups": [{"running": 0, "load": 0.0, "devices": [], "engine": "", **to_builtins(group)} for group in state.groups],
+        "groups": [
+            {"running": 0, "load": 0.0, "devices": [], "engine": "", **to_builtins(group)} for group in state.groups
+        ],
         "jobs": [_job(job, status) for job in state.jobs],
         "quota": _quota(state.quota) if state.quota else [],
         "weight": state.quota.weight if state.quota else 1.0,

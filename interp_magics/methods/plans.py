@@ -127,6 +127,11 @@ def ablest(cards: Sequence[ModelCard]) -> ModelCard:
     return max(cards, key=lambda card: (card.gradients, len(card.ops), len(card.sites)))
 
 
+def least_able(one: ModelCard, other: ModelCard) -> ModelCard:
+    """Of two cards of one engine that of the group that can do less."""
+    return min(one, other, key=lambda card: (card.conditions, len(card.sites), card.context))
+
+
 def cost(request: Request, card: ModelCard, tokens: Sequence[int]) -> Cost:
     """What a request costs, its texts having `tokens` tokens each."""
     made: Cost = _PLANS[type(request)].cost(request, card, tokens)

@@ -240,3 +240,15 @@ def test_a_job_whose_engine_has_gone_for_good_is_not_left_waiting():
     assert not book.hand_out()
     book.retire("g", 2.0)
     assert [job.group for job in book.hand_out()] == ["h"]
+
+
+def test_of_groups_with_one_engine_the_one_that_can_do_least_counts():
+    """A job that only the other could run goes where every group can."""
+    book = Book()
+    whole = {"ops": ("zero",), "gradients": True, "conditions": True}
+    book.ready("g", b"r", "e1", card(sites={"resid_post": SiteInfo((1,), 1)}, **whole), 0, 0.0)
+    book.ready("h", b"h", "e2", card(engine="vllm", sites={"resid_post": SiteInfo((1,), 1)}, ops=("zero",)), 4, 1.0)
+    book.ready("i", b"i", "e3", card(engine="vllm", sites={}, ops=("zero",)), 4, 1.0)
+    asked = Program((Row(Ids((0, 1))),), (Stage((), (Edit("resid_post", 0, Zero()),)),))
+    book.submit(("ada", "edits"), "m", (ProgramRequest(asked),), "interactive", (), 0.0)
+    assert not book.hand_out() and "unknown site" in book.jobs["ada", "edits"].why
