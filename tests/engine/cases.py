@@ -94,7 +94,8 @@ def programs(card):
         made.append(
             Program(rows, (Stage((Tap("resid_post"), *lens), copy if "resid_mid" in card.sites else copy[:1]),))
         )
-    made.append(program([ROWS[0]], [Tap("resid_pre"), Tap("embed")], sampling=Sampling(5)))
+    entering = [Tap(site) for site in ("resid_pre", "embed") if site in card.sites]
+    made.append(program([ROWS[0]], entering, sampling=Sampling(5)))
     made.append(_sweep())
     made.append(_conditional())
     made.append(_gradients(card))
