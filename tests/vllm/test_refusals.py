@@ -47,7 +47,7 @@ def test_a_release_that_was_not_tested_is_refused_by_name(monkeypatch):
 def test_a_model_whose_lens_is_not_what_is_sampled_from_is_refused(root):
     path = checkpoints.make("qwen3", root, sizes=checkpoints.WIDE)
     said = loaded(path, "loading.find_readout = lambda *given: replace(find(*given), scale=1.01)")
-    assert "refused: Qwen3ForCausalLM is not served by vLLM here: the lens of its last layer differs" in said
+    assert "refused: Qwen3ForCausalLM is not served: the lens of its last layer differs" in said
     assert "serve it with --engine transformers" in said
 
 

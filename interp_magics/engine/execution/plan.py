@@ -22,7 +22,8 @@ from .batch import BatchRow
 from .conditions import BoundWhen
 from .edits import bind
 from .splices import BoundSource, bind_splice
-from .tape import Address, BoundEdit, Tape
+from .tape import Address, Tape
+from .writing import BoundEdit
 
 Fetch = Callable[[Vector], Tensor]
 

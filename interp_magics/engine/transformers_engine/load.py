@@ -13,6 +13,7 @@ from ...launch.config import ModelSpec
 from ..arch import describe
 from ..execution.card import Served, card_of
 from ..execution.edits import OP_NAMES
+from ..execution.stopping import stop_ids
 from ..ranks import ALONE, Ranks
 from ..readout import find_readout
 from ..tokens import Tokens
@@ -40,7 +41,7 @@ def load(checkpoint: ModelSpec, ranks: Ranks = ALONE) -> TransformersEngine:
         arch=arch,
         readout=find_readout(model, arch.norm, ranks, partial(spread.held, model.get_output_embeddings())),
         tokens=tokens,
-        stop_ids=_stop_ids(model, tokenizer),
+        stop_ids=stop_ids(getattr(model.generation_config, "eos_token_id", None), tokenizer),
         pad=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0,
         device=device,
         ranks=ranks,
@@ -100,10 +101,3 @@ def _refuse_pickles(checkpoint: ModelSpec) -> None:
         raise RequestError(
             f"the adapter of {checkpoint.name!r} has no adapter_model.safetensors in {checkpoint.adapter}"
         )
-
-
-def _stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    stated = getattr(model.generation_config, "eos_token_id", None)
-    stated = tokenizer.eos_token_id if stated is None else stated
-    ids = stated if isinstance(stated, list) else [stated]
-    return frozenset(int(i) for i in ids if i is not None)

@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 from ..arch import Arch
 from ..execution.batch import BatchRow, Pass, step_pass
 from ..execution.sampling import next_tokens
+from ..execution.stopping import finish
 from ..execution.tape import Tape
 from ..protocol import Host, Wish
 from ..ranks import ALONE, Ranks
@@ -223,7 +224,7 @@ class Runner:
                 row.finish = "cancelled" if token == _CANCELLED else "overflow"
                 continue
             row.completion.append(token)
-            row.finish = self._finish(row)
+            row.finish = finish(row, self.tokens, self.stop_ids)
             host.generated(row.task, row.row, row.completion)
         flow.keep([i for i in live if not work.rows[flow.members[i]].finish])
         return Wish(wished)
@@ -232,18 +233,6 @@ class Runner:
         """Whether rows may join. Not where the angles of a row depend on the longest one beside it."""
         rope = getattr(self.model.config.get_text_config(), "rope_parameters", None) or {}
         return joinable(cache) and rope.get("rope_type") not in ("longrope", "dynamic")
-
-    def _finish(self, row: BatchRow) -> str:
-        """Why a row ends after its newest token, or "" when it goes on."""
-        sampling = row.sampling
-        assert sampling is not None
-        if sampling.forced is not None:
-            return "length" if len(row.completion) >= len(sampling.forced) else ""
-        if row.completion[-1] in self.stop_ids:
-            return "stop"
-        if sampling.stop and any(s in self.tokens.decode(row.completion) for s in sampling.stop):
-            return "stop"
-        return "length" if len(row.completion) >= sampling.max_new_tokens else ""
 
 
 def _finite(hidden: Tensor, logits: Tensor) -> list[bool]:

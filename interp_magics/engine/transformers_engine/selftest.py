@@ -5,24 +5,21 @@ stream. Sites whose sums do not hold are taken off the card with the reason; a m
 """
 
 import time
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import RequestError
 from ...program.positions import Selection
 from ..arch import Arch
 from ..execution.batch import BatchRow, Pass, prefill_pass
-from ..execution.tape import BoundEdit, Tape
+from ..execution.proof import SUMMED, TOKENS, adds_up, example, operations_per_second, prove_readout, without
+from ..execution.tape import Tape
+from ..execution.writing import BoundEdit
 from ..ranks import Ranks
-from ..readout import Readout
 from ..tokens import Encoded
 from .loop import Runner
-
-_TOKENS = 24
 
 
 def prove(model: Any, runner: Runner) -> tuple[Arch, float]:
@@ -30,31 +27,32 @@ def prove(model: Any, runner: Runner) -> tuple[Arch, float]:
     rows, ids = _example(runner)
     tape = Tape(runner.arch, rows, runner.ranks)
     layers = range(runner.arch.shapes.layers)
-    parts = [site for site in ("resid_pre", "attn_out", "mlp_out", "resid_post") if site in runner.arch.ports]
+    parts = [site for site in SUMMED if site in runner.arch.ports]
     for site in parts:
         for layer in layers:
             tape.want((site, layer), (0,))
     with torch.inference_mode():
         logits, seconds = _pass(model, ids, tape, rows)
         stream = tape.record(("resid_post", runner.arch.shapes.layers - 1)).row(0)
-        _prove_readout(model, runner.readout, stream, logits)
+        prove_readout(
+            type(model).__name__, runner.readout, stream, logits, ", so its final norm or head is not what was found"
+        )
         broken = [layer for layer in layers if len(parts) == 4 and not _adds_up(tape, layer)]
-    arch = _without(runner.arch, broken)
+    arch = _without_broken(runner.arch, broken)
     if len(parts) < 4:
-        arch = _remove(arch, ("attn_out", "mlp_out", "resid_mid"), "without both sublayers their sum cannot be proved")
+        arch = without(arch, ("attn_out", "mlp_out", "resid_mid"), "without both sublayers their sum cannot be proved")
     if (
         "resid_mid" in arch.ports
         and "(found by structure)" in arch.family
         and not _reads_attention(model, arch, rows, ids, runner.ranks)
     ):
-        arch = _remove(arch, ("resid_mid",), "attention and MLP read the same stream side by side")
+        arch = without(arch, ("resid_mid",), "attention and MLP read the same stream side by side")
     parameters = sum(p.numel() for p in model.parameters())
-    return arch, 2 * parameters * _TOKENS / max(seconds, 1e-6)
+    return arch, operations_per_second(parameters, seconds)
 
 
 def _example(runner: Runner) -> tuple[list[BatchRow], Tensor]:
-    draw = np.random.default_rng(0)
-    ids = tuple(int(i) for i in draw.integers(0, runner.arch.shapes.vocabulary, _TOKENS))
+    ids = example(runner.arch)
     return [BatchRow(0, 0, Encoded(ids, None, ""), None, [])], torch.tensor([ids], device=runner.device)
 
 
@@ -67,45 +65,21 @@ def _pass(model: Any, ids: Tensor, tape: Tape, rows: list[BatchRow]) -> tuple[Te
     return logits, time.perf_counter() - started
 
 
-def _prove_readout(model: Any, readout: Readout, stream: Tensor, logits: Tensor) -> None:
-    mine = readout.logits(readout.norm(stream)).log_softmax(-1)
-    theirs = logits.log_softmax(-1)
-    exact = readout.weight.dtype == torch.float32
-    tolerance = 1e-4 if exact else 2e-2 * max(1.0, float(logits.abs().amax()))
-    difference = float((mine - theirs).abs().max())
-    if not difference <= tolerance:
-        raise RequestError(
-            f"{type(model).__name__} is not served: the lens of its last layer differs from its own log-probabilities by "
-            f"{difference:.2g} nats (allowed {tolerance:.2g}), so its final norm or head is not what was found"
-        )
-
-
 def _adds_up(tape: Tape, layer: int) -> bool:
-    pre, attn, mlp, post = (
-        tape.record((site, layer)).row(0).float() for site in ("resid_pre", "attn_out", "mlp_out", "resid_post")
-    )
-    exact = tape.record(("resid_post", layer)).row(0).dtype == torch.float32
-    scale = float(post.abs().amax()) + 1e-6
-    return float((pre + attn + mlp - post).abs().max()) <= (1e-5 if exact else 2e-2) * scale
+    return adds_up(*(tape.record((site, layer)).row(0) for site in SUMMED))
 
 
-def _without(arch: Arch, broken: list[int]) -> Arch:
+def _without_broken(arch: Arch, broken: list[int]) -> Arch:
     if not broken:
         return arch
     reason = f"what its modules put out does not add up to the stream (first at layer {broken[0]})"
-    return _remove(arch, ("attn_out", "mlp_out", "resid_mid"), reason)
-
-
-def _remove(arch: Arch, sites: tuple[str, ...], reason: str) -> Arch:
-    ports = {site: ports for site, ports in arch.ports.items() if site not in sites}
-    missing = {**dict.fromkeys(sites, reason), **arch.missing}
-    return replace(arch, ports=ports, missing=missing)
+    return without(arch, ("attn_out", "mlp_out", "resid_mid"), reason)
 
 
 def _reads_attention(model: Any, arch: Arch, rows: list[BatchRow], ids: Tensor, ranks: Ranks) -> bool:
     """Whether the MLP of layer 0 changes when attention adds nothing there, as it must where resid_mid exists."""
     outputs = []
-    everywhere = Selection(np.ones(_TOKENS, bool), True)
+    everywhere = Selection(np.ones(TOKENS, bool), True)
     for edited in (False, True):
         tape = Tape(arch, rows, ranks)
         tape.want(("mlp_out", 0), (0,))

@@ -35,14 +35,14 @@ _ADDRESSES: list[Address] = []
 _visits: list[Visit] = []
 
 
-@torch.library.custom_op("interp_magics::site", mutates_args=("value",))  # type: ignore[untyped-decorator]
+@torch.library.custom_op("interp_magics::site", mutates_args=("value",))
 def site(value: Tensor, number: int) -> None:
     """Let whoever visits read and change the value of a site."""
     for visit in _visits:
         visit(_ADDRESSES[number], value)
 
 
-@site.register_fake  # type: ignore[untyped-decorator]
+@site.register_fake
 def _(value: Tensor, number: int) -> None:
     return None
 
@@ -52,7 +52,7 @@ def visited_by(visit: Visit | None) -> None:
     _visits[:] = [] if visit is None else [visit]
 
 
-class HookedWorker(_Worker):  # type: ignore[misc]
+class HookedWorker(_Worker):
     """vLLM's worker, with the operations in place when the model is loaded and not yet traced."""
 
     def load_model(self, *given: Any, **named: Any) -> None:

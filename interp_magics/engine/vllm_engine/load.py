@@ -12,6 +12,7 @@ from ...launch.config import ModelSpec
 from ..arch import Arch, describe
 from ..execution.card import Served, card_of
 from ..execution.edits import OP_NAMES
+from ..execution.stopping import stop_ids
 from ..ranks import ALONE, Ranks
 from ..tokens import Tokens
 from .canary import prove
@@ -37,7 +38,7 @@ def load(checkpoint: ModelSpec, ranks: Ranks = ALONE, options: dict[str, Any] | 
     arch = describe(model, model.lm_head, adapted, checkpoint.tp, is_here)
     readout = find_readout(model, arch, seam.stages, ranks)
     tokens = Tokens(tokenizer, arch.shapes.vocabulary)
-    flight = Flight(seam, arch, readout, tokens, _stop_ids(checkpoint, tokenizer, source))
+    flight = Flight(seam, arch, readout, tokens, stop_ids(_stated_ends(checkpoint, source), tokenizer))
     served = Served(
         engine="vllm",
         architecture=str((model.config.architectures or [type(model).__name__])[0]),
@@ -77,14 +78,12 @@ def _pages(checkpoint: ModelSpec) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _stop_ids(checkpoint: ModelSpec, tokenizer: Any, source: dict[str, Any]) -> frozenset[int]:
+def _stated_ends(checkpoint: ModelSpec, source: dict[str, Any]) -> Any:
+    """What the checkpoint's generation config says that ends a completion."""
     try:
-        stated = GenerationConfig.from_pretrained(checkpoint.path, **source).eos_token_id
+        return GenerationConfig.from_pretrained(checkpoint.path, **source).eos_token_id
     except OSError:
-        stated = None
-    stated = tokenizer.eos_token_id if stated is None else stated
-    ids = stated if isinstance(stated, list) else [stated]
-    return frozenset(int(i) for i in ids if i is not None)
+        return None
 
 
 def _parameters(model: nn.Module, ranks: Ranks) -> int:

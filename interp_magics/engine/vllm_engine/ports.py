@@ -1,6 +1,7 @@
 """Where vLLM keeps the sites of a family: it runs transformers' own modules, some of which it fuses."""
 
 from dataclasses import replace
+from typing import Literal
 
 from torch import nn
 
@@ -23,11 +24,11 @@ def adapted(family: Family, block: nn.Module) -> Family:
     )
 
 
-def _heads(heads: Heads | None, part: str, block: nn.Module) -> Heads | None:
+def _heads(heads: Heads | None, part: Literal["q", "k", "v"], block: nn.Module) -> Heads | None:
     if heads is None or _there(heads.path, block):
         return heads
     fused = f"{heads.path.rpartition('.')[0]}.{_FUSED}"
-    return Heads(fused, part=part) if _there(fused, block) else None  # type: ignore[arg-type]
+    return Heads(fused, part=part) if _there(fused, block) else None
 
 
 def _there(path: str | None, block: nn.Module) -> str | None:

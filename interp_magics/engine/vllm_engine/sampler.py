@@ -37,7 +37,7 @@ class Choice:
 CHOICES: dict[int, Choice] = {}
 
 
-class Sampler(LogitsProcessor):  # type: ignore[misc]
+class Sampler(LogitsProcessor):
     """Leaves greedy rows as they are; of others it leaves the drawn token alone."""
 
     def __init__(self, vllm_config: "VllmConfig", device: torch.device, is_pin_memory: bool) -> None:
