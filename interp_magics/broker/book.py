@@ -6,16 +6,16 @@ its batch is suspect and is run again alone; only a job that was alone when its 
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from ..errors import RequestError
-from ..methods.plans import engines, least_able, method, near, texts
+from ..methods.plans import method, near, texts
 from ..methods.requests import Request
 from ..program.cards import ModelCard
 from ..wire.standing import JobState
 from .feeding import Feeding
 from .jobs import Group, Job
 from .registry import Registry
+from .routing import cards_of, waiting
 from .schedule import Free, JobKey, Schedule, Waiting
-from .work import LEAST_COST, Pace, share_out
+from .work import Pace, share_out
 
 STRIKES = 3
 #: How often an attempt may get lost on the way before its job is given up.
@@ -102,7 +102,7 @@ class Book(Registry):
         )
         group.running.add(job.key)
         job.handed = job.left = now
-        job.view = self._view(job)
+        job.view = waiting(job, self.groups.values(), self._pace)
         self._schedule.resume(job.view)
         if job.parent:
             self._feeding.fed(job)
@@ -340,14 +340,8 @@ class Book(Registry):
         return self._schedule.order(now)
 
     def cards(self, model: str) -> tuple[ModelCard, ...]:
-        """The cards of a model, one for each engine that serves it: of several groups that of the one that can do least, since a
-        job may come to any of them."""
-        found: dict[str, ModelCard] = {}
-        for group in self.groups.values():
-            if group.model == model and group.card and group.state != "failed":
-                known = found.get(group.engine)
-                found[group.engine] = least_able(group.card, known) if known else group.card
-        return tuple(found.values())
+        """What can be asked of a model, for each engine that serves it."""
+        return cards_of(self.groups.values(), model)
 
     def _reroute(self, model: str) -> None:
         """Look again which engine the waiting jobs of a model need."""
@@ -355,17 +349,6 @@ class Book(Registry):
             if job.key in self._schedule:
                 self._schedule.remove(job.key)
                 self._schedule_one(job)
-
-    def _route(self, job: Job) -> str:
-        """The engine that a job needs. What none can run is refused by whichever has it."""
-        cards = self.cards(job.model)
-        if len(cards) < 2 or job.request is None:
-            return ""
-        try:
-            engine, job.why = engines(job.request, cards)
-        except RequestError:
-            return ""
-        return engine
 
     def _wait(self, job: Job) -> None:
         self.line.add(job)
@@ -376,27 +359,8 @@ class Book(Registry):
         self.line.take(key)
 
     def _schedule_one(self, job: Job) -> None:
-        job.view = self._view(job)
+        job.view = waiting(job, self.groups.values(), self._pace)
         self._schedule.add(job.view)
-
-    def _view(self, job: Job) -> Waiting:
-        near = next((group.name for group in self.groups.values() if job.near and group.epoch == job.near), "")
-        cost = max(LEAST_COST, self._pace.expected(job.model, job.method, job.cost))
-        whole = bool(job.parent)
-        engine = self._route(job)
-        return Waiting(
-            job.key,
-            job.model,
-            job.number,
-            job.priority,
-            job.suspect,
-            near,
-            whole,
-            cost,
-            job.texts,
-            job.submitted,
-            engine,
-        )
 
     def _meter(self, group: Group, now: float) -> None:
         """Share the time out among the jobs of the batch; where none has begun, among those that were handed out."""
