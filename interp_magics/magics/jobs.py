@@ -25,6 +25,7 @@ def _all(session: Session) -> "pd.DataFrame":
 
     jobs = session.pool.jobs()
     others, shared = any(job.user != session.pool.user for job in jobs), any(job.shared for job in jobs)
+    routed = any(job.why for job in jobs)
     rows = [
         {
             "job": job.job,
@@ -34,6 +35,7 @@ def _all(session: Session) -> "pd.DataFrame":
             "seconds": round(job.seconds, 2),
             **({"user": job.user} if others else {}),
             **({"shared": ", ".join(job.shared)} if shared else {}),
+            **({"why": job.why} if routed else {}),
         }
         for job in reversed(jobs)
     ]

@@ -10,7 +10,6 @@ import pytest
 
 import interp_magics as im
 from interp_magics.api import Pool
-from interp_magics.client import embedded
 from interp_magics.client.job import Job
 from tests import checkpoints
 
@@ -33,19 +32,6 @@ def pool(shared_pool: Pool) -> Iterator[Pool]:
     """The shared pool, which must still serve when the test is over."""
     yield shared_pool
     assert len(shared_pool.lens([0, 1, 2]).token_ids) == 3
-
-
-@pytest.fixture
-def own() -> Callable[[], list[psutil.Process]]:
-    """The processes of this package that this test has started so far, other pools of the run left out."""
-    before = {process.pid for process in descendants()}
-    return lambda: [p for p in descendants() if p.pid not in before and named(p)]
-
-
-@pytest.fixture
-def unshared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pools of this test are not those of others, though they serve the same model."""
-    monkeypatch.setattr(embedded, "_shared", {})
 
 
 @pytest.fixture

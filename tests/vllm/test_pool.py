@@ -1,15 +1,17 @@
 """vLLM in a pool: real processes, alone and beside a group with the reference engine."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import interp_magics as im
 from interp_magics.errors import RemoteError, RequestError
+from interp_magics.magics import jobs
 from interp_magics.program import Gradient, Ids, Loss, Program, Row, Stage, Tap
 from tests import checkpoints
-from tests.pool.conftest import named, own, unshared, wait_for  # noqa: F401
+from tests.pool.conftest import named, wait_for
 from tests.pool.served import Served
 
 PROMPT = "The quick brown fox jumps over"
@@ -50,7 +52,7 @@ def test_what_it_cannot_do_is_refused_with_the_way_out(pool):
         pool.run(Program((Row(Ids((0, 5))),), (Stage((Tap("attn_pattern"),)),)))
 
 
-def test_a_cancelled_job_leaves_and_a_killed_worker_comes_back(path, own, unshared):  # noqa: F811
+def test_a_cancelled_job_leaves_and_a_killed_worker_comes_back(path, own, unshared):
     with im.connect(model=str(path), engine="vllm", threads=1) as pool:
         before = pool.generate([PROMPT], max_new_tokens=12)
         job = pool.generate(["Paris is"] * 4, max_new_tokens=400, seed=1, temperature=1.0, wait=False)
@@ -87,12 +89,13 @@ def test_a_job_goes_to_the_engine_that_can_run_it(path, tmp_path):
             assert all(job.result() for job in backward)
             told = [job for job in pool.jobs() if job.job in {job.id for job in backward}]
             assert [job.worker for job in told] == [group] * 4
+            assert list(jobs.run(SimpleNamespace(pool=pool), "")["why"])[:4] == [told[0].why] * 4
             assert re.search("vllm: .* has no gradients yet", told[0].why) and "not on vllm" in str(pool.status())
     finally:
         served.stop()
 
 
-def test_a_model_that_it_cannot_load_fails_by_name(tmp_path, unshared):  # noqa: F811
+def test_a_model_that_it_cannot_load_fails_by_name(tmp_path, unshared):
     path = checkpoints.make("gpt2", tmp_path)
     pool = im.connect(model=str(path), engine="vllm", threads=1)
     with pool, pytest.raises(RemoteError, match=r"vLLM could not load the model 'gpt2'"):

@@ -1,0 +1,22 @@
+"""What tests of real processes share."""
+
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from interp_magics.client import embedded
+from tests.pool.conftest import descendants, named
+
+
+@pytest.fixture
+def own() -> Callable[[], list[psutil.Process]]:
+    """The processes of this package that this test has started so far, other pools of the run left out."""
+    before = {process.pid for process in descendants()}
+    return lambda: [p for p in descendants() if p.pid not in before and named(p)]
+
+
+@pytest.fixture
+def unshared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pools of this test are not those of others, though they serve the same model."""
+    monkeypatch.setattr(embedded, "_shared", {})
