@@ -1,5 +1,6 @@
 """What the book holds: jobs, the groups that run them, places in the queue."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import exp
 
@@ -122,6 +123,7 @@ class Group:
     word: float = 0.0
     busy: Busy = field(default_factory=Busy)
     devices: tuple[Device, ...] = ()
+    figures: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def engine(self) -> str:

@@ -40,6 +40,9 @@ class Metrics:
             "groups": Gauge("interp_worker_groups", "Worker groups", ("model", "state"), registry=registry),
             "load": Gauge("interp_group_load", "Share of the last minute with jobs", ("group",), registry=registry),
             "memory": Gauge("interp_device_used_bytes", "Memory of devices", ("group", "device"), registry=registry),
+            "figures": Gauge(
+                "interp_engine", "What an engine says of itself", ("group", "engine", "figure"), registry=registry
+            ),
             "journal": Gauge("interp_journal_trouble", "1 while nothing can be written down", registry=registry),
         }
 
@@ -67,6 +70,7 @@ class Metrics:
         self._show("groups", states)
         self._show("load", {(g.name,): g.busy.share(now, bool(g.running)) for g in groups})
         self._show("memory", {(g.name, device.name): device.used for g in groups for device in g.devices})
+        self._show("figures", {(g.name, g.engine, name): v for g in groups for name, v in g.figures.items()})
 
     def _show(self, name: str, values: Mapping[tuple[str, ...], float]) -> None:
         """Set what is there and then remove what is not: whoever asks in between sees no gap."""

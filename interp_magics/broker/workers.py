@@ -149,8 +149,9 @@ class Workers:
         self._routes[route] = ready.group
         has = {(int(attempt.job), attempt.number) for attempt in ready.has if attempt.job.isdigit()}
         self._tell_lost(self._book.ready(ready.group, route, ready.epoch, ready.card, ready.slots, now, has))
-        self._book.groups[ready.group].devices = ready.devices
-        self._upkeep.kick_again(self._book.groups[ready.group], now)
+        group = self._book.groups[ready.group]
+        group.devices, group.figures = ready.devices, ready.figures
+        self._upkeep.kick_again(group, now)
         expected = {(job.number, job.attempt) for job in self._running(ready.group)}
         for number, attempt in has - expected:
             self._out.worker(route, Stop(job=f"{number:012d}", attempt=attempt))

@@ -6,7 +6,7 @@ sent afterwards. Bounds that are open are absent; a number that may be infinite 
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from ..methods.requests import Request
 from ..program.cards import ModelCard
@@ -254,6 +254,7 @@ class Ready(Sent, frozen=True, tag="ready"):
     slots: Annotated[int, Meta(ge=1, le=256)] = 16
     has: Annotated[tuple[Attempt, ...], Meta(max_length=1024)] = ()
     devices: Annotated[tuple[Device, ...], Meta(max_length=64)] = ()
+    figures: Annotated[dict[Name, float], Meta(max_length=16)] = field(default_factory=dict)
 
 
 class Beat(Sent, frozen=True, tag="beat"):

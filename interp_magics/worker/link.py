@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import zmq
@@ -28,10 +28,14 @@ class Link:
     """What has been assigned, what has been cancelled, and a way to send."""
 
     def __init__(
-        self, config: GroupConfig, card: ModelCard, devices: Callable[[], tuple[Device, ...]] = lambda: ()
+        self,
+        config: GroupConfig,
+        card: ModelCard,
+        devices: Callable[[], tuple[Device, ...]] = lambda: (),
+        figures: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
-        """`devices` tells what memory is in use."""
-        self._devices = devices
+        """`devices` tells what memory is in use, `figures` what the engine says of itself."""
+        self._devices, self._figures = devices, figures
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.routing_id = secrets.token_bytes(16)
@@ -53,7 +57,8 @@ class Link:
         now = time.monotonic()
         if now >= self._next_ready:
             self._next_ready = now + _READY_SECONDS
-            self.send(structs.replace(self._ready, has=tuple(self._has.values()), devices=self._devices()))
+            has, figures = tuple(self._has.values()), dict(self._figures())
+            self.send(structs.replace(self._ready, has=has, devices=self._devices(), figures=figures))
         if wait:
             self._socket.poll(int(wait * 1000))
         for frames in self._waiting():

@@ -68,7 +68,7 @@ def load(model: ModelSpec, ranks: Ranks) -> ProgramEngine:
 
 def serve(config: GroupConfig, engine: ProgramEngine) -> None:
     """Take jobs until told to drain."""
-    link, limits = Link(config, engine.card, devices), config.limits
+    link, limits = Link(config, engine.card, devices, engine.figures), config.limits
     held = HeldRows(link.epoch, limits.kept_bytes, limits.all_kept_bytes)
     trainings = Trainings(link.epoch, limits.trained_bytes)
     holdings = Holdings(VectorCache(), held, trainings, Path(config.spool), limits)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from interp_magics.engine.protocol import Collecting, NoObjects, Outcome, Task, collect
+from interp_magics.engine.protocol import Collecting, NoObjects, Outcome, Reading, RowOutcome, Task, collect
 from interp_magics.launch.config import ModelSpec
 from interp_magics.program.language import Program
 
@@ -20,7 +20,7 @@ from interp_magics.program.language import Program
 @dataclass
 class Rounds:
     """Programs to run together, round after round, on the model in `path` with vLLM's `options`. Of each round the task
-    `cancel` gives is cancelled when it has three tokens; in round `fault` the model raises once."""
+    `cancel` gives is cancelled when it has three tokens; in round `fault` the model raises once, in its pass `at`."""
 
     path: Path
     rounds: Sequence[Sequence[Program]]
@@ -28,16 +28,19 @@ class Rounds:
     options: Mapping[str, Any] = field(default_factory=dict)
     cancel: Mapping[int, int] = field(default_factory=dict)
     fault: int = -1
+    at: int = 0
     dtype: str = "float32"
 
 
 @dataclass
 class Told:
-    """Outcomes of each round; tokens that its requests found in the cache, and how often one of them lost its pages."""
+    """Outcomes of each round; tokens that its requests found in the cache, how often one of them lost its pages, and the
+    positions that lenses told of while they went on."""
 
     outcomes: list[list[Outcome | Exception]]
     cached: list[int]
     preempted: list[int]
+    streamed: list[list[int]]
 
 
 def run_rounds(directory: Path, case: Rounds) -> Told:
@@ -50,18 +53,23 @@ class _Cancelling(Collecting):
     def __init__(self, task: int | None) -> None:
         super().__init__()
         self._task, self._tokens = task, 0
+        self.streamed: list[int] = []
 
     def generated(self, task: int, row: int, completion: Sequence[int]) -> None:
         self._tokens = max(self._tokens, len(completion)) if task == self._task else self._tokens
+
+    def decoded(self, task: int, rows: Sequence[RowOutcome], readings: Sequence[Reading]) -> None:
+        self.streamed += readings[0].positions[0]
 
     def cancelled(self, task: int) -> bool:
         return task == self._task and self._tokens >= 3
 
 
 class _Faulty:
-    """Makes the model raise once, in the middle of a pass."""
+    """Makes the model raise once, in the middle of pass `at`."""
 
-    def __init__(self, engine: Any) -> None:
+    def __init__(self, engine: Any, at: int) -> None:
+        self._left = at
         self._module = engine._flight._seam.model.model.layers[1]
         self._handle: Any = None
 
@@ -69,6 +77,9 @@ class _Faulty:
         self._handle = self._module.register_forward_pre_hook(self._raise)
 
     def _raise(self, module: Any, arguments: Any) -> None:
+        self._left -= 1
+        if self._left >= 0:
+            return
         self._handle.remove()
         raise RuntimeError("a fault of the device")
 
@@ -79,11 +90,11 @@ def main(directory: Path) -> None:
     torch.set_num_threads(1)
     case: Rounds = torch.load(directory / "case", weights_only=False)
     engine: Any = load(ModelSpec(case.path.name, str(case.path), dtype=case.dtype), options=dict(case.options))
-    faulty = _Faulty(engine)
+    faulty = _Faulty(engine, case.at)
     seen: list[dict[str, int]] = []
     preempted = [0]
     _spy(engine, seen, preempted)
-    told: tuple[list[Any], list[int], list[int]] = ([], [], [])
+    told: tuple[list[Any], list[int], list[int], list[list[int]]] = ([], [], [], [])
     for number, programs in enumerate(case.rounds):
         seen.append({})
         preempted.append(0)
@@ -93,6 +104,7 @@ def main(directory: Path) -> None:
         told[0].append(collect(engine, [Task(one, case.objects) for one in programs], host))
         told[1].append(sum(seen[-1].values()))
         told[2].append(preempted[-1])
+        told[3].append(host.streamed)
     engine.close()
     torch.save(told, directory / "told")
 

@@ -111,6 +111,19 @@ def test_a_fault_in_a_pass_ends_no_task_that_can_run_alone(reference, root, tmp_
             check_same(run(served, one, objects=vectors)[0], found)
 
 
+def test_what_streams_is_told_once_though_a_fault_begins_it_anew(reference, root, tmp_path):
+    served = reference("qwen3")
+    vectors = objects(served.card)
+    asked = [
+        program([PROMPT], [Tap("resid_post", reduce=Lens(stream=True))], sampling=Sampling(40)),
+        program([OTHER], (), [steer()], Sampling(30)),
+    ]
+    told = run_rounds(tmp_path, Rounds(root / "qwen3", [asked], vectors, PAGES, fault=0, at=25))
+    assert told.streamed[0] == sorted(set(told.streamed[0])) and len(told.streamed[0]) > len(PROMPT)
+    for one, found in zip(asked, told.outcomes[0], strict=True):
+        check_same(run(served, one, objects=vectors)[0], found)
+
+
 def same_as_fresh(served, root, tmp_path, rounds, vectors, **more):
     """Each round's programs give what the reference engine gives, whatever came before."""
     told = run_rounds(tmp_path, Rounds(root / "qwen3", rounds, vectors, {**PAGES, **more.pop("options", {})}, **more))

@@ -1,7 +1,7 @@
 """What every engine does alike: ranks that follow rank 0, rows that are read again, effects of directions."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -64,6 +64,10 @@ class ProgramEngine(ABC):
         calls.send_directions(self._ranks, directions, k)
         with torch.inference_mode():
             return effects(directions, self._readout, k)
+
+    def figures(self) -> Mapping[str, float]:
+        """What the engine says of itself while it runs, for those who watch the pool."""
+        return {}
 
     def end(self) -> None:
         """Let the other ranks go."""

@@ -1,6 +1,6 @@
 """The production engine: tasks in, outcomes out, their rows scheduled by vLLM."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ...program.cards import ModelCard
 from ..execution.engine import ProgramEngine
@@ -22,6 +22,9 @@ class VllmEngine(ProgramEngine):
 
     def execute(self, tasks: Sequence[Task], host: Host) -> None:
         Course(self._flight, self.card, self.tokens, self._readout, host).run(tasks)
+
+    def figures(self) -> Mapping[str, float]:
+        return self._flight.figures()
 
     def close(self) -> None:
         self._close()

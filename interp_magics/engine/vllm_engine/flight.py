@@ -1,7 +1,7 @@
 """What is under way on one vLLM: the rows of all tasks as its requests, their edits and reads as hooks on its model."""
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -21,6 +21,7 @@ from ..execution.batch import BatchRow, Pass
 from ..execution.plan import BoundStage, place_on
 from ..execution.reading import Part, Reader
 from ..execution.running import Running
+from ..execution.stopping import finish
 from ..execution.tape import Address, Stages, Tape
 from ..protocol import Host, Reading
 from ..readout import Readout
@@ -90,8 +91,7 @@ class Flight:
         number = min(place.values())
         for row, member in place.items():
             sampling = running.program.rows[row].sampling if running.last else None
-            forced = () if sampling is None or sampling.forced is None else sampling.forced
-            running.rows[row] = BatchRow(number, row, running.encoded[row], sampling, list(forced))
+            running.rows[row] = BatchRow(number, row, running.encoded[row], sampling, list(_forced(sampling)))
             self._rows[member] = running.rows[row]
         part = Part(number, stage, {row: running.rows[row] for row in place}, place)
         going = Going(running, part, owner, set(place.values()))
@@ -110,7 +110,7 @@ class Flight:
         return going
 
     def _asked(self, member: int, going: Going, row: int, sampling: Sampling | None) -> Asked:
-        forced = () if sampling is None or sampling.forced is None else sampling.forced
+        forced = _forced(sampling)
         ids = (*going.running.encoded[row].ids, *forced[:-1])
         new = 1 if sampling is None or forced else sampling.max_new_tokens
         edits = [edit for edit in going.running.asked.edits if edit.rows is None or row in edit.rows]
@@ -138,6 +138,10 @@ class Flight:
         self.leave(left)
         self._seam.forget_pages()
         return left
+
+    def figures(self) -> Mapping[str, float]:
+        """What vLLM says of its queue and its pages."""
+        return self._seam.figures()
 
     @contextmanager
     def watching(self) -> Iterator[list[Tensor]]:
@@ -208,20 +212,11 @@ class Flight:
         """Whether a row ends with its new tokens."""
         for token in tokens:
             row.completion.append(token)
-            row.finish = self._finish(row)
+            row.finish = finish(row, self._tokens, self._stop_ids)
             going.owner.host.generated(going.running.number, row.row, row.completion)
             if row.finish:
                 return True
         return False
-
-    def _finish(self, row: BatchRow) -> str:
-        sampling = row.sampling
-        assert sampling is not None
-        if row.completion[-1] in self._stop_ids:
-            return "stop"
-        if sampling.stop and any(s in self._tokens.decode(row.completion) for s in sampling.stop):
-            return "stop"
-        return "length" if len(row.completion) >= sampling.max_new_tokens else ""
 
     def _before(self, call: Pass) -> None:
         self._frame.close()
@@ -245,6 +240,8 @@ class Flight:
 
     def _tell(self, task: int, readings: tuple[Reading, ...]) -> None:
         going = self._going[task]
+        if going.running.again:
+            return
         going.owner.host.decoded(going.running.number, going.running.row_outcomes(), readings)
 
 
@@ -258,6 +255,10 @@ def _stages(seam: Seam, arch: Arch, readout: Readout) -> Stages | None:
         return seam.stages.first_rank(last if site == "ln_final" else seam.stages.of_layer(layer, layers))
 
     return Stages(readout.ranks, owner, readout.weight.device)
+
+
+def _forced(sampling: Sampling | None) -> tuple[int, ...]:
+    return () if sampling is None or sampling.forced is None else sampling.forced
 
 
 def _reads_before(stage: BoundStage, row: int, last: int, forced: Sequence[int]) -> bool:

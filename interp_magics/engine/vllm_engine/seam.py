@@ -108,6 +108,7 @@ class Seam:
             _name_group(ranks)
         try:
             self._engine = LLMEngine.from_engine_args(EngineArgs(**arguments(spec, ranks), **options))
+        # What vLLM raises for models that it cannot load, by where it notices; the fault is kept beside the message.
         except (OSError, ValueError, RuntimeError, NotImplementedError, AssertionError) as error:
             raise RequestError(f"vLLM could not load the model {spec.name!r} from {spec.path}: {error}") from error
         self._core = self._engine.engine_core.engine_core
@@ -140,6 +141,12 @@ class Seam:
     def block(self) -> int:
         """Tokens of a page."""
         return int(self._engine.vllm_config.cache_config.block_size)
+
+    def figures(self) -> dict[str, float]:
+        """Requests that run and that wait, and the share of pages that is taken."""
+        running, waiting = self._core.scheduler.get_request_counts()
+        usage = self._core.scheduler.get_kv_cache_usage()
+        return {"running_requests": running, "waiting_requests": waiting, "kv_cache_usage": usage}
 
     def close(self) -> None:
         """End vLLM and what it holds between ranks."""
