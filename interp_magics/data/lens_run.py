@@ -18,6 +18,8 @@ from .view import Viewed
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .lens_difference import LensDifference
+
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
 
@@ -124,6 +126,12 @@ class LensRun(Viewed):
             for name, values in (("logprob", self.tracked_logprobs), ("rank", self.tracked_ranks)):
                 frame[f"{name} of {self.token(int(token))!r}"] = np.repeat(values[..., column].ravel(), shape[-1])
         return frame
+
+    def minus(self, base: "LensRun") -> "LensDifference":
+        """How this run differs from another, cell by cell; see `interp_magics.data.lens_difference`. Raises RequestError."""
+        from .lens_difference import difference
+
+        return difference(self, base)
 
     def save(self, path: str | Path) -> Path:
         """Write a safetensors file that `interp_magics.load` reads."""

@@ -8,15 +8,23 @@ from typing import Any
 from ..data import view
 
 
-def drawn(kind: type, module: str, name: str, data: Callable[[Any], Any], text: Callable[[Any], str]) -> None:
+def drawn(
+    kind: type,
+    module: str,
+    name: str,
+    data: Callable[[Any], Any],
+    text: Callable[[Any], str],
+    made: Callable[[Any], Any] | None = None,
+) -> None:
     """Results of `kind` are shown by the widget `name` of `interp_widgets.<module>`, which draws what `data` makes of them:
-    live in a notebook, as the module's `table` where there are no scripts, as one page, and as `text` in a terminal."""
+    live in a notebook (as `made` makes it, if given), as the module's `table` where there are no scripts, as one page, and as
+    `text` in a terminal."""
 
     def widgets() -> Any:
         return import_module(f"interp_widgets.{module}")
 
     def widget(result: Any) -> Any:
-        return getattr(widgets(), name)(data(result))
+        return getattr(widgets(), name)(data(result)) if made is None else made(result)
 
     def html(result: Any) -> str:
         made: str = widgets().table(data(result))

@@ -73,7 +73,7 @@ def call(session: Session, method: str, given: argparse.Namespace, text: str, ou
         if given.dry_run:
             request = session.pool.request(method, written, **chosen, model=given.model)
             return session.pool.estimate(request, given.model)
-        if method == "lens" and given.generate and in_notebook() and not (given.no_wait or given.quiet):
+        if method == "lens" and given.generate and in_notebook() and not given.quiet:
             chosen["stream"] = True
         job = getattr(session.pool, method)(written, **chosen, **extra, wait=False)
         return session.outcome(job, given, bound)

@@ -61,22 +61,22 @@ def test_hover_pin_and_read_the_pin_back_in_python(notebook, cells, tmp_path):
     assert "layer 1 · position 2" in card.inner_text()
     assert card.locator(".iw-probability").count() == 5
     page.mouse.click(*cell_point(lens, 2, 1))
-    lens.locator(".iw-chart path").wait_for(state="attached")
+    lens.locator(".iw-way").wait_for(state="attached")
     pins = json.loads(run_cell(page, "import json; print(json.dumps(view.pins))"))
     top = int(run_cell(page, "print(int(run.top_ids[0, 1, 2, 0]))"))
     assert pins == [{"site": "resid_post", "position": 2, "layer": 1, "token_id": top}]
     run_cell(page, "view.pins = []; view.mode = 'entropy'; print('set')")
     page.wait_for_function("document.querySelector('.iw-lens [aria-checked=true]').textContent === 'entropy'")
-    assert lens.locator(".iw-chart path").count() == 0
+    assert lens.locator(".iw-way").count() == 0
 
 
 def test_the_keyboard_alone_pins(notebook, cells):
     page = notebook("keys", cells)
     lens = drawn(page)
-    lens.locator("canvas").focus()
+    lens.get_by_role("grid").focus()
     for key in ("ArrowDown", "ArrowDown", "End", "Enter"):
         page.keyboard.press(key)
-    lens.locator(".iw-chart path").wait_for(state="attached")
+    lens.locator(".iw-way").wait_for(state="attached")
     assert "layer 2" in lens.locator(".iw-live").inner_text()
 
 
@@ -124,7 +124,7 @@ def test_the_exported_page_opens_without_a_network_and_does_the_same(notebook, c
     lens = drawn(offline)
     assert lens.locator(".iw-chip").first.inner_text().endswith("×")
     offline.mouse.click(*cell_point(lens, 3, 1))
-    offline.wait_for_function("document.querySelectorAll('.iw-chart path').length === 2")
+    offline.wait_for_function("document.querySelectorAll('.iw-way').length === 2")
     assert offline.locator("h1").inner_text() == TEXT
     assert offline.locator("h1 b, h1 script").count() == 0
     assert errors == [] and all(url.startswith(("file:", "blob:")) for url in asked)
@@ -167,7 +167,7 @@ def test_the_map_fills_while_the_model_goes_on(notebook):
             window.seen = [];
             const look = () => {
                 const busy = document.body.innerText.includes('[*]');
-                const map = document.querySelector('.iw-lens canvas');
+                const map = document.querySelector('.iw-lens [role=grid]');
                 if (busy && map) window.seen.push(map.getAttribute('aria-label').length, document.querySelector('.iw-scroll').scrollHeight);
                 setTimeout(look, 20);
             };
@@ -269,3 +269,62 @@ def test_features_are_searched_opened_and_read_back(notebook, cells):
     assert "a colour · confirmed" in shown.inner_text() and shown.locator(".iw-rows-body .iw-row").count() == 1
     run_cell(page, "view.only = 'all'; view.query = 'paris'; print('set')")
     page.wait_for_function("[...document.querySelectorAll('.iw-bar-top')].at(-1).innerText.includes(' of 48 latents')")
+
+
+def drag(page, start, end):
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(*end, steps=5)
+    page.mouse.up()
+
+
+def test_tokens_and_sites_are_asked_for_and_a_part_is_zoomed_to(notebook, cells, tmp_path):
+    page = notebook("explore", cells)
+    lens = drawn(page)
+    lens.locator(".iw-search").press_sequentially("the")
+    page.keyboard.press("Enter")
+    lens.locator(".iw-said", has_text="tracking").wait_for(timeout=20_000)
+    assert lens.locator(".iw-tracked").count() == 2
+    lens.locator(".iw-sites button", has_text="attn_out").click()
+    lens.locator(".iw-said", has_text="attn_out: read by feeding").wait_for(timeout=20_000)
+    lens.locator(".iw-sites [aria-pressed=true]").nth(1).wait_for()
+    lines = int(lens.get_by_role("grid").get_attribute("aria-rowcount"))
+    drag(page, zoom_point(lens, 2, 1), zoom_point(lens, 5, 2))
+    lens.locator(".iw-plain", has_text="whole run").wait_for()
+    zoomed = json.loads(run_cell(page, "import json; print(json.dumps([view.zoom, view.shown, view.pins]))"))
+    assert zoomed == [{"layers": [1, 2], "positions": [1, 2]}, ["resid_post", "attn_out"], []]
+    assert lens.get_by_role("grid").get_attribute("aria-rowcount") == "4"
+    with page.expect_download() as saved:
+        lens.locator(".iw-exports button", has_text="SVG").click()
+    saved.value.save_as(tmp_path / "lens.svg")
+    picture = (tmp_path / "lens.svg").read_text()
+    assert picture.count("<rect") == 8 and "<script" not in picture
+    run_cell(page, "view.zoom = {}; view.mode = 'rank'; print('set')")
+    page.wait_for_function(f"document.querySelector('[role=grid]').getAttribute('aria-rowcount') == '{lines}'")
+    assert lens.locator(".iw-bands").count() == 1
+
+
+def zoom_point(lens, line, column, columns=3):
+    """Pixel of a cell where two sites stand side by side."""
+    box = lens.locator("canvas").bounding_box()
+    width = min(92, (box["width"] - 198) / columns)
+    return box["x"] + 198 + (column + 0.5) * width, box["y"] + 20 + (line + 0.5) * 22
+
+
+def test_a_job_that_a_cell_awaits_fills_its_view_and_ends_by_its_button(notebook, cells):
+    setup = [
+        cells[0],
+        "%config InterpMagics.progress_after = 60",
+        "job = %lens -a -n 100 --temperature 1 --seed 1 one two three\njob",
+        "run = await job\nprint(len(run.positions))",
+        "texts = ['one two three'] * 80\n"
+        "own = get_ipython().magics_manager.registry['InterpMagics'].session.pool\n"
+        "long = own.lens(texts, generate=110, temperature=1.0, seed=2, stream=True, wait=False)\nlong",
+        "try:\n    await long\nexcept Exception as error:\n    print(type(error).__name__)",
+    ]
+    page = notebook("job", setup)
+    button = page.locator(".iw-progress button").last
+    button.wait_for(timeout=60_000)
+    page.locator(".iw-lens").nth(1).locator(".iw-progress button").click(timeout=60_000)
+    page.get_by_text("Cancelled", exact=True).wait_for(timeout=30_000)
+    assert page.locator(".iw-lens").first.locator(".iw-progress button").count() == 0

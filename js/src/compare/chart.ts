@@ -1,7 +1,7 @@
 // The chart of one group: mean change of m over the KL that it costs on neutral texts, a line for each way.
 
 import { ticks } from "d3-array";
-import { line } from "d3-shape";
+import { linePath } from "../lib/paths";
 import { extent, type Frame, heading, linear, rules, type Scale, tickText } from "../lib/axes";
 import { svg } from "../lib/dom";
 import { seriesColour, seriesDash } from "../lib/ramp";
@@ -46,14 +46,14 @@ function drawn(way: Way, group: number, { x, y }: Axes, stroke: Stroke, opacity:
   const colour = stroke.stroke;
   const made = svg("g", { opacity, class: "iw-way" });
   if (way.gradual) {
-    const path = line<Point>().x((point) => x(point.kl)).y((point) => y(point.effects[group]));
+    const path = (part: readonly Point[]): string => linePath(part.map((point) => [x(point.kl), y(point.effects[group])]));
     const whole = curve(way, groups);
     const drawnAs = [
       { part: whole.filter((point) => point.strength <= 0), "stroke-width": 1.2, "stroke-opacity": 0.55 },
       { part: whole.filter((point) => point.strength >= 0), "stroke-width": 2.2, "stroke-opacity": 1 },
     ];
     for (const { part, ...how } of drawnAs) {
-      if (part.length > 1) made.append(svg("path", { d: path(part) ?? "", fill: "none", ...stroke, ...how }));
+      if (part.length > 1) made.append(svg("path", { d: path(part), fill: "none", ...stroke, ...how }));
     }
   }
   for (const point of way.points) {

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import widget from "../features";
-import { type FakeModel, mounted } from "../lib/fake";
+import { type FakeModel, mounted, squeezed } from "../lib/fake";
 import { FeatureData, type Header } from "./data";
 import { ordered } from "./order";
 import { Selector } from "./select";
@@ -38,7 +38,7 @@ function traits(): FeatureTraits {
     prompt: [" red", " blue"],
     layout,
   };
-  const payload = new DataView(new Uint8Array(bytes).buffer);
+  const payload = squeezed(new Uint8Array(bytes).buffer);
   const at = { opened: -1, page: 0, token: -1, detail: {} };
   return { header, payload, sort: ["density", true], query: "", only: "all", densities: [0, 1], ...at };
 }
@@ -141,7 +141,7 @@ describe("the feature table", () => {
   });
 
   it("says that data are broken instead of drawing them", () => {
-    model.set("payload", new DataView(new ArrayBuffer(8)));
+    model.set("payload", squeezed(new ArrayBuffer(8)));
     expect(el.querySelector("[role=alert]")?.textContent).toContain("outside the data");
   });
 });

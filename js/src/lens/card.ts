@@ -2,15 +2,14 @@
 
 import { element } from "../lib/dom";
 import { nats, probability, visible } from "../lib/text";
-import type { LensData } from "./data";
-import type { Cell } from "./map";
+import type { LensData, Place } from "./data";
 
-export function fillCard(card: HTMLElement, data: LensData, site: number, cell: Cell): void {
+export function fillCard(card: HTMLElement, data: LensData, at: Place): void {
   const { header } = data;
-  const position = header.positions[cell.row];
-  const place = `layer ${header.layers[cell.column]} · position ${position}`;
+  const many = header.sites.length > 1 ? ` · ${header.sites[at.site]}` : "";
+  const place = `layer ${header.layers[at.column]} · position ${header.positions[at.row]}${many}`;
   const list = element("div", { class: "iw-guesses" });
-  for (const guess of data.guesses(site, cell.column, cell.row)) {
+  for (const guess of data.guesses(at)) {
     const bar = element("span", { class: "iw-bar" });
     bar.style.width = `${Math.max(1, 100 * Math.exp(guess.logprob))}%`;
     list.append(
@@ -19,22 +18,37 @@ export function fillCard(card: HTMLElement, data: LensData, site: number, cell: 
       element("span", { class: "iw-track" }, bar),
     );
   }
-  const statistics = [];
-  const entropy = data.statistic("entropy", site, cell.column, cell.row);
-  const kl = data.statistic("kl", site, cell.column, cell.row);
-  if (entropy !== undefined) statistics.push(`entropy ${nats(entropy)}`);
-  if (kl !== undefined) statistics.push(`KL to final ${nats(kl)}`);
   card.replaceChildren(
     element("div", { class: "iw-place" }, place),
-    element("div", { class: "iw-input" }, "after ", element("span", { class: "iw-token" }, visible(data.input(cell.row)))),
+    element("div", { class: "iw-input" }, "after ", element("span", { class: "iw-token" }, visible(data.input(at.row)))),
     list,
-    element("div", { class: "iw-place" }, statistics.join(" · ")),
+    ...compared(data, at),
+    element("div", { class: "iw-place" }, statistics(data, at).join(" · ")),
   );
 }
 
+function compared(data: LensData, at: Place): HTMLElement[] {
+  const found = data.difference(at);
+  if (!found) return [];
+  const sign = found.value < 0 ? "−" : "+";
+  const said = `${found.bounded ? "at least " : ""}${sign}${nats(Math.abs(found.value))} against ${data.header.base}, where the top is `;
+  const token = element("span", { class: "iw-token" }, visible(data.text(found.base.id)));
+  return [element("div", { class: "iw-input" }, said, token, ` ${probability(found.base.logprob)}`)];
+}
+
+function statistics(data: LensData, at: Place): string[] {
+  const entropy = data.statistic("entropy", at);
+  const kl = data.statistic("kl", at);
+  return [
+    ...(entropy === undefined ? [] : [`entropy ${nats(entropy)}`]),
+    ...(kl === undefined ? [] : [`KL to final ${nats(kl)}`]),
+  ];
+}
+
 /** The sentence that a screen reader hears. */
-export function spoken(data: LensData, site: number, cell: Cell): string {
-  const top = data.top(site, cell.column, cell.row);
-  const where = `layer ${data.header.layers[cell.column]}, after ${visible(data.input(cell.row))}`;
-  return `${where}: ${visible(data.text(top.id))}, ${probability(top.logprob)}`;
+export function spoken(data: LensData, at: Place): string {
+  const { header } = data;
+  const site = header.sites.length > 1 ? `${header.sites[at.site]}, ` : "";
+  const where = `${site}layer ${header.layers[at.column]}, after ${visible(data.input(at.row))}`;
+  return `${where}: ${visible(data.text(data.topId(at)))}, ${probability(data.topLogprob(at))}`;
 }

@@ -11,12 +11,11 @@ export interface Header {
   readonly top_k: number;
   readonly prompt_length: number;
   readonly vocabulary: number;
-  /** Token id of every code of `top`. */
-  readonly ids: readonly number[];
-  /** Text of every token id that occurs. */
-  readonly strings: Readonly<Record<string, string>>;
-  readonly token_ids: readonly number[];
+  /** Texts of all tokens that occur, by the order of their ids. */
+  readonly strings: readonly string[];
   readonly tracked_ids: readonly number[];
+  /** What the run is compared with, if it is. */
+  readonly base: string;
   readonly layout: Layout;
 }
 
@@ -25,22 +24,31 @@ export interface Guess {
   readonly logprob: number;
 }
 
-export interface Point {
-  readonly layer: number;
-  /** Undefined where the token is outside the top k; `below` then bounds it from above. */
-  readonly logprob: number | undefined;
-  readonly below: number;
-  readonly rank: number | undefined;
+export interface Difference {
+  /** Log-probability of the top token here, minus that of the same token in the base. */
+  readonly value: number;
+  /** The token is outside the base's top k, so that the difference is at least `value`. */
+  readonly bounded: boolean;
+  readonly base: Guess;
+}
+
+/** One place of the run: indices of its site, layer and position. */
+export interface Place {
+  readonly site: number;
+  readonly column: number;
+  readonly row: number;
 }
 
 export class LensData {
   readonly #arrays: Record<string, Packed>;
+  readonly #places: ReadonlyMap<number, number>;
 
   constructor(
     readonly header: Header,
     buffer: DataView,
   ) {
     this.#arrays = unpack(buffer, header.layout);
+    this.#places = new Map(header.strings.map((_, place) => [this.#arrays.known.at(place), place]));
   }
 
   get rows(): number {
@@ -51,62 +59,87 @@ export class LensData {
     return this.header.layers.length;
   }
 
+  has(name: "entropy" | "kl" | "delta"): boolean {
+    return name in this.#arrays;
+  }
+
   text(id: number): string {
-    return this.header.strings[String(id)] ?? `<id ${id}>`;
+    const place = this.#places.get(id);
+    return place === undefined ? `<id ${id}>` : this.header.strings[place];
   }
 
   /** The token that was read at a row. */
   input(row: number): string {
-    return this.text(this.header.token_ids[this.header.positions[row]]);
+    return this.header.strings[this.#arrays.read.at(this.header.positions[row])];
   }
 
   generated(row: number): boolean {
     return this.header.positions[row] >= this.header.prompt_length;
   }
 
-  guesses(site: number, column: number, row: number): Guess[] {
-    const start = this.#cell(site, column, row) * this.header.top_k;
+  guesses(at: Place): Guess[] {
+    const start = this.#cell(at) * this.header.top_k;
     return Array.from({ length: this.header.top_k }, (_, i) => ({
-      id: this.header.ids[this.#arrays.top.at(start + i)],
+      id: this.#arrays.known.at(this.#arrays.top.at(start + i)),
       logprob: this.#arrays.logprob.at(start + i),
     }));
   }
 
-  top(site: number, column: number, row: number): Guess {
-    const start = this.#cell(site, column, row) * this.header.top_k;
-    return { id: this.header.ids[this.#arrays.top.at(start)], logprob: this.#arrays.logprob.at(start) };
+  topId(at: Place): number {
+    return this.#arrays.known.at(this.#arrays.top.at(this.#cell(at) * this.header.top_k));
   }
 
-  statistic(name: "entropy" | "kl", site: number, column: number, row: number): number | undefined {
-    return this.#arrays[name]?.at(this.#cell(site, column, row));
+  topLogprob(at: Place): number {
+    return this.#arrays.logprob.at(this.#cell(at) * this.header.top_k);
   }
 
-  /** Rank of `id` in a cell; undefined where it lies outside the top k and was not tracked. */
-  rank(id: number, site: number, column: number, row: number): number | undefined {
-    const tracked = this.header.tracked_ids.indexOf(id);
-    if (tracked >= 0) {
-      return this.#arrays.tracked_rank.at(this.#cell(site, column, row) * this.header.tracked_ids.length + tracked);
+  statistic(name: "entropy" | "kl", at: Place): number | undefined {
+    return this.#arrays[name]?.at(this.#cell(at));
+  }
+
+  /** How far this run is from its base at a place; undefined where the base has no such position. */
+  difference(at: Place): Difference | undefined {
+    const cell = this.#cell(at);
+    const state = this.#arrays.compared?.at(cell);
+    if (!state) return undefined;
+    const base = { id: this.#arrays.known.at(this.#arrays.base_top.at(cell)), logprob: this.#arrays.base_logprob.at(cell) };
+    return { value: this.#arrays.delta.at(cell), bounded: state === 2, base };
+  }
+
+  /** Log-probability of a token in a cell; undefined where it lies outside the top k and was not tracked. */
+  logprob(id: number, at: Place): number | undefined {
+    const tracked = this.#tracked(id, at);
+    if (tracked !== undefined) return this.#arrays.tracked_logprob.at(tracked);
+    const found = this.#place(id, at);
+    return found === undefined ? undefined : this.#arrays.logprob.at(this.#cell(at) * this.header.top_k + found);
+  }
+
+  /** Rank of a token in a cell, 0 being the first; undefined as above. */
+  rank(id: number, at: Place): number | undefined {
+    const tracked = this.#tracked(id, at);
+    return tracked === undefined ? this.#place(id, at) : this.#arrays.tracked_rank.at(tracked);
+  }
+
+  /** What bounds the log-probability of a token outside the top k from above. */
+  lowest(at: Place): number {
+    return this.#arrays.logprob.at((this.#cell(at) + 1) * this.header.top_k - 1);
+  }
+
+  #place(id: number, at: Place): number | undefined {
+    const start = this.#cell(at) * this.header.top_k;
+    const wanted = this.#places.get(id);
+    for (let order = 0; order < this.header.top_k; order++) {
+      if (this.#arrays.top.at(start + order) === wanted) return order;
     }
-    const place = this.guesses(site, column, row).findIndex((guess) => guess.id === id);
-    return place < 0 ? undefined : place;
+    return undefined;
   }
 
-  /** The way of a token through the layers at one position. */
-  trajectory(id: number, site: number, row: number): Point[] {
-    const tracked = this.header.tracked_ids.indexOf(id);
-    return this.header.layers.map((layer, column) => {
-      const guesses = this.guesses(site, column, row);
-      const below = guesses[guesses.length - 1].logprob;
-      const rank = this.rank(id, site, column, row);
-      if (tracked >= 0) {
-        const at = this.#cell(site, column, row) * this.header.tracked_ids.length + tracked;
-        return { layer, logprob: this.#arrays.tracked_logprob.at(at), below, rank };
-      }
-      return { layer, logprob: guesses.find((guess) => guess.id === id)?.logprob, below, rank };
-    });
+  #tracked(id: number, at: Place): number | undefined {
+    const place = this.header.tracked_ids.indexOf(id);
+    return place < 0 ? undefined : this.#cell(at) * this.header.tracked_ids.length + place;
   }
 
-  #cell(site: number, column: number, row: number): number {
+  #cell({ site, column, row }: Place): number {
     return (site * this.columns + column) * this.rows + row;
   }
 }

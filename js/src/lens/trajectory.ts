@@ -1,16 +1,18 @@
-// Trajectories of pinned tokens, under the map and on its columns.
+// Over layers and under the map's columns: what the shown positions have (bands), and the ways of pinned tokens.
 
-import { line } from "d3-shape";
+import { quantileSorted } from "d3-array";
 import { svg } from "../lib/dom";
-import { probability, short } from "../lib/text";
+import { areaPath, linePath } from "../lib/paths";
+import { short } from "../lib/text";
 import type { Theme } from "../lib/theme";
-import type { LensData, Point } from "./data";
-import { columnWidth, LABEL } from "./map";
+import type { Grid } from "./grid";
+import type { Mode } from "./modes";
 
-const HEIGHT = 124;
-const TOP = 12;
+const HEIGHT = 132;
+const TOP = 14;
 const BOTTOM = 10;
-const LOWEST = -12;
+/** Fewer positions have no distribution worth a band. */
+const FEWEST = 4;
 
 export interface Pinned {
   readonly id: number;
@@ -19,53 +21,94 @@ export interface Pinned {
   readonly colour: string;
 }
 
-/** A picture of log-probability over layers. Open circles bound a token that is outside the top k from above. */
-export function chart(data: LensData, pins: readonly Pinned[], theme: Theme, width: number): SVGSVGElement {
-  const cell = columnWidth(width, data.columns);
-  const x = (column: number): number => LABEL + (column + 0.5) * cell;
-  const y = (value: number): number => TOP + (Math.min(0, Math.max(LOWEST, value)) / LOWEST) * (HEIGHT - BOTTOM - TOP);
-  const picture = svg("svg", {
-    width,
-    height: HEIGHT,
-    class: "iw-chart",
-    role: "img",
-    "aria-label": `Log-probability over layers of ${pins.length} pinned tokens`,
-  });
-  for (const tick of [0, -3, -6, -9, -12]) {
+/** Of all shown positions at a layer: 10 %, 25 %, 50 %, 75 % and 90 %. */
+type Quantiles = readonly [number, number, number, number, number];
+
+interface Scales {
+  readonly x: (column: number) => number;
+  readonly y: (value: number) => number;
+}
+
+/** The picture. Open circles bound a token that is outside the top k from above. */
+export function chart(grid: Grid, mode: Mode, pins: readonly Pinned[], theme: Theme, width: number): SVGSVGElement {
+  const cell = grid.columnWidth(width);
+  const [low, high] = mode.axis.range(grid.data);
+  const scales: Scales = {
+    x: (column) => grid.label + (column + 0.5) * cell,
+    y: (value) => {
+      const share = (Math.min(high, Math.max(low, value)) - low) / (high - low);
+      return HEIGHT - BOTTOM - share * (HEIGHT - BOTTOM - TOP);
+    },
+  };
+  const picture = svg("svg", { width, height: HEIGHT, class: "iw-chart", role: "img", "aria-label": described(grid, mode, pins) });
+  for (const tick of mode.axis.ticks(grid.data)) {
+    const y = scales.y(tick);
     picture.append(
-      svg("line", { x1: LABEL, x2: LABEL + cell * data.columns, y1: y(tick), y2: y(tick), stroke: theme.line }),
-      svg("text", { x: LABEL - 10, y: y(tick) + 4, "text-anchor": "end", fill: theme.faint }, probability(tick)),
+      svg("line", { x1: grid.label, x2: grid.label + cell * grid.columns, y1: y, y2: y, stroke: theme.line }),
+      svg("text", { x: grid.label - 10, y: y + 4, "text-anchor": "end", fill: theme.faint }, mode.axis.tick(tick)),
     );
   }
-  pins.forEach((pin) => picture.append(...trace(data, pin, x, y)));
+  picture.append(...bands(grid, mode, theme, scales));
+  for (const pin of pins) picture.append(...trace(grid, mode, pin, scales));
   return picture;
 }
 
-function trace(
-  data: LensData,
-  pin: Pinned,
-  x: (column: number) => number,
-  y: (value: number) => number,
-): SVGElement[] {
-  const points = data.trajectory(pin.id, pin.site, pin.row);
-  const path = line<Point>()
-    .defined((point) => point.logprob !== undefined)
-    .x((_, i) => x(i))
-    .y((point) => y(point.logprob ?? 0))(points);
-  const marks = points.map((point, i) => {
-    const known = point.logprob !== undefined;
-    const at = known ? (point.logprob as number) : point.below;
-    const text = known ? probability(at) : `under ${probability(at)}`;
-    const circle = svg("circle", {
-      cx: x(i),
-      cy: y(at),
-      r: known ? 2.6 : 2.2,
-      fill: known ? pin.colour : "none",
-      stroke: pin.colour,
-      "stroke-opacity": known ? 1 : 0.55,
-    });
-    circle.append(svg("title", {}, `layer ${point.layer}: ${short(data.text(pin.id), 24)} ${text}`));
-    return circle;
+function described(grid: Grid, mode: Mode, pins: readonly Pinned[]): string {
+  const band = grid.rows.length >= FEWEST ? `; bands are quantiles of ${grid.rows.length} positions` : "";
+  return `${mode.axis.label} over layers, with ${pins.length} pinned tokens${band}`;
+}
+
+function bands(grid: Grid, mode: Mode, theme: Theme, { x, y }: Scales): SVGElement[] {
+  if (grid.rows.length < FEWEST) return [];
+  const found = quantiles(grid, mode);
+  const between = (low: 0 | 1, high: 3 | 4, opacity: number): SVGElement => {
+    const path = areaPath(found.map((q, i) => q && [x(i), y(q[low]), y(q[high])]));
+    return svg("path", { d: path, fill: theme.faint, "fill-opacity": opacity });
+  };
+  const middle = linePath(found.map((q, i) => q && [x(i), y(q[2])]));
+  const median = svg("path", { d: middle, fill: "none", stroke: theme.faint, "stroke-dasharray": "4 3", "stroke-width": 1.3 });
+  const title = `${mode.axis.label} of ${grid.rows.length} positions: median, 25 to 75 % and 10 to 90 %`;
+  return [svg("g", { class: "iw-bands" }, svg("title", {}, title), between(0, 4, 0.12), between(1, 3, 0.16), median)];
+}
+
+/** Of the first site that is shown, at each column. */
+export function quantiles(grid: Grid, mode: Mode): (Quantiles | undefined)[] {
+  return Array.from({ length: grid.columns }, (_, column) => {
+    const values: number[] = [];
+    const { column: layer } = grid.place({ line: 0, column });
+    for (const row of grid.rows) {
+      const value = mode.axis.of(grid.data, { site: grid.sites[0], column: layer, row });
+      if (value !== undefined) values.push(value);
+    }
+    if (values.length < FEWEST) return undefined;
+    const sorted = values.sort((a, b) => a - b);
+    return [0.1, 0.25, 0.5, 0.75, 0.9].map((share) => quantileSorted(sorted, share) ?? 0) as unknown as Quantiles;
   });
-  return [svg("path", { d: path ?? "", fill: "none", stroke: pin.colour, "stroke-width": 1.8 }), ...marks];
+}
+
+function trace(grid: Grid, mode: Mode, pin: Pinned, { x, y }: Scales): SVGElement[] {
+  const { data } = grid;
+  const points = Array.from({ length: grid.columns }, (_, column) => {
+    const at = { site: pin.site, row: pin.row, column: grid.place({ line: 0, column }).column };
+    return { known: mode.axis.token(data, pin.id, at), bound: mode.axis.bound?.(data, at) };
+  });
+  const path = linePath(points.map(({ known }, i) => (known === undefined ? undefined : [x(i), y(known)])));
+  const marks = points.flatMap(({ known, bound }, column) => {
+    const at = known ?? bound;
+    if (at === undefined) return [];
+    const solid = known !== undefined;
+    const circle = svg("circle", {
+      cx: x(column),
+      cy: y(at),
+      r: solid ? 2.6 : 2.2,
+      fill: solid ? pin.colour : "none",
+      stroke: pin.colour,
+      "stroke-opacity": solid ? 1 : 0.55,
+    });
+    const said = `${solid ? "" : "beyond "}${mode.axis.tick(at)}`;
+    circle.append(svg("title", {}, `layer ${grid.layer(column)}: ${short(data.text(pin.id), 24)} ${said}`));
+    return [circle];
+  });
+  const way = svg("path", { d: path, class: "iw-way", fill: "none", stroke: pin.colour, "stroke-width": 1.8 });
+  return [way, ...marks];
 }

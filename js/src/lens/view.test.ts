@@ -1,17 +1,19 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import widget from "../lens";
-import { FakeModel } from "../lib/fake";
+import { FakeModel, squeezed } from "../lib/fake";
 import type { Header } from "./data";
-import { HEAD, LABEL, ROW } from "./map";
+import { HEAD, LABEL, ROW } from "./grid";
 import type { LensTraits } from "./view";
 
 // Two layers, two positions, k = 2: ids 7 and 9.
 function traits(): LensTraits {
   const top = new Uint16Array([0, 1, 1, 0, 0, 1, 0, 1]);
   const logprob = new Uint16Array([9, 5, 8, 4, 7, 3, 6, 2]);
-  const payload = new Uint8Array(32);
+  const payload = new Uint8Array(48);
   payload.set(new Uint8Array(top.buffer), 0);
   payload.set(new Uint8Array(logprob.buffer), 16);
+  payload.set(new Uint8Array(new Uint32Array([7, 9]).buffer), 32);
+  payload.set(new Uint8Array(new Uint16Array([1, 0]).buffer), 40);
   const slot = { dtype: "u16", shape: [1, 2, 2, 2] } as const;
   const header: Header = {
     title: "t",
@@ -22,13 +24,30 @@ function traits(): LensTraits {
     top_k: 2,
     prompt_length: 1,
     vocabulary: 10,
-    ids: [7, 9],
-    strings: { "7": "</script><b>x</b>", "9": " y" },
-    token_ids: [9, 7],
+    strings: ["</script><b>x</b>", " y"],
     tracked_ids: [],
-    layout: { top: { ...slot, offset: 0 }, logprob: { ...slot, offset: 16, scale: 1, base: -10 } },
+    base: "",
+    layout: {
+      known: { dtype: "u32", shape: [2], offset: 32 },
+      read: { dtype: "u16", shape: [2], offset: 40 },
+      top: { ...slot, offset: 0 }, logprob: { ...slot, offset: 16, scale: 1, base: -10 } },
   };
-  return { header, payload: new DataView(payload.buffer), mode: "logprob", site: "resid_post", pins: [], cursor: [-1, -1] };
+  return {
+    header,
+    payload: squeezed(payload.buffer),
+    mode: "logprob",
+    site: "resid_post",
+    shown: ["resid_post"],
+    pins: [],
+    cursor: [-1, -1],
+    zoom: {},
+    offered: [],
+    live: false,
+    asked: { id: 0 },
+    told: {},
+    progress: {},
+    cancelled: false,
+  };
 }
 
 describe("the lens view", () => {
@@ -45,6 +64,12 @@ describe("the lens view", () => {
   });
 
   const canvas = (): HTMLCanvasElement => el.querySelector("canvas") as HTMLCanvasElement;
+  const grid = (): HTMLElement => el.querySelector('[role="grid"]') as HTMLElement;
+  const press = (from: [number, number], to = from): void => {
+    canvas().dispatchEvent(new PointerEvent("pointerdown", at(...from)));
+    canvas().dispatchEvent(new PointerEvent("pointermove", at(...to)));
+    canvas().dispatchEvent(new PointerEvent("pointerup", at(...to)));
+  };
   const at = (row: number, column: number) => ({
     clientX: LABEL + (column + 0.5) * 92,
     clientY: HEAD + (row + 0.5) * ROW,
@@ -52,21 +77,21 @@ describe("the lens view", () => {
   });
 
   it("pins the clicked cell's top token by id, and unpins it", () => {
-    canvas().dispatchEvent(new MouseEvent("click", at(1, 0)));
+    press([1, 0]);
     expect(model.traits.pins).toEqual([{ site: "resid_post", position: 1, layer: 3, token_id: 9 }]);
     expect(el.querySelectorAll(".iw-chip").length).toBe(1);
     expect(el.querySelector("svg path")).not.toBeNull();
-    canvas().dispatchEvent(new MouseEvent("click", at(1, 0)));
+    press([1, 0]);
     expect(model.traits.pins).toEqual([]);
     expect(model.saved).toBeGreaterThan(1);
   });
 
   it("is driven by the keyboard alone", () => {
-    for (const key of ["ArrowDown", "End", "Enter"]) canvas().dispatchEvent(new KeyboardEvent("keydown", { key }));
+    for (const key of ["ArrowDown", "End", "Enter"]) grid().dispatchEvent(new KeyboardEvent("keydown", { key }));
     expect(model.traits.cursor).toEqual([5, 1]);
     expect(model.traits.pins).toHaveLength(1);
     expect(el.querySelector(".iw-live")?.textContent).toContain("layer 5");
-    canvas().dispatchEvent(new KeyboardEvent("keydown", { key: "Escape" }));
+    grid().dispatchEvent(new KeyboardEvent("keydown", { key: "Escape" }));
     expect(model.traits.pins).toEqual([]);
   });
 
@@ -75,6 +100,52 @@ describe("the lens view", () => {
     expect(el.querySelectorAll(".iw-chip").length).toBe(1);
     model.set("mode", "rank");
     expect(el.querySelector('[aria-checked="true"]')?.textContent).toBe("rank of final");
+  });
+
+  it("zooms to a rectangle that is drawn, and out again", () => {
+    press([0, 1], [1, 1]);
+    expect(model.traits.zoom).toEqual({ layers: [5, 5], positions: [0, 1] });
+    expect(grid().getAttribute("aria-colcount")).toBe("1");
+    expect(model.traits.pins).toEqual([]);
+    grid().dispatchEvent(new KeyboardEvent("keydown", { key: "0" }));
+    expect(grid().getAttribute("aria-colcount")).toBe("2");
+  });
+
+  it("asks for tokens and sites only where somebody answers, and says what was said", () => {
+    expect(el.querySelector("input")).toBeNull();
+    model.set("live", true);
+    model.set("offered", ["mlp_out"]);
+    const field = el.querySelector("input") as HTMLInputElement;
+    field.value = "Paris";
+    field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter" }));
+    expect(model.traits.asked).toEqual({ id: 1, track: "Paris" });
+    expect(el.querySelector(".iw-said")?.textContent).toContain("asking");
+    model.set("told", { id: 1, text: "'Paris' is not one token", trouble: true });
+    expect(el.querySelector(".iw-said.iw-failed")?.textContent).toContain("not one token");
+    (el.querySelectorAll(".iw-sites button")[1] as HTMLElement).click();
+    expect(model.traits.asked).toEqual({ id: 2, site: "mlp_out" });
+    expect(model.traits.shown).toEqual(["resid_post", "mlp_out"]);
+  });
+
+  it("shows where a run stands that has not begun, and asks for its end once", () => {
+    model.set("progress", { state: "queued", text: "queued, 3 before it", end: "button" });
+    const button = el.querySelector(".iw-progress button") as HTMLButtonElement;
+    expect(el.querySelector(".iw-progress")?.textContent).toContain("3 before it");
+    button.click();
+    expect(model.traits.cancelled).toBe(true);
+    expect((el.querySelector(".iw-progress button") as HTMLButtonElement).disabled).toBe(true);
+    model.set("header", {});
+    expect(el.querySelector(".iw-state")?.textContent).toContain("Nothing is decoded");
+    model.set("progress", { state: "running", end: "stop" });
+    expect(el.querySelector(".iw-progress")?.textContent).toContain("Stop the cell");
+  });
+
+  it("tells a screen reader which cell is active", () => {
+    for (const key of ["ArrowDown", "End"]) grid().dispatchEvent(new KeyboardEvent("keydown", { key }));
+    const active = document.getElementById(grid().getAttribute("aria-activedescendant") ?? "");
+    expect(active?.getAttribute("role")).toBe("gridcell");
+    expect(active?.getAttribute("aria-colindex")).toBe("2");
+    expect(active?.textContent).toContain("layer 5");
   });
 
   it("never makes markup of a token", () => {
@@ -89,7 +160,7 @@ describe("the lens view", () => {
   });
 
   it("says what is wrong with data it cannot read", () => {
-    model.set("payload", new DataView(new ArrayBuffer(2)));
+    model.set("payload", squeezed(new ArrayBuffer(2)));
     expect(el.querySelector('[role="alert"]')?.textContent).toContain("outside the data");
   });
 

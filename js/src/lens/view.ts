@@ -1,51 +1,69 @@
-// The lens widget: map, card, legend, pins and their trajectories, all derived from the model.
+// The lens widget: bar, map, card, pins and their chart, all derived from the model.
 
-import { choiceButtons } from "../lib/choice";
 import { element, Listeners } from "../lib/dom";
 import { moved } from "../lib/keys";
-import type { Model } from "../lib/model";
-import { lineColours, ramp } from "../lib/ramp";
+import { follow, type Model } from "../lib/model";
+import { seriesPin } from "../lib/ramp";
 import { csv, download } from "../lib/save";
-import { empty, failed } from "../lib/states";
-import { probability, short, visible } from "../lib/text";
+import { empty, failed, loading } from "../lib/states";
+import { drawingOf } from "../lib/exports";
 import { themeOf, watchTheme } from "../lib/theme";
+import { type Asked, type Told, TokenField } from "./asking";
+import { bar } from "./bar";
 import { fillCard, spoken } from "./card";
 import { type Header, LensData } from "./data";
-import { type Cell, cellAt, columnWidth, draw, HEAD, LABEL, ROW } from "./map";
-import { MODES, modeOf } from "./modes";
+import { Gestures } from "./gestures";
+import { type Cell, Grid, HEAD, ROW, type Window } from "./grid";
+import { draw } from "./map";
+import { type Mode, modeOf } from "./modes";
+import { MOST_CELLS, picture, rows } from "./picture";
+import { type Pin, pinChip, toggled, trackedChip } from "./pins";
+import { type Progress, progressStrip } from "./progress";
 import { chart, type Pinned } from "./trajectory";
 
-/** A pinned token: as Python reads and sets it. */
-export interface Pin {
-  readonly site: string;
-  readonly position: number;
-  readonly layer: number;
-  readonly token_id: number;
-}
-
 export interface LensTraits {
-  header: Header;
+  header: Header | Record<string, never>;
   payload: DataView;
   mode: string;
+  /** The site of the cursor. */
   site: string;
+  shown: string[];
   pins: Pin[];
+  /** Layer and position. */
   cursor: number[];
+  zoom: Window | Record<string, never>;
+  /** Sites that could be decoded too. */
+  offered: string[];
+  /** Whether somebody answers what is asked. */
+  live: boolean;
+  asked: Asked;
+  told: Told;
+  progress: Progress;
+  cancelled: boolean;
 }
 
 const MAX_HEIGHT = 440;
+let views = 0;
 
 export class LensView {
   readonly #listeners = new Listeners();
-  readonly #canvas = element("canvas", { class: "iw-map", tabindex: 0, role: "application" });
+  readonly #canvas = element("canvas", { class: "iw-map", "aria-hidden": "true" });
+  readonly #active = element("div", { role: "gridcell", id: `iw-lens-cell-${++views}` });
+  readonly #line = element("div", { role: "row", class: "iw-unseen" }, this.#active);
+  readonly #table = element("div", { class: "iw-grid", role: "grid", tabindex: 0 }, this.#canvas, this.#line);
   readonly #scroll = element("div", { class: "iw-scroll" });
   readonly #spacer = element("div");
   readonly #card = element("div", { class: "iw-card", hidden: true });
   readonly #live = element("div", { class: "iw-live", "aria-live": "polite" });
   readonly #bar = element("div", { class: "iw-bar-top" });
   readonly #chips = element("div", { class: "iw-chips" });
+  readonly #progress = element("div");
   readonly #chart = element("div", { class: "iw-chart-box" });
-  #data!: LensData;
+  readonly #field = new TokenField((track) => this.#ask({ track }));
+  #data: LensData | undefined;
+  #grid!: Grid;
   #cursor: Cell | undefined;
+  readonly #gestures: Gestures;
   #frame = 0;
 
   constructor(
@@ -53,7 +71,21 @@ export class LensView {
     private readonly root: HTMLElement,
   ) {
     root.classList.add("iw", "iw-lens");
-    this.#scroll.append(this.#canvas, this.#spacer);
+    this.#scroll.append(this.#table, this.#spacer);
+    this.#gestures = new Gestures(this.#canvas, (event) => this.#under(event), {
+      hover: (cell, event) => {
+        this.#moveTo(cell);
+        this.#showCard(event.clientX, event.clientY);
+      },
+      leave: () => this.#hideCard(),
+      brush: () => this.#paintSoon(),
+      choose: (cell) => {
+        this.#moveTo(cell);
+        this.#toggle(cell);
+      },
+      zoom: (from, to) => this.#set("zoom", this.#grid.between(from, to)),
+      whole: () => this.#set("zoom", {}),
+    });
     this.#listen();
     this.#load();
   }
@@ -65,8 +97,15 @@ export class LensView {
   }
 
   #load(): void {
+    this.#data = undefined;
+    const header = this.model.get("header");
+    if (!("layers" in header)) {
+      this.root.replaceChildren(this.#progress, loading("Nothing is decoded yet."));
+      this.#renderProgress();
+      return;
+    }
     try {
-      this.#data = new LensData(this.model.get("header"), this.model.get("payload"));
+      this.#data = new LensData(header as Header, this.model.get("payload"));
     } catch (error) {
       this.root.replaceChildren(failed(error));
       return;
@@ -75,67 +114,85 @@ export class LensView {
       this.root.replaceChildren(empty("There is nothing to show: no position was decoded."));
       return;
     }
-    this.#canvas.setAttribute("aria-label", `Lens of ${this.#data.header.title}; arrow keys move, Enter pins, Escape clears`);
-    this.root.replaceChildren(this.#bar, this.#scroll, this.#chips, this.#chart, this.#card, this.#live);
-    this.#readCursor();
+    const parts = [this.#progress, this.#bar, this.#scroll, this.#chips, this.#chart, this.#card, this.#live];
+    if (this.root.firstChild !== this.#progress || !this.#bar.isConnected) this.root.replaceChildren(...parts);
     // Off the page nothing has a size yet; the observer renders when it has.
     if (this.root.isConnected) this.#render();
   }
 
   #listen(): void {
     const on = this.#listeners;
-    on.on(this.#canvas, "pointermove", (event) => this.#hover(event));
-    on.on(this.#canvas, "pointerleave", () => this.#hideCard());
-    on.on(this.#canvas, "click", (event) => this.#click(event));
-    on.on(this.#canvas, "keydown", (event) => this.#key(event));
-    on.on(this.#canvas, "blur", () => this.#hideCard());
+    this.#gestures.listen(on);
+    on.on(this.#table, "keydown", (event) => this.#key(event));
+    on.on(this.#table, "blur", () => this.#hideCard());
     on.on(this.#scroll, "scroll", () => this.#paintSoon());
     on.add(watchTheme(() => this.#render()));
     const observer = new ResizeObserver(() => this.#render());
     observer.observe(this.root);
     on.add(() => observer.disconnect());
-    for (const trait of ["mode", "site", "pins"] as const) this.#onModel(trait, () => this.#render());
-    for (const trait of ["payload", "header"] as const) this.#onModel(trait, () => this.#load());
-    this.#onModel("cursor", () => {
-      this.#readCursor();
-      this.#paintSoon();
-    });
-  }
-
-  #onModel(trait: keyof LensTraits, handle: () => void): void {
-    this.model.on(`change:${trait}`, handle);
-    this.#listeners.add(() => this.model.off(`change:${trait}`, handle));
-  }
-
-  get #site(): number {
-    return Math.max(0, this.#data.header.sites.indexOf(this.model.get("site")));
+    on.add(follow(this.model, ["mode", "site", "shown", "pins", "zoom", "live", "offered"], () => this.#render()));
+    on.add(follow(this.model, ["payload", "header"], () => this.#load()));
+    on.add(follow(this.model, ["progress", "cancelled"], () => this.#renderProgress()));
+    on.add(follow(this.model, ["asked", "told"], () => this.#field.tell(this.model.get("asked"), this.model.get("told"))));
+    on.add(
+      follow(this.model, ["cursor"], () => {
+        this.#readCursor();
+        this.#paintSoon();
+      }),
+    );
   }
 
   get #width(): number {
     return Math.max(280, this.root.clientWidth || 760);
   }
 
-  get #pinned(): Pinned[] {
-    const { header } = this.#data;
-    const colours = lineColours(themeOf(this.root).dark);
+  get #viewHeight(): number {
+    return Math.min(MAX_HEIGHT, this.#grid.height);
+  }
+
+  get #mode(): Mode {
+    return modeOf(this.model.get("mode"), this.#grid.data);
+  }
+
+  /** Sites that are shown: those of the model that are there, or the first. */
+  #sites(data: LensData): number[] {
+    const wanted = this.model.get("shown");
+    const found = data.header.sites.flatMap((site, index) => (wanted.includes(site) ? [index] : []));
+    return found.length ? found : [0];
+  }
+
+  #pinned(): Pinned[] {
+    const { header } = this.#grid.data;
+    const { dark } = themeOf(this.root);
     return this.model.get("pins").flatMap((pin, i) => {
       const row = header.positions.indexOf(pin.position);
       const site = header.sites.indexOf(pin.site);
-      return row < 0 || site < 0 ? [] : [{ id: pin.token_id, row, site, colour: colours[i % colours.length] }];
+      return row < 0 || site < 0 ? [] : [{ id: pin.token_id, row, site, colour: seriesPin(i, dark) }];
     });
   }
 
   #render(): void {
-    if (!this.#data || this.#data.rows === 0) return;
-    this.#spacer.style.height = `${HEAD + this.#data.rows * ROW - this.#viewHeight}px`;
+    this.#renderProgress();
+    if (!this.#data) return;
+    const zoom = this.model.get("zoom");
+    this.#grid = new Grid(this.#data, this.#sites(this.#data), "layers" in zoom ? (zoom as Window) : undefined);
+    this.#readCursor();
+    this.#spacer.style.height = `${this.#grid.height - this.#viewHeight}px`;
     this.#scroll.style.maxHeight = `${MAX_HEIGHT}px`;
-    this.#renderBar();
-    this.#renderPins();
+    this.#table.setAttribute("aria-rowcount", String(this.#grid.lines));
+    this.#table.setAttribute("aria-colcount", String(this.#grid.columns));
+    const help = "arrow keys move, Enter pins, Escape clears, 0 shows everything";
+    this.#table.setAttribute("aria-label", `Lens of ${this.#data.header.title}; ${help}`);
+    this.#renderBar(this.#data);
+    this.#renderPins(this.#data);
     this.#paint();
   }
 
-  get #viewHeight(): number {
-    return Math.min(MAX_HEIGHT, HEAD + this.#data.rows * ROW);
+  #renderProgress(): void {
+    const progress = this.model.get("progress");
+    const cancel = (): void => this.#set("cancelled", true);
+    const strip = progress.state ? [progressStrip(progress, this.model.get("cancelled"), cancel)] : [];
+    this.#progress.replaceChildren(...strip);
   }
 
   /** Paint in the next frame, once, however many events ask for it. */
@@ -145,169 +202,128 @@ export class LensView {
   }
 
   #paint(): void {
+    if (!this.#data) return;
     const { header } = this.#data;
+    const { dark } = themeOf(this.root);
     const pins = this.model.get("pins").flatMap((pin, i) => {
-      const cell = { row: header.positions.indexOf(pin.position), column: header.layers.indexOf(pin.layer) };
-      const colours = lineColours(themeOf(this.root).dark);
-      return cell.row < 0 || cell.column < 0 || pin.site !== header.sites[this.#site]
-        ? []
-        : [{ cell, colour: colours[i % colours.length] }];
+      const row = header.positions.indexOf(pin.position);
+      const place = { row, column: header.layers.indexOf(pin.layer), site: header.sites.indexOf(pin.site) };
+      const cell = this.#grid.cell(place);
+      return cell ? [{ cell, colour: seriesPin(i, dark) }] : [];
     });
-    const scene = {
-      data: this.#data,
-      mode: modeOf(this.model.get("mode")),
-      site: this.#site,
-      theme: themeOf(this.root),
-      cursor: this.#cursor,
-      pins,
-    };
+    const { brush } = this.#gestures;
+    const scene = { grid: this.#grid, mode: this.#mode, theme: themeOf(this.root), cursor: this.#cursor, pins, brush };
     draw(this.#canvas, scene, this.#width, this.#viewHeight, this.#scroll.scrollTop);
     this.root.dataset.drawn = "true";
   }
 
-  #renderBar(): void {
-    const { header } = this.#data;
-    const mode = modeOf(this.model.get("mode"));
-    const available = MODES.filter((each) => each.available(this.#data));
-    const modes = choiceButtons("colour", available, mode.name, (name) => this.#set("mode", name));
-    const colours = ramp(mode.hue, themeOf(this.root).dark).fills;
-    const strip = element("span", { class: "iw-strip" });
-    strip.style.background = `linear-gradient(to right, ${[0, 64, 128, 192, 255].map((i) => colours[i]).join(",")})`;
-    const [low, high] = mode.ends(this.#data);
-    const legend = element("div", { class: "iw-legend" }, low, strip, high);
-    const name = element("div", { class: "iw-title", title: header.title }, header.model);
-    this.#bar.replaceChildren(name, ...this.#siteChoice(), modes, legend, this.#exports());
+  #renderBar(data: LensData): void {
+    const zoomed = "layers" in this.model.get("zoom");
+    const shown = this.#grid.sites.map((site) => data.header.sites[site]);
+    const state = { data, mode: this.#mode, theme: themeOf(this.root), shown, offered: this.model.get("offered"), zoomed };
+    const acts = {
+      colour: (mode: string): void => this.#set("mode", mode),
+      show: (sites: readonly string[]): void => this.#show(data, sites),
+      whole: (): void => this.#set("zoom", {}),
+      save: (kind: "PNG" | "SVG" | "CSV"): void => this.#save(kind),
+    };
+    const asking = this.model.get("live") ? [this.#field.input, this.#field.said] : [];
+    const [name, ...rest] = bar(state, acts);
+    this.#bar.replaceChildren(name, ...rest.slice(0, -1), ...asking, ...rest.slice(-1));
   }
 
-  #siteChoice(): HTMLElement[] {
-    const { sites } = this.#data.header;
-    if (sites.length < 2) return [];
-    const choice = element("select", { "aria-label": "site" });
-    for (const site of sites) choice.append(element("option", { selected: site === sites[this.#site] }, site));
-    choice.addEventListener("change", () => this.#set("site", choice.value));
-    return [choice];
+  #show(data: LensData, sites: readonly string[]): void {
+    const missing = sites.find((site) => !data.header.sites.includes(site));
+    this.#set("shown", [...sites]);
+    if (missing) this.#ask({ site: missing });
   }
 
-  #exports(): HTMLElement {
-    const png = element("button", { type: "button", title: "Save what is seen as PNG" }, "PNG");
-    png.addEventListener("click", () => this.#canvas.toBlob((blob) => blob && download("lens.png", blob)));
-    const table = element("button", { type: "button", title: "Save the top tokens of this site as CSV" }, "CSV");
-    table.addEventListener("click", () => download("lens.csv", new Blob([this.#csv()], { type: "text/csv" })));
-    return element("div", { class: "iw-exports" }, png, table);
+  #ask(question: { track?: string; site?: string }): void {
+    const asked = { id: this.model.get("asked").id + 1, ...question };
+    this.#set("asked", asked);
+    this.#field.tell(asked, this.model.get("told"));
   }
 
-  #csv(): string {
-    const { header } = this.#data;
-    const rows: (string | number)[][] = [["position", "token", "layer", "order", "top_id", "top_token", "logprob"]];
-    for (let row = 0; row < this.#data.rows; row++) {
-      for (let column = 0; column < this.#data.columns; column++) {
-        this.#data.guesses(this.#site, column, row).forEach((guess, order) => {
-          const place = [header.positions[row], this.#data.input(row), header.layers[column], order];
-          rows.push([...place, guess.id, this.#data.text(guess.id), guess.logprob]);
-        });
-      }
-    }
-    return csv(rows);
+  #save(kind: "PNG" | "SVG" | "CSV"): void {
+    const theme = themeOf(this.root);
+    if (kind === "PNG") this.#canvas.toBlob((blob) => blob && download("lens.png", blob));
+    else if (kind === "CSV") download("lens.csv", new Blob([csv(rows(this.#grid))], { type: "text/csv" }));
+    else if (this.#grid.lines * this.#grid.columns > MOST_CELLS) {
+      this.#field.said.textContent = "too many cells for a drawing; zoom in first";
+    } else download("lens.svg", new Blob([drawingOf([picture(this.#grid, this.#mode, theme)], this.root)], { type: "image/svg+xml" }));
   }
 
-  #renderPins(): void {
-    const pinned = this.#pinned;
-    this.#chips.replaceChildren(...pinned.map((pin, i) => this.#chip(pin, i)), ...this.#trackedChips());
-    this.#chips.hidden = this.#chips.childElementCount === 0;
-    this.#chart.replaceChildren(
-      ...(pinned.length ? [chart(this.#data, pinned, themeOf(this.root), this.#width)] : []),
+  #renderPins(data: LensData): void {
+    const pinned = this.#pinned();
+    const line = this.#cursor ?? { line: this.#grid.lines - 1, column: 0 };
+    const end = { ...this.#grid.place(line), column: data.columns - 1 };
+    this.#chips.replaceChildren(
+      ...pinned.map((pin, place) =>
+        pinChip(data, pin, () => {
+          this.#set("pins", this.model.get("pins").filter((_, i) => i !== place));
+          this.#table.focus();
+        }),
+      ),
+      ...data.header.tracked_ids.map((id) => trackedChip(data, id, end, () => this.#pin(id, { line: line.line, column: this.#grid.columns - 1 }))),
     );
-  }
-
-  #chip(pin: Pinned, place: number): HTMLElement {
-    const { header } = this.#data;
-    const text = `${short(this.#data.text(pin.id), 18)} @ ${header.positions[pin.row]}`;
-    const many = header.sites.length > 1 ? ` ${header.sites[pin.site]}` : "";
-    const button = element("button", { type: "button", "aria-label": `unpin ${text}` }, "×");
-    button.addEventListener("click", () => {
-      this.#set("pins", this.model.get("pins").filter((_, i) => i !== place));
-      this.#canvas.focus();
-    });
-    const chip = element("span", { class: "iw-chip" }, element("i"), text + many, button);
-    chip.style.setProperty("--iw-colour", pin.colour);
-    return chip;
-  }
-
-  #trackedChips(): HTMLElement[] {
-    const row = this.#cursor?.row ?? this.#data.rows - 1;
-    return this.#data.header.tracked_ids.map((id) => {
-      const end = this.#data.trajectory(id, this.#site, row).at(-1);
-      const said = end?.logprob === undefined ? "" : ` ${probability(end.logprob)}, rank ${end.rank}`;
-      const button = element("button", { type: "button", title: "pin it at the chosen position" }, "pin");
-      button.addEventListener("click", () => this.#pin(id, { row, column: this.#data.columns - 1 }));
-      return element("span", { class: "iw-chip iw-tracked" }, `tracked ${visible(this.#data.text(id))}${said}`, button);
-    });
-  }
-
-  #hover(event: PointerEvent): void {
-    const cell = this.#under(event);
-    if (!cell) {
-      this.#hideCard();
-      return;
-    }
-    this.#moveTo(cell);
-    this.#showCard(event.clientX, event.clientY);
-  }
-
-  #click(event: MouseEvent): void {
-    const cell = this.#under(event);
-    if (!cell) return;
-    this.#moveTo(cell);
-    this.#toggle(cell);
+    this.#chips.hidden = this.#chips.childElementCount === 0;
+    this.#chart.replaceChildren(chart(this.#grid, this.#mode, pinned, themeOf(this.root), this.#width));
   }
 
   #key(event: KeyboardEvent): void {
-    const cell = this.#cursor ?? { row: 0, column: 0 };
+    const cell = this.#cursor ?? { line: 0, column: 0 };
     if (event.key === "Enter" || event.key === " ") this.#toggle(cell);
+    else if (event.key === "0") this.#set("zoom", {});
     else if (event.key === "Escape") {
       this.#set("pins", []);
       this.#hideCard();
     } else {
       const page = Math.max(1, Math.floor(this.#viewHeight / ROW) - 2);
-      const next = moved(event.key, cell, this.#data.rows, this.#data.columns, page);
+      const next = moved(event.key, { row: cell.line, column: cell.column }, this.#grid.lines, this.#grid.columns, page);
       if (!next) return;
-      this.#moveTo(next);
-      this.#reveal(next);
+      this.#moveTo({ line: next.row, column: next.column });
+      this.#reveal({ line: next.row, column: next.column });
     }
     event.preventDefault();
     event.stopPropagation();
   }
 
   #reveal(cell: Cell): void {
-    const y = cell.row * ROW;
+    const y = cell.line * ROW;
     const room = this.#viewHeight - HEAD - ROW;
     if (y < this.#scroll.scrollTop) this.#scroll.scrollTop = y;
     else if (y > this.#scroll.scrollTop + room) this.#scroll.scrollTop = y - room;
     const box = this.#canvas.getBoundingClientRect();
-    const width = columnWidth(this.#width, this.#data.columns);
-    this.#showCard(box.left + LABEL + (cell.column + 0.5) * width, box.top + HEAD + y - this.#scroll.scrollTop + ROW / 2);
+    const width = this.#grid.columnWidth(this.#width);
+    const x = box.left + this.#grid.label + (cell.column + 0.5) * width;
+    this.#showCard(x, box.top + HEAD + y - this.#scroll.scrollTop + ROW / 2);
   }
 
   #moveTo(cell: Cell): void {
-    if (cell.row === this.#cursor?.row && cell.column === this.#cursor?.column) return;
+    if (cell.line === this.#cursor?.line && cell.column === this.#cursor?.column) return;
     this.#cursor = cell;
-    this.#live.textContent = spoken(this.#data, this.#site, cell);
-    this.#set("cursor", [this.#data.header.layers[cell.column], this.#data.header.positions[cell.row]]);
+    const place = this.#grid.place(cell);
+    const { header } = this.#grid.data;
+    const said = spoken(this.#grid.data, place);
+    this.#live.textContent = said;
+    this.#active.textContent = said;
+    this.#line.setAttribute("aria-rowindex", String(cell.line + 1));
+    this.#active.setAttribute("aria-colindex", String(cell.column + 1));
+    this.#table.setAttribute("aria-activedescendant", this.#active.id);
+    this.model.set("site", header.sites[place.site]);
+    this.#set("cursor", [header.layers[place.column], header.positions[place.row]]);
     this.#paintSoon();
   }
 
   #toggle(cell: Cell): void {
-    this.#pin(this.#data.top(this.#site, cell.column, cell.row).id, cell);
+    this.#pin(this.#grid.data.topId(this.#grid.place(cell)), cell);
   }
 
   #pin(id: number, cell: Cell): void {
-    const { header } = this.#data;
-    const site = header.sites[this.#site];
-    const position = header.positions[cell.row];
-    const pins = this.model.get("pins");
-    const same = (pin: Pin): boolean => pin.site === site && pin.position === position && pin.token_id === id;
-    const pin = { site, position, layer: header.layers[cell.column], token_id: id };
-    this.#set("pins", pins.some(same) ? pins.filter((p) => !same(p)) : [...pins, pin]);
+    const { header } = this.#grid.data;
+    const at = this.#grid.place(cell);
+    const pin = { site: header.sites[at.site], position: header.positions[at.row], layer: header.layers[at.column], token_id: id };
+    this.#set("pins", toggled(this.model.get("pins"), pin));
   }
 
   #set<K extends keyof LensTraits>(trait: K, value: LensTraits[K]): void {
@@ -317,19 +333,20 @@ export class LensView {
 
   #under(event: MouseEvent): Cell | undefined {
     const box = this.#canvas.getBoundingClientRect();
-    const width = columnWidth(this.#width, this.#data.columns);
-    return cellAt(event.clientX - box.left, event.clientY - box.top, this.#scroll.scrollTop, width, this.#data);
+    return this.#grid.under(event.clientX - box.left, event.clientY - box.top, this.#scroll.scrollTop, this.#width);
   }
 
   #readCursor(): void {
+    if (!this.#data) return;
+    const { header } = this.#data;
     const [layer, position] = this.model.get("cursor");
-    const cell = { row: this.#data.header.positions.indexOf(position), column: this.#data.header.layers.indexOf(layer) };
-    this.#cursor = cell.row < 0 || cell.column < 0 ? undefined : cell;
+    const site = Math.max(0, header.sites.indexOf(this.model.get("site")));
+    this.#cursor = this.#grid?.cell({ site, row: header.positions.indexOf(position), column: header.layers.indexOf(layer) });
   }
 
   #showCard(x: number, y: number): void {
     if (!this.#cursor) return;
-    fillCard(this.#card, this.#data, this.#site, this.#cursor);
+    fillCard(this.#card, this.#grid.data, this.#grid.place(this.#cursor));
     this.#card.hidden = false;
     const box = this.root.getBoundingClientRect();
     const right = x - box.left + 18;

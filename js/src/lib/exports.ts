@@ -15,7 +15,7 @@ export interface Saved {
 }
 
 export function exportButtons(saved: Saved): HTMLElement {
-  const image = (): Blob => new Blob([asDocument(saved)], { type: "image/svg+xml" });
+  const image = (): Blob => new Blob([drawingOf(saved.pictures(), saved.root)], { type: "image/svg+xml" });
   return element(
     "div",
     { class: "iw-exports" },
@@ -31,13 +31,13 @@ function button(text: string, title: string, act: () => void): HTMLElement {
   return made;
 }
 
-/** The pictures as a document of their own: the page's font and ground written into it. */
-function asDocument(saved: Saved): string {
-  const style = getComputedStyle(saved.root);
+/** Pictures as a document of their own: the page's font and ground written into it. */
+export function drawingOf(pictures: readonly SVGSVGElement[], root: HTMLElement): string {
+  const style = getComputedStyle(root);
   const whole = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   let width = 0;
   let height = 0;
-  for (const picture of saved.pictures()) {
+  for (const picture of pictures) {
     const copy = picture.cloneNode(true) as SVGSVGElement;
     copy.setAttribute("x", String(width));
     whole.append(copy);
@@ -47,13 +47,13 @@ function asDocument(saved: Saved): string {
   whole.setAttribute("xmlns", "http://www.w3.org/2000/svg");
   whole.setAttribute("width", String(width));
   whole.setAttribute("height", String(height));
-  whole.setAttribute("style", `font: ${FONT}px ${style.fontFamily}; background: ${themeOf(saved.root).dark ? "#111418" : "#ffffff"}`);
+  whole.setAttribute("style", `font: ${FONT}px ${style.fontFamily}; background: ${themeOf(root).dark ? "#111418" : "#ffffff"}`);
   return new XMLSerializer().serializeToString(whole);
 }
 
 async function savePng(saved: Saved): Promise<void> {
   const image = new Image();
-  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(asDocument(saved))}`;
+  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(drawingOf(saved.pictures(), saved.root))}`;
   await image.decode();
   const canvas = element("canvas", { width: 2 * image.width, height: 2 * image.height });
   canvas.getContext("2d")?.drawImage(image, 0, 0, canvas.width, canvas.height);

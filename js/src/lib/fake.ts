@@ -1,6 +1,13 @@
 // A model for tests: traits in a record, handlers called at once.
 
+import { zlibSync } from "fflate";
 import type { Model } from "./model";
+
+/** A payload as Python sends it. */
+export function squeezed(raw: ArrayBufferLike): DataView {
+  const bytes = zlibSync(new Uint8Array(raw));
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
 
 export class FakeModel<T> implements Model<T> {
   handlers = new Map<string, Set<() => void>>();

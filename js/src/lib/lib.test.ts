@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { moved } from "./keys";
+import { squeezed } from "./fake";
 import { unpack } from "./pack";
 import { contrast, ramp, step } from "./ramp";
 import { csv } from "./save";
@@ -50,7 +51,7 @@ describe("ramp", () => {
 
 describe("pack", () => {
   it("turns codes back into values and refuses what reaches outside", () => {
-    const view = new DataView(new Uint16Array([0, 100]).buffer);
+    const view = squeezed(new Uint16Array([0, 100]).buffer);
     const layout = { x: { dtype: "u16", shape: [2], offset: 0, scale: 0.5, base: -10 } } as const;
     expect(unpack(view, layout).x.at(1)).toBe(40);
     expect(() => unpack(view, { x: { ...layout.x, shape: [3] } })).toThrow(/outside/);

@@ -1,4 +1,6 @@
-// Typed arrays out of one binary buffer, as `_pack.py` laid them.
+// Typed arrays out of one binary buffer, as `_pack.py` laid and compressed them.
+
+import { unzlibSync } from "fflate";
 
 export interface Slot {
   readonly dtype: "u8" | "u16" | "u32" | "i32" | "f32";
@@ -35,7 +37,7 @@ export class Packed {
 
 /** All arrays of a buffer; refuses a layout that reaches outside it. */
 export function unpack(buffer: DataView, layout: Layout): Record<string, Packed> {
-  const bytes = new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+  const bytes = unzlibSync(new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength));
   const made: Record<string, Packed> = {};
   for (const [name, slot] of Object.entries(layout)) {
     const kind = ARRAYS[slot.dtype];

@@ -1,6 +1,7 @@
 // Colour of a magnitude in [0, 1]: ramps whose lightness alone carries the value, so that no hue needs to be told apart.
 
-export type Hue = "blue" | "amber" | "teal" | "rose";
+/** "signed" has two sides: 0.5 is zero. */
+export type Hue = "blue" | "amber" | "teal" | "rose" | "signed";
 
 type Rgb = readonly [number, number, number];
 
@@ -9,6 +10,7 @@ const STOPS: Record<Hue, readonly string[]> = {
   amber: ["#fefaf2", "#fbe6bf", "#f3bf6b", "#cf812a", "#854509"],
   teal: ["#f3fbf9", "#c8ebe3", "#7fcbbb", "#2f9684", "#0d594d"],
   rose: ["#fef7f9", "#f9d7e1", "#ee9fb6", "#cc5279", "#821f45"],
+  signed: ["#1b4f91", "#8fb8e0", "#f7f7f7", "#f0b585", "#9a3b00"],
 };
 
 const DARK_STOPS: Record<Hue, readonly string[]> = {
@@ -16,6 +18,7 @@ const DARK_STOPS: Record<Hue, readonly string[]> = {
   amber: ["#1b1813", "#42300f", "#8a5e14", "#d59a35", "#ffe0a3"],
   teal: ["#131b1a", "#10403a", "#187567", "#45b5a1", "#b3f2e4"],
   rose: ["#1d1518", "#4d1c30", "#93335a", "#da6f98", "#ffc9dc"],
+  signed: ["#8cc8ff", "#2a639c", "#1b1e23", "#94511a", "#ffb773"],
 };
 
 const STEPS = 256;
@@ -82,10 +85,15 @@ export function lineColours(dark: boolean): readonly string[] {
     : ["#c2410c", "#0b63b0", "#047857", "#b02a5b", "#7a6200", "#6d3fc0"];
 }
 
+/** The colour of a pin. */
+export function seriesPin(place: number, dark: boolean): string {
+  const colours = lineColours(dark);
+  return colours[place % colours.length];
+}
+
 /** The colour of one of several lines. */
 export function seriesColour(place: number, dark: boolean): string {
-  const colours = lineColours(dark);
-  return colours[(place + 1) % colours.length];
+  return seriesPin(place + 1, dark);
 }
 
 /** Lines beyond the number of colours are told apart by their dashes. */

@@ -1,9 +1,9 @@
 // The chart of one layer: m over scale, the mean with its interval, every item faintly, the controls dashed.
 
-import { area, line } from "d3-shape";
 import { svg } from "../lib/dom";
 import { lineColours } from "../lib/ramp";
 import type { Theme } from "../lib/theme";
+import { areaPath, linePath } from "../lib/paths";
 import { extent, type Frame, heading, linear, rules, type Scale, tickText } from "../lib/axes";
 import type { SteerData } from "./data";
 
@@ -36,17 +36,19 @@ export function plot(data: SteerData, layer: number, item: number, theme: Theme,
   });
   picture.append(heading("m = logit(favoured) − logit(other)", frame, theme), ...rules(low, high, y, frame, theme), ...below(ordered, x, frame, theme));
   const path = (at: (place: number) => number): string =>
-    line<number>().x((place) => x(scales[place])).y((place) => y(at(place)))([...data.order]) ?? "";
+    linePath([...data.order].map((place) => [x(scales[place]), y(at(place))]));
   for (let each = 0; each < shown; each++) {
     picture.append(
       svg("path", { d: path((s) => data.m(0, layer, each, s)), fill: "none", stroke: colours[1], "stroke-opacity": faintness(shown) }),
     );
   }
-  const band = area<number>()
-    .x((place) => x(scales[place]))
-    .y0((place) => y(data.band(layer, place)[0]))
-    .y1((place) => y(data.band(layer, place)[1]));
-  picture.append(svg("path", { d: band([...data.order]) ?? "", fill: colours[1], "fill-opacity": 0.22, stroke: "none" }));
+  const band = areaPath(
+    [...data.order].map((place) => {
+      const [low, high] = data.band(layer, place);
+      return [x(scales[place]), y(low), y(high)];
+    }),
+  );
+  picture.append(svg("path", { d: band, fill: colours[1], "fill-opacity": 0.22, stroke: "none" }));
   data.header.curves.slice(1).forEach((_, control) => {
     const dash = { fill: "none", stroke: theme.faint, "stroke-width": 1.5, "stroke-dasharray": DASHES[control % 2] };
     picture.append(svg("path", { d: path((s) => data.mean(control + 1, layer, s)), ...dash }));

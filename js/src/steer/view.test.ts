@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { type FakeModel, mounted } from "../lib/fake";
+import { type FakeModel, mounted, squeezed } from "../lib/fake";
 import widget from "../steer";
 import { extent, linear } from "../lib/axes";
 import { type Header, SteerData } from "./data";
@@ -27,7 +27,7 @@ function traits(): SteerTraits {
     answers: [[" A", " B"], [" B", " A"], [" A", " B"]],
     layout,
   };
-  return { header, payload: new DataView(new Float32Array(numbers).buffer), layer: 5, item: -1, side: "slopes" };
+  return { header, payload: squeezed(new Float32Array(numbers).buffer), layer: 5, item: -1, side: "slopes" };
 }
 
 describe("the steerability view", () => {
