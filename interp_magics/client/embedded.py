@@ -16,6 +16,7 @@ from ..errors import PoolUnavailable
 from ..launch.config import ModelSpec
 from ..wire.keys import Address, KeyPair
 from ..wire.standing import Limits
+from .announced import announce
 
 _START_SECONDS = 20.0
 
@@ -29,6 +30,7 @@ class EmbeddedPool:
     process: "subprocess.Popen[bytes]"
     directory: Path
     users: int = 1
+    announcement: Path | None = None
 
     @property
     def alive(self) -> bool:
@@ -49,6 +51,8 @@ class EmbeddedPool:
     def stop(self) -> None:
         """End it and wait until all its processes are gone."""
         atexit.unregister(self.stop)
+        if self.announcement:
+            self.announcement.unlink(missing_ok=True)
         if self.process.stdin:
             self.process.stdin.close()
         try:
@@ -106,7 +110,9 @@ def start(
         shutil.rmtree(directory, ignore_errors=True)
         raise PoolUnavailable(f"the embedded pool did not start; run `interp doctor`. It said:\n{errors}")
     endpoint = msgspec.json.decode(line)["endpoint"]
-    pool = EmbeddedPool(Address(endpoint, server.public, client), tuple(m.name for m in models), process, directory)
+    address = Address(endpoint, server.public, client)
+    names = tuple(model.name for model in models)
+    pool = EmbeddedPool(address, names, process, directory, announcement=announce(address))
     atexit.register(pool.stop)
     return pool
 

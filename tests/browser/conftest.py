@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -16,9 +17,12 @@ import nbformat
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+import interp_magics.jupyter
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 TOKEN = "for-this-test-only"
+EXTENSIONS = Path(interp_magics.jupyter.__file__).parent / "labextensions"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,7 +44,20 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """(address, directory) of a running JupyterLab."""
-    root = tmp_path_factory.mktemp("lab")
+    with served("jupyterlab", "LabApp", tmp_path_factory.mktemp("lab")) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def notebook7(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """(address, directory) of a running Notebook 7."""
+    with served("notebook", "JupyterNotebookApp", tmp_path_factory.mktemp("notebook")) as address:
+        yield address
+
+
+@contextmanager
+def served(module: str, application: str, root: Path, **more: str) -> Iterator[tuple[str, Path]]:
+    """An application of Jupyter with directories of its own, and the extension as it was built last."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -50,6 +67,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
         "JUPYTER_DATA_DIR": str(root / "data"),
         "JUPYTER_RUNTIME_DIR": str(root / "runtime"),
         "IPYTHONDIR": str(root / "ipython"),
+        **more,
     }
     settings = root / "config/lab/user-settings/@jupyterlab/apputils-extension"
     settings.mkdir(parents=True)
@@ -57,9 +75,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
         json.dumps({"fetchNews": "false", "checkForUpdates": False})
     )
     options = ["--no-browser", "--allow-root", f"--port={port}", f"--ServerApp.root_dir={root}"]
-    options += [f"--IdentityProvider.token={TOKEN}", "--LabApp.expose_app_in_browser=True"]
+    options += [f"--IdentityProvider.token={TOKEN}", f"--{application}.expose_app_in_browser=True"]
+    options += [f"--{application}.extra_labextensions_path={EXTENSIONS}"]
     log = (root / "lab.log").open("wb")
-    process = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options], env=environment, stdout=log, stderr=log)
+    process = subprocess.Popen([sys.executable, "-m", module, *options], env=environment, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
     _wait_for_server(address, process, root / "lab.log")
     yield address, root

@@ -1,0 +1,166 @@
+// The side panel: every pool that the server can look at, asked again while the panel is seen.
+
+import type { Model } from "../src/lib/model";
+import { element } from "../src/lib/dom";
+import { empty, failed, loading } from "../src/lib/states";
+import { type PoolTraits, PoolView } from "../src/pool/view";
+import type { PoolState } from "../src/pool/data";
+import type { App, Palette, Shared } from "./host";
+
+const ID = "interp-magics-panel";
+const EVERY = 1500;
+const SLOWLY = 4000;
+
+/** A pool as the server tells of it: its state, or why there is none. */
+export interface Told {
+  readonly name: string;
+  /** Started by a kernel of this user. */
+  readonly own: boolean;
+  readonly state?: PoolState;
+  readonly trouble?: string;
+}
+
+export interface Server {
+  pools(): Promise<readonly Told[]>;
+  cancel(pool: string, job: string): Promise<void>;
+}
+
+/** A model that a view is drawn from, without a kernel. */
+class Traits implements Model<PoolTraits> {
+  readonly #handlers = new Map<string, Set<() => void>>();
+  constructor(
+    readonly traits: PoolTraits,
+    private readonly changed: () => void,
+  ) {}
+  get<K extends keyof PoolTraits>(name: K): PoolTraits[K] {
+    return this.traits[name];
+  }
+  set<K extends keyof PoolTraits>(name: K, value: PoolTraits[K]): void {
+    this.traits[name] = value;
+    for (const handle of this.#handlers.get(`change:${name}`) ?? []) handle();
+  }
+  on(event: string, handle: () => void): void {
+    this.#handlers.set(event, (this.#handlers.get(event) ?? new Set()).add(handle));
+  }
+  off(event: string, handle: () => void): void {
+    this.#handlers.get(event)?.delete(handle);
+  }
+  save_changes(): void {
+    this.changed();
+  }
+}
+
+interface Shown {
+  readonly box: HTMLElement;
+  readonly traits: Traits;
+}
+
+export class Panel {
+  readonly #shown = new Map<string, Shown>();
+  #timer = 0;
+  #asked = new Set<string>();
+
+  constructor(
+    private readonly root: HTMLElement,
+    private readonly server: Server,
+    private readonly seen: () => boolean,
+  ) {
+    root.classList.add("iw", "iw-side");
+    root.replaceChildren(loading("Looking for pools…"));
+    void this.#look();
+  }
+
+  destroy(): void {
+    clearTimeout(this.#timer);
+  }
+
+  async #look(): Promise<void> {
+    let busy = false;
+    if (this.seen()) {
+      try {
+        const told = await this.server.pools();
+        busy = told.some(({ state }) => state && (state.running > 0 || state.queued > 0));
+        this.#show(told);
+      } catch (error) {
+        this.#shown.clear();
+        this.root.replaceChildren(failed(error));
+      }
+    }
+    this.#timer = window.setTimeout(() => void this.#look(), busy || !this.#shown.size ? EVERY : SLOWLY);
+  }
+
+  #show(told: readonly Told[]): void {
+    if (!told.length) {
+      this.#shown.clear();
+      const first = "No pool is configured, and no kernel of yours has started one.";
+      const then = "Run %load_ext interp_magics and %lens in a notebook, or set INTERP_POOL_URL where the server starts.";
+      this.root.replaceChildren(empty(`${first} ${then}`));
+      return;
+    }
+    for (const name of [...this.#shown.keys()]) if (!told.some((one) => one.name === name && one.state)) this.#shown.delete(name);
+    this.root.replaceChildren(...told.map((one) => (one.state ? this.#view(one.name, one.own, one.state) : trouble(one))));
+  }
+
+  #view(name: string, own: boolean, state: PoolState): HTMLElement {
+    const known = this.#shown.get(name);
+    if (known) {
+      known.traits.set("state", state);
+      return known.box;
+    }
+    const box = element("section", { "aria-label": own ? "a pool of your kernel" : "the lab's pool" });
+    const view = box.appendChild(element("div"));
+    const traits = new Traits({ state, cancelling: [] }, () => void this.#cancel(name, traits));
+    new PoolView(traits, view);
+    this.#shown.set(name, { box, traits });
+    return box;
+  }
+
+  async #cancel(pool: string, traits: Traits): Promise<void> {
+    for (const job of traits.get("cancelling")) {
+      if (this.#asked.has(job)) continue;
+      this.#asked.add(job);
+      try {
+        await this.server.cancel(pool, job);
+      } catch (error) {
+        this.root.prepend(failed(error));
+      }
+    }
+  }
+}
+
+function trouble(one: Told): HTMLElement {
+  const whose = one.own ? "A pool of your kernel" : "The lab's pool";
+  return element("div", { class: "iw-state iw-failed", role: "alert" }, `${whose} cannot be reached: ${one.trouble ?? ""}`);
+}
+
+export function addPanel(app: App, palette: Palette | null, shared: Shared): void {
+  const { Widget } = shared["@lumino/widgets"];
+  const widget = new Widget();
+  widget.id = ID;
+  widget.title.caption = "Interpretability pool";
+  widget.title.iconClass = "iw-tab-icon jp-SideBar-tabIcon";
+  widget.addClass("iw-side-panel");
+  const content = widget.node.appendChild(element("div"));
+  const panel = new Panel(content, reached(app, shared), () => widget.isVisible);
+  widget.disposed.connect(() => panel.destroy());
+  app.shell.add(widget, "left", { rank: 650 });
+  const command = "interp-magics:pool";
+  app.commands.addCommand(command, { label: "Show the Interpretability Pool", execute: () => app.shell.activateById(ID) });
+  palette?.addItem({ command, category: "Interpretability" });
+}
+
+/** The server, through JupyterLab's own requests, which carry its cookie and token. */
+function reached(app: App, shared: Shared): Server {
+  const settings = app.serviceManager.serverSettings;
+  const ask = async (path: string, init: RequestInit): Promise<Response> => {
+    const url = `${settings.baseUrl}interp-magics/${path}`;
+    const answer = await shared["@jupyterlab/services"].ServerConnection.makeRequest(url, init, settings);
+    if (answer.ok) return answer;
+    const said = await answer.json().catch(() => ({}));
+    throw new Error(said.message ?? `the Jupyter server answered ${answer.status}; is interp-magics installed where it runs?`);
+  };
+  return {
+    pools: async () => (await (await ask("pools", {})).json()).pools,
+    cancel: async (pool, job) => void (await ask("cancel", { method: "POST", body: JSON.stringify({ pool, job }) })),
+  };
+}

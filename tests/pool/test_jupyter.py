@@ -1,0 +1,65 @@
+"""What a user's Jupyter server tells of pools: the lab's, those of kernels, and what is said when one cannot be reached."""
+
+import stat
+
+import pytest
+
+import interp_magics as im
+from interp_magics.client import announced
+from interp_magics.jupyter.pools import CONFIGURED, Pools
+from tests import checkpoints
+from tests.pool.served import Served
+
+
+@pytest.fixture(autouse=True)
+def runtime(tmp_path, monkeypatch):
+    """Nobody else's announcements, and no configured pool."""
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
+    monkeypatch.delenv("INTERP_POOL_URL", raising=False)
+    import interp_magics.display  # noqa: F401
+
+
+@pytest.fixture
+def pools():
+    made = Pools()
+    yield made
+    made.close()
+
+
+def test_a_kernels_pool_is_there_as_long_as_it_runs_and_its_secret_is_the_users_alone(model, pools, unshared):
+    assert pools.states() == []
+    with im.connect(model=str(model), threads=1) as pool:
+        pool.card()
+        (file,) = announced.directory().iterdir()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+        (told,) = pools.states()
+        assert told["own"] and told["state"]["models"][0]["name"] == model.name
+        job = pool.generate(["one two three"] * 60, max_new_tokens=110, temperature=1.0, seed=1, wait=False)
+        pools.cancel(told["name"], job.id)
+        with pytest.raises(im.Cancelled):
+            job.result(20)
+    assert pools.states() == []
+
+
+def test_what_a_process_that_was_killed_left_behind_is_removed(pools):
+    where = announced.directory()
+    where.mkdir(parents=True)
+    (where / "999999999-1").write_text(f"999999999\n{'x' * 50}")
+    (where / "junk").write_text("no pool")
+    assert pools.states() == []
+    assert not (where / "999999999-1").exists() and [file.name for file in where.iterdir()] == ["junk"]
+
+
+def test_a_lab_s_pool_that_is_lost_is_said_to_be_and_found_again(tmp_path, monkeypatch, pools):
+    path = checkpoints.make("qwen3", tmp_path)
+    served = Served(tmp_path / "pool", ["--model", f"tiny={path}", "--port", "0", "--groups", "0"])
+    served.start()
+    monkeypatch.setenv("INTERP_POOL_URL", str(served.connection))
+    try:
+        (told,) = pools.states()
+        assert told["name"] == CONFIGURED and not told["own"] and told["state"]["models"][0]["name"] == "tiny"
+    finally:
+        served.stop()
+    (told,) = pools.states()
+    assert "state" not in told and told["trouble"]
