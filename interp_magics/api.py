@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from . import building, corpus, following
+from .attributing import AttributionCalls
 from .building import Steering, Texts, UserText
 from .client.job import Job
 from .data.activation_store import ActivationStore
@@ -19,10 +20,9 @@ from .program.cards import ModelCard
 from .program.language import Positions, Program, digests
 from .program.layers import LayerSpec
 from .progress import Progress
-from .proving import ProofCalls
 
 
-class Pool(ProofCalls):
+class Pool(AttributionCalls):
     """A connection to a pool of models, and what can be asked of it.
 
     Every call takes `model=`, `priority=` ("interactive" or "batch"), `timeout=` in seconds, and `wait=False` for a Job.

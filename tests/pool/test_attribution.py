@@ -1,0 +1,120 @@
+"""Direct logit attribution equals a decomposition by hand in float64, and its sums equal the logits."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+import interp_magics as im
+from tests import checkpoints
+
+IDS = [0, 17, 44, 9, 120, 301, 77, 3]
+TARGET, FOIL = 7, 9
+
+
+def norm_map(module, value):
+    """The linear map of a norm with its scale held at what it is for `value` [d]: v -> map(v), without bias."""
+    weight = module.weight.detach()
+    name = type(module).__name__
+    if "Gemma" in name:
+        weight = 1 + weight
+    if "LayerNorm" in name and "RMS" not in name:
+        scale = ((value - value.mean()).square().mean() + module.eps).sqrt()
+        return lambda v: weight * (v - v.mean()) / scale
+    eps = getattr(module, "variance_epsilon", getattr(module, "eps", 0.0))
+    return lambda v: weight * v / (value.square().mean() + eps).sqrt()
+
+
+def by_hand(path, ids):
+    """(embed, attn [L], mlp [L], heads [L, H], total, constant) of the prediction after the last token."""
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float64).eval()
+    config = model.config
+    caught = {}
+
+    def keep(name, first):
+        def hook(module, args, output=None):
+            value = args[0] if first else (output[0] if isinstance(output, tuple) else output)
+            caught[name] = value.detach()[0, -1] if value.ndim == 3 else value.detach()[-1]
+
+        return hook
+
+    if config.model_type == "gpt2":
+        blocks, final, out = model.transformer.h, model.transformer.ln_f, lambda b: b.attn.c_proj
+        parts = lambda b: (b.attn, b.mlp)  # noqa: E731
+        weight_of = lambda m: m.weight.detach().T  # noqa: E731
+    else:
+        blocks, final, out = model.model.layers, model.model.norm, lambda b: b.self_attn.o_proj
+        after = hasattr(blocks[0], "post_feedforward_layernorm")
+        parts = (
+            (lambda b: (b.post_attention_layernorm, b.post_feedforward_layernorm))
+            if after
+            else (lambda b: (b.self_attn, b.mlp))
+        )
+        weight_of = lambda m: m.weight.detach()  # noqa: E731
+    handles = [
+        blocks[0].register_forward_pre_hook(keep("embed", True)),
+        final.register_forward_pre_hook(keep("x", True)),
+    ]
+    for layer, block in enumerate(blocks):
+        for part, module in zip(("attn", "mlp"), parts(block), strict=True):
+            handles.append(module.register_forward_hook(keep((part, layer), False)))
+        handles.append(out(block).register_forward_pre_hook(keep(("z", layer), True)))
+        handles.append(out(block).register_forward_hook(keep(("raw", layer), False)))
+    with torch.no_grad():
+        logits = model(torch.tensor([ids])).logits[0, -1]
+    head = model.get_output_embeddings()
+    axis = head.weight.detach()[TARGET] - head.weight.detach()[FOIL]
+    frozen = norm_map(final, caught["x"])
+
+    def dot(value):
+        return float(frozen(value) @ axis)
+
+    heads = []
+    for layer, block in enumerate(blocks):
+        z = caught["z", layer].view(config.num_attention_heads, -1)
+        weight = weight_of(out(block)).view(-1, *z.shape)
+        outputs = torch.einsum("dhk,hk->hd", weight, z)
+        if config.model_type != "gpt2" and parts(block)[0] is not getattr(block, "self_attn", None):
+            after_norm = norm_map(parts(block)[0], caught["raw", layer])
+            outputs = torch.stack([after_norm(one) for one in outputs])
+        heads.append([dot(one) for one in outputs])
+    attn, mlp = ([dot(caught[part, layer]) for layer in range(len(blocks))] for part in ("attn", "mlp"))
+    total = float(logits[TARGET] - logits[FOIL])
+    embed = dot(caught["embed"])
+    return embed, attn, mlp, np.array(heads), total, total - embed - sum(attn) - sum(mlp)
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma3_text", "olmo2"])
+def test_parts_are_those_of_a_decomposition_by_hand(name, tmp_path, unshared):
+    path = checkpoints.make(name, tmp_path)
+    embed, attn, mlp, heads, total, constant = by_hand(path, IDS)
+    with im.connect(model=str(path), threads=1) as pool:
+        found = pool.attribution(IDS, TARGET, FOIL)
+    scale = max(1.0, np.abs(attn).max(), np.abs(mlp).max(), abs(embed))
+    assert abs(found.embed - embed) < 1e-4 * scale
+    assert np.abs(found.attn - attn).max() < 1e-4 * scale and np.abs(found.mlp - mlp).max() < 1e-4 * scale
+    assert np.abs(found.heads - heads).max() < 1e-4 * scale
+    assert abs(found.total - total) < 1e-4 * scale and abs(found.constant - constant) < 1e-3 * scale
+    if name != "gpt2":
+        assert abs(found.constant) < 1e-3 * scale, "without biases the parts are all there is"
+
+
+def test_a_model_that_caps_its_logits_is_refused_by_what_it_shows(tmp_path, unshared):
+    path = checkpoints.make("gemma2", tmp_path)
+    with im.connect(model=str(path), threads=1) as pool, pytest.raises(im.RequestError, match="caps its logits"):
+        pool.attribution(IDS, TARGET, FOIL)
+
+
+def test_the_likeliest_token_and_the_next_are_compared_unless_others_are_named(pool):
+    found = pool.attribution("The quick brown fox jumps over")
+    run = pool.lens("The quick brown fox jumps over")
+    assert [found.target, found.foil] == run.top_ids[0, -1, -1, :2].tolist()
+    assert abs(found.total - float(run.top_logprobs[0, -1, -1, 0] - run.top_logprobs[0, -1, -1, 1])) < 1e-4
+    named = pool.attribution("The quick brown fox jumps over", " dog", position=2)
+    earlier = pool.lens("The quick brown fox jumps over", track=" dog", positions=[2])
+    assert named.target == int(earlier.tracked_ids[0]) and len(named.token_ids) == 3
+    assert len(found.to_pandas()) == 2 + len(found.attn) * (2 + found.heads.shape[1])
+    with pytest.raises(im.RequestError, match="same token"):
+        pool.attribution("The quick", 5, 5)
+    with pytest.raises(im.RequestError, match="one token"):
+        pool.attribution("The quick", "no single token at all")
