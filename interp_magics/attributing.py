@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from . import building
 from .building import UserText
+from .data import live
 from .data.attribution import Attribution
 from .data.lens_run import LensRun
 from .data.readings import Readings
@@ -55,7 +56,9 @@ class AttributionCalls(ProofCalls):
         held = SteeringVector({0: directions[0], 1: directions[1]}, name=_NAME)
         stored = [Stored(held.digest, str(row)) for row in (0, 1)]
         parts = self._program(_parts(rows, stored, card), {held.digest: held.data}, name)
-        return _attribution(run, ids, (wanted, other), first, parts, card)
+        made = _attribution(run, ids, (wanted, other), first, parts, card)
+        live.came_by([made], self)
+        return made
 
     def _tokens_of(
         self, text: UserText, target: str | int | None, foil: str | int | None, position: int, model: str

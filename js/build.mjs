@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { build } from "esbuild";
 
 const out = "../widgets/interp_widgets/static";
-const widgets = ["lens", "steer", "compare", "features", "pool", "sweep"];
+const widgets = ["lens", "steer", "compare", "features", "pool", "sweep", "attribution"];
 
 await mkdir(out, { recursive: true });
 await build({

@@ -3,6 +3,6 @@
 Importing this package registers them with `data.view`.
 """
 
-from . import activations, features, jobs, lens, pool, steering, sweep
+from . import activations, attribution, features, jobs, lens, pool, steering, sweep
 
-__all__ = ["activations", "features", "jobs", "lens", "pool", "steering", "sweep"]
+__all__ = ["activations", "attribution", "features", "jobs", "lens", "pool", "steering", "sweep"]

@@ -6,17 +6,18 @@ from typing import Any
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
 from ..program.sites import SITES
-from . import capture, features, lens, pool, sae, steer
+from . import attribution, capture, features, lens, pool, sae, steer
 from .arguments import Parser
 from .session import Session
 
-_MAGIC = re.compile(r"^\s*%{1,2}(lens|capture_layers|steer|sae|features|pool|jobs)\s(.*)$", re.S)
+_MAGIC = re.compile(r"^\s*%{1,2}(lens|attribution|capture_layers|steer|sae|features|pool|jobs)\s(.*)$", re.S)
 
 MATCHER_ID = "interp_magics.options"
 
 
 _PARSERS = {
     "lens": lens.parser,
+    "attribution": attribution.parser,
     "capture_layers": capture.parser,
     "steer": steer.parser,
     "sae": sae.parser,

@@ -8,7 +8,10 @@ from traitlets import Float, Unicode
 from .questions import protect
 from .session import Session
 
-_NAMES = {"line": ("pool", "jobs", "lens", "steer", "sae", "features"), "cell": ("lens", "capture_layers", "steer")}
+_NAMES = {
+    "line": ("pool", "jobs", "lens", "attribution", "steer", "sae", "features"),
+    "cell": ("lens", "capture_layers", "steer"),
+}
 
 
 @magics_class
@@ -75,6 +78,25 @@ class InterpMagics(Magics):
         from . import lens
 
         return lens.run(self.session, line, cell)
+
+    @no_var_expand
+    @line_magic
+    def attribution(self, line: str) -> Any:
+        """What embedding, attention, MLPs and heads add directly to a token's logit over another's.
+
+        %attribution [options] [--] text
+
+        -t TOKEN target (the likeliest)   --foil TOKEN (the next likely)   -p N position   -o NAME bind   -q quiet
+        -m MODEL   -f fill {variables}   --show-code
+
+        Examples
+        --------
+        %attribution The capital of France is
+        %attribution -t " Paris" --foil " Rome" The capital of France is
+        """
+        from . import attribution
+
+        return attribution.run(self.session, line)
 
     @no_var_expand
     @cell_magic

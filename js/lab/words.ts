@@ -8,7 +8,7 @@ export interface Part {
   readonly to: number;
 }
 
-const MAGIC = /^(\s*(?:[\w.,\s]+=\s*)?)(%%?(?:lens|capture_layers|steer|sae|features|pool|jobs))(?=\s|$)/;
+const MAGIC = /^(\s*(?:[\w.,\s]+=\s*)?)(%%?(?:lens|attribution|capture_layers|steer|sae|features|pool|jobs))(?=\s|$)/;
 /** Options that stand alone; others have a value. */
 const ALONE = new Set(
   "-q --quiet -a --no-wait --dry-run --show-code --each-line -f --format --wait --force --help -h".split(" "),

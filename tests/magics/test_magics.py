@@ -215,3 +215,13 @@ def test_the_panels_button_ends_a_job(cell):
     finally:
         status.source.manage("resume")
         panel.close()
+
+
+def test_attribution_explains_a_prediction_and_shows_its_call(cell, capsys):
+    found = cell("%attribution -o why The quick brown fox")
+    assert found.token_ids.ndim == 1 and cell("why") is found
+    cell('%attribution --show-code -t " dog" --foil " fox" -p 2 the text, verbatim')
+    said = capsys.readouterr().out
+    assert "pool.attribution('the text, verbatim', target=' dog', foil=' fox', position=2)" in said
+    assert "there is no text" in str(cell("%attribution -q"))
+    assert "position" in str(cell("%attribution -p 400 two words"))

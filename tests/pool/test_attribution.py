@@ -1,5 +1,7 @@
 """Direct logit attribution equals a decomposition by hand in float64, and its sums equal the logits."""
 
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from transformers import AutoModelForCausalLM
 
 import interp_magics as im
 from tests import checkpoints
+from tests.pool.conftest import wait_for
 
 IDS = [0, 17, 44, 9, 120, 301, 77, 3]
 TARGET, FOIL = 7, 9
@@ -118,3 +121,21 @@ def test_the_likeliest_token_and_the_next_are_compared_unless_others_are_named(p
         pool.attribution("The quick", 5, 5)
     with pytest.raises(im.RequestError, match="one token"):
         pool.attribution("The quick", "no single token at all")
+
+
+def test_a_head_that_is_chosen_gets_its_pattern_and_one_without_a_pool_nothing(pool, tmp_path):
+    import interp_magics.display  # noqa: F401
+
+    found = pool.attribution("The quick brown fox")
+    widget = found.widget()
+    assert widget.live
+    widget.chosen = {"layer": 1, "head": 2}
+    wait_for(lambda: widget.pattern.get("layer") == 1, 20)
+    size = len(found.token_ids)
+    weights = np.frombuffer(zlib.decompress(widget.weights), np.uint8)[: size * size].reshape(size, size) / 255
+    assert np.abs(weights.sum(1) - 1).max() < 0.02 and not np.triu(weights, 1).any()
+    widget.chosen = {"layer": 99, "head": 0}
+    wait_for(lambda: widget.trouble, 20)
+    assert "layer 99" in widget.trouble
+    page = found.to_html(tmp_path / "page.html").read_text()
+    assert "attribution" in page and '"live": false' in page
