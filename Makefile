@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN = .venv/bin
 VLLM = .venv-vllm/bin
 
-.PHONY: demo lab test test-vllm chaos bench bench-peers bench-vllm install doctor clean
+.PHONY: demo docs lab test test-vllm chaos bench bench-peers bench-vllm install doctor clean
 
 demo: install  ## a lens in the terminal, and an interactive page
 	$(BIN)/interp demo
 
 lab: install  ## JupyterLab on the first demo notebook
 	$(BIN)/jupyter lab demo_notebooks/01_first_lens.ipynb
+
+docs: .venv/test  ## the site, with live exports, in ./site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 doctor: install
 	$(BIN)/interp doctor
