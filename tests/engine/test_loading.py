@@ -47,7 +47,7 @@ def test_a_model_whose_readout_is_not_what_was_found_is_refused(root, tmp_path):
     config = json.loads((path / "config.json").read_text())
     config["text_config"]["final_logit_softcapping"] = 2.0
     (path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(RequestError, match="differs from its own log-probabilities"):
+    with pytest.raises(RequestError, match="differs from the log-probabilities that its tokens are taken from"):
         load(ModelSpec("g", str(path), device="cpu"))
 
 

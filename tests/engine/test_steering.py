@@ -7,7 +7,7 @@ import torch
 from interp_magics.data import results
 from interp_magics.data.vectors import SteeringVector
 from interp_magics.engine.execution import reading, tape
-from interp_magics.engine.execution.tape import Tape
+from interp_magics.engine.execution.writing import Writer
 from interp_magics.engine.protocol import Task, collect
 from interp_magics.errors import RequestError
 from interp_magics.methods import plans, runs
@@ -332,11 +332,11 @@ def test_additions_to_many_rows_at_once_are_each_what_they_are_alone(engine, mon
         program([[0, 5, 6 + i, *range(9, 9 + 3 * i)]], [Tap("resid_post")], edits, Sampling(6))
         for i, edits in enumerate(ways)
     ]
-    counted, apply = [], Tape._apply
-    monkeypatch.setattr(Tape, "_apply", lambda own, *given: (counted.append(1), apply(own, *given))[1])
+    counted, apply = [], Writer.apply
+    monkeypatch.setattr(Writer, "apply", lambda own, *given: (counted.append(1), apply(own, *given))[1])
     together = collect(served, [Task(one, objects) for one in programs])
     many = len(counted)
-    monkeypatch.setattr(tape, "_apart", lambda one, other: False)
+    monkeypatch.setattr(tape, "apart", lambda one, other: False)
     for one, found in zip(programs, together, strict=True):
         (alone,) = run(served, one, objects=objects)
         assert found.rows[0].completion_ids == alone.rows[0].completion_ids
