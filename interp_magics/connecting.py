@@ -48,10 +48,14 @@ def connect(
         held = {"dtype": dtype, "tp": tp, "max_memory": max_memory, "engine": engine, "context": context}
         return _embedded(model, threads, groups, held)
     connection = _reach(target)
-    connection.connect()
     pool = Pool(connection)
-    if model:
-        pool.use(model)
+    try:
+        connection.connect()
+        if model:
+            pool.use(model)
+    except BaseException:
+        pool.close()
+        raise
     return pool
 
 

@@ -18,7 +18,7 @@ Finding = tuple[bool, str, str]
 def examine() -> int:
     """Print one line per check; 0 when all of them hold."""
     sound = True
-    for check in (_python, _packages, _widgets, _models, _memory, _gpu, _pool):
+    for check in (_python, _packages, _widgets, _extension, _models, _memory, _gpu, _pool):
         for good, what, remedy in _findings(check):
             print(f"{'ok  ' if good else 'FAIL'} {what}" + (f"\n       {remedy}" if not good else ""))
             sound = sound and good
@@ -61,6 +61,20 @@ def _widgets() -> Iterator[Finding]:
     bundle = Path(interp_widgets.__file__).parent / "static" / "lens.js"
     good = bundle.is_file() and bundle.stat().st_size > 1000
     yield good, "the widgets' JavaScript is built", "run `npm ci && npm run build` in js/, or reinstall the package"
+
+
+def _extension() -> Iterator[Finding]:
+    """The panel beside the notebook, where there is a Jupyter at all."""
+    try:
+        from jupyter_core.paths import jupyter_config_path, jupyter_path
+    except ImportError:
+        return
+    remedy = "reinstall interp-magics into the environment from which Jupyter starts"
+    built = any((Path(at) / "interp-magics/package.json").is_file() for at in jupyter_path("labextensions"))
+    yield built, "the extension of JupyterLab and Notebook 7 is installed", remedy
+    file = "jupyter_server_config.d/interp_magics.json"
+    asked = any((Path(at) / file).is_file() for at in jupyter_config_path())
+    yield asked, "the Jupyter server is told to answer its panel", remedy
 
 
 def _models() -> Iterator[Finding]:

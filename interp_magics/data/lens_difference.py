@@ -22,8 +22,8 @@ class LensDifference(Viewed):
     """`delta` [S, L, T]: the log-probability of the run's top token in each cell, minus that of the same token in the base, nats.
 
     Where the base's top k does not have the token, `exact` is False and the difference is at least `delta`. `base_rows` [T] and
-    `base_layers` [L] say which of the base's positions and layers stand beside those of the run; positions that have no
-    counterpart are -1, and nan in `delta`.
+    `base_layers` [L] say which places of the base's positions and layers stand beside those of the run; what has no counterpart
+    is -1 there, and nan in `delta`.
     """
 
     run: LensRun
@@ -49,8 +49,8 @@ def difference(run: LensRun, base: LensRun) -> LensDifference:
     """`run` minus `base`, which must have decoded the same sites with one tokenizer.
 
     Positions of the same prompt stand beside each other; of two prompts those of the tokens that they share, and of as many that
-    were exchanged for them. Generated tokens stand in the order in which they came. Layers of models of different depth stand
-    at the same share of it. Raises RequestError.
+    were exchanged for them. Generated tokens stand in the order in which they came. A layer stands beside the same one, of a model of
+    another depth beside the one at the same share of it, if that was decoded. Raises RequestError.
     """
     missing = [site for site in run.sites if site not in base.sites]
     if missing:
@@ -58,19 +58,20 @@ def difference(run: LensRun, base: LensRun) -> LensDifference:
     if run.meta.vocabulary != base.meta.vocabulary:
         raise RequestError("the runs are of models with different tokenizers, whose tokens cannot be compared")
     rows, layers = _rows(run, base), _layers(run, base)
+    if not (rows >= 0).any() or not (layers >= 0).any():
+        raise RequestError("the runs have no position, or no layer, in common; decode the same ones in both")
     delta = np.full(run.top_ids.shape[:3], np.nan, np.float32)
     exact = np.zeros(delta.shape, np.bool_)
-    there = np.flatnonzero(rows >= 0)
+    mine = np.ix_(np.flatnonzero(layers >= 0), np.flatnonzero(rows >= 0))
+    theirs = np.ix_(layers[layers >= 0], rows[rows >= 0])
     for place, site in enumerate(run.sites):
         other = base.site_index(site)
-        ids = base.top_ids[other][layers][:, rows[there]]
-        logprobs = base.top_logprobs[other][layers][:, rows[there]]
-        wanted = run.top_ids[place][:, there, :1]
-        found = ids == wanted
+        ids, logprobs = base.top_ids[other][theirs], base.top_logprobs[other][theirs]
+        found = ids == run.top_ids[place][mine][..., :1]
         known = found.any(-1)
-        theirs = np.where(known, np.where(found, logprobs, 0).sum(-1), logprobs[..., -1])
-        delta[place][:, there] = run.top_logprobs[place][:, there, 0] - theirs
-        exact[place][:, there] = known
+        same = np.where(known, np.where(found, logprobs, 0).sum(-1), logprobs[..., -1])
+        delta[place][mine] = run.top_logprobs[place][mine][..., 0] - same
+        exact[place][mine] = known
     return LensDifference(run, base, rows, layers, delta, exact)
 
 
@@ -94,9 +95,10 @@ def _aligned(mine: list[int], theirs: list[int]) -> list[tuple[int, int]]:
 
 
 def _layers(run: LensRun, base: LensRun) -> Ints:
-    """For each layer of the run the place of its counterpart among the base's."""
-    if set(run.layers) <= set(base.layers) and run.provenance.digest == base.provenance.digest:
-        return np.array([base.layers.index(layer) for layer in run.layers], np.int32)
-    share = np.array(run.layers) / max(1, run.layers[-1]) * max(1, base.layers[-1])
-    nearest: Ints = np.abs(np.array(base.layers)[None] - share[:, None]).argmin(1).astype(np.int32)
-    return nearest
+    """For each layer of the run the place of its counterpart among the base's, or -1."""
+    place_of = {layer: place for place, layer in enumerate(base.layers)}
+    mine, theirs = run.meta.depth, base.meta.depth
+    beside = list(run.layers)
+    if mine > 1 and theirs > 1 and mine != theirs:
+        beside = [round(layer / (mine - 1) * (theirs - 1)) for layer in run.layers]
+    return np.array([place_of.get(layer, -1) for layer in beside], np.int32)

@@ -26,7 +26,8 @@ Floats = npt.NDArray[np.float32]
 
 class LensMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The plain part of a run: `row` is its number among the texts of the call, `text` what was read, without
-    special tokens; `strings` reads every token id in it; `handle` finds its rows on the worker while they are kept."""
+    special tokens; `strings` reads every token id in it; `handle` finds its rows on the worker while they are kept; `depth` is
+    how many layers the model has (0: not known)."""
 
     kind: str
     layers: tuple[int, ...]
@@ -40,6 +41,7 @@ class LensMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     strings: dict[int, str]
     provenance: Provenance
     handle: Handle | None = None
+    depth: int = 0
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..data.lens_run import LensRun
-from ..errors import InterpError, RequestError
+from ..errors import RequestError
 
 #: Sites of the stream's width, in the order in which a block has them.
 STREAMS = ("resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post")
@@ -22,33 +22,35 @@ def offered(run: LensRun, pool: Any) -> tuple[str, ...]:
 class Asked:
     """Decodes a run anew for what was asked so far, one question after another, in threads of their own."""
 
-    def __init__(self, run: LensRun, pool: Any, tell: Callable[[LensRun | None, str], object]) -> None:
-        """`tell` is told the new run and how it was read; or None and what is wrong."""
+    def __init__(self, run: LensRun, pool: Any, tell: Callable[[int, LensRun | None, str], object]) -> None:
+        """`tell` is told, with the question's number, the new run and how it was read; or None and what is wrong."""
         self._run, self._pool, self._tell = run, pool, tell
         self._track: list[str | int] = [int(i) for i in run.tracked_ids]
         self._sites = list(run.sites)
         self._one = threading.Lock()
 
-    def ask(self, question: Mapping[str, str]) -> None:
-        threading.Thread(target=self._answer, args=(dict(question),), name="interp-asked", daemon=True).start()
+    def ask(self, number: int, question: Mapping[str, str]) -> None:
+        threading.Thread(target=self._answer, args=(number, dict(question)), name="interp-asked", daemon=True).start()
 
-    def _answer(self, question: dict[str, str]) -> None:
+    def _answer(self, number: int, question: dict[str, str]) -> None:
+        """Whatever goes wrong is said: nobody else hears of it here. What was asked counts once it is shown."""
         with self._one:
             try:
                 made, what = self._made(question)
-            except InterpError as error:
-                self._tell(None, str(error))
+                self._tell(number, made, f"{what}: {_how(made)}")
+            except Exception as error:
+                self._tell(number, None, str(error))
             else:
-                self._tell(made, f"{what}: {_how(made)}")
+                self._track, self._sites = [int(i) for i in made.tracked_ids], list(made.sites)
 
     def _made(self, question: dict[str, str]) -> tuple[LensRun, str]:
         if "track" in question:
             return self._tracked(question["track"])
+        if "site" not in question:
+            raise RequestError("a question names a token to track, or a site")
         site = question["site"]
-        sites = [name for name in (*STREAMS, *self._sites) if name in (*self._sites, site)]
-        made = self._decode(self._track, list(dict.fromkeys(sites)))
-        self._sites = list(made.sites)
-        return made, site
+        sites = [name for name in (*STREAMS, *self._sites, site) if name in (*self._sites, site)]
+        return self._decode(self._track, list(dict.fromkeys(sites))), site
 
     def _tracked(self, text: str) -> tuple[LensRun, str]:
         """The run with a token that is written as it stands; or as it stands after a space, if that is what is one token."""
@@ -60,7 +62,6 @@ class Asked:
                 if not last:
                     raise
                 continue
-            self._track = [int(i) for i in made.tracked_ids]
             return made, f"tracking {token!r}"
         raise AssertionError("the last try returns or raises")
 

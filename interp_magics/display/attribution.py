@@ -8,7 +8,6 @@ import numpy as np
 
 from ..data import live
 from ..data.attribution import Attribution
-from ..errors import InterpError
 from ..program.language import Ids, Program, Row, Stage, Tap
 from .drawn import drawn
 
@@ -35,10 +34,15 @@ def _widget(found: Attribution) -> Any:
         return widget
 
     def fetch(layer: int, head: int) -> None:
+        """Whatever goes wrong is said: nobody else hears of it here. An answer that is wanted no more is dropped."""
         try:
-            weights = pattern(found, layer, head, pool)
-        except InterpError as error:
-            widget.trouble = str(error)
+            weights, trouble = pattern(found, layer, head, pool), ""
+        except Exception as error:
+            weights, trouble = None, str(error)
+        if widget.chosen != {"layer": layer, "head": head}:
+            return
+        if weights is None:
+            widget.trouble = trouble
         else:
             widget.show(layer, head, weights)
 

@@ -50,7 +50,7 @@ def _difference_data(made: LensDifference) -> Any:
 
     run, base = made.run, made.base
     sites = np.array([base.site_index(site) for site in run.sites])
-    there = np.ix_(sites, made.base_layers, np.maximum(made.base_rows, 0))
+    there = np.ix_(sites, np.maximum(made.base_layers, 0), np.maximum(made.base_rows, 0))
     compared = np.where(np.isnan(made.delta), 0, np.where(made.exact, 1, 2)).astype(np.uint8)
     beside = LensBase(
         name=_named(base, run),
@@ -86,8 +86,8 @@ def answer(widget: Any, run: LensRun, pool: Any) -> None:
     """Let the pool answer what the reader of a widget asks of a run."""
     from interp_widgets.lens import Answer
 
-    def tell(made: LensRun | None, text: str) -> None:
-        widget.tell(Answer(None if made is None else lens_data(made), text, made is None))
+    def tell(number: int, made: LensRun | None, text: str) -> None:
+        widget.tell(Answer(number, None if made is None else lens_data(made), text, made is None))
 
     asked = Asked(run, pool, tell)
     widget.answered_by(asked.ask)

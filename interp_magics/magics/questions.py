@@ -6,7 +6,7 @@ IPython takes any line that ends in `word?` as a request for help, and it looks 
 
 import re
 
-_QUESTION = re.compile(r"^(\s*)((?:[^\W\d]\w*\s*=\s*)?)%(lens|steer)[ \t](.*\S.*\?)[ \t]*$")
+_QUESTION = re.compile(r"^(\s*)((?:[^\W\d]\w*\s*=\s*)?)%(lens|attribution|steer)[ \t](.*\S.*\?)[ \t]*$")
 
 
 def protect(lines: list[str]) -> list[str]:

@@ -17,14 +17,17 @@ export function selected(cell: Cell): string {
   return (from === to ? source : source.slice(from, to)).trim();
 }
 
+/** What ends a line for Python, which is more than what does for an editor: the rest of it would be code. */
+const LINES = /[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+/;
+
 /** The cell that reads a text with a lens. */
 export function lensCell(text: string): string {
-  return text.includes("\n") ? `%%lens\n${text}` : `%lens -- ${text}`;
+  return LINES.test(text) ? `%%lens\n${text}` : `%lens -- ${text}`;
 }
 
 /** The cell that steers a text, or fits a vector from lines that begin with + and -. */
 export function steerCell(text: string): string {
-  const lines = text.split("\n").filter((line) => line.trim());
+  const lines = text.split(LINES).filter((line) => line.trim());
   const contrast = lines.length > 1 && lines.every((line) => /^[+-] /.test(line));
   return contrast ? `%%steer ${NAME}\n${lines.join("\n")}` : `%steer -v ${NAME} --scale 4 -n 40 -- ${lines.join(" ")}`;
 }

@@ -27,6 +27,11 @@ describe("the words of a magic's line", () => {
       "text:-l x",
     ]);
   });
+  it("is not slow on a line that is long", () => {
+    const began = performance.now();
+    text(`${" ".repeat(100_000)}% and more`);
+    expect(performance.now() - began).toBeLessThan(1000);
+  });
   it("leaves what is not ours alone", () => {
     expect([text("%timeit -n 3 x"), text("x = 3 %lens"), text("%lensing x"), text("print('%lens x')")]).toEqual([[], [], [], []]);
   });
@@ -49,6 +54,10 @@ describe("commands on a selection", () => {
   it("write cells in which the text is verbatim", () => {
     expect(lensCell("-l is text")).toBe("%lens -- -l is text");
     expect(lensCell("a\nb")).toBe("%%lens\na\nb");
+    for (const end of ["\u2028", "\u2029", "\x85", "\v", "\f", "\x1c", "\r"]) {
+      expect(lensCell(`a${end}import os`).startsWith("%%lens\n")).toBe(true);
+      expect(steerCell(`a${end}import os`)).toBe("%steer -v VECTOR --scale 4 -n 40 -- a import os");
+    }
     expect(steerCell("The food")).toBe("%steer -v VECTOR --scale 4 -n 40 -- The food");
     expect(steerCell("+ good\n\n- bad")).toBe("%%steer VECTOR\n+ good\n- bad");
   });
@@ -63,6 +72,7 @@ describe("the panel", () => {
     wait: 95, attempt: 1, seconds: 0, submitted: 3, done: 0, texts: 1, shared: [], why: "" } satisfies Job;
   let told: readonly Told[] | Error;
   let cancelled: string[];
+  let refuses = false;
   let panel: Panel;
   let root: HTMLElement;
 
@@ -81,7 +91,11 @@ describe("the panel", () => {
       if (told instanceof Error) throw told;
       return told;
     };
-    panel = new Panel(root, { pools, cancel: async (pool, id) => void cancelled.push(`${pool}/${id}`) }, () => true);
+    const cancel = async (pool: string, id: string): Promise<void> => {
+      if (refuses) throw new Error("the pool is gone");
+      cancelled.push(`${pool}/${id}`);
+    };
+    panel = new Panel(root, { pools, cancel }, () => true);
     await vi.advanceTimersByTimeAsync(1);
   });
   afterEach(() => {
@@ -110,6 +124,27 @@ describe("the panel", () => {
     expect(await shown([{ ...lost, trouble: "the hub does not know this token any more" }])).toContain("does not know this token");
     expect(root.querySelectorAll(".iw-pool").length).toBe(0);
     expect(await shown([{ name: "configured", own: false, state: state() }])).toContain("Pool 127.0.0.1:7");
+  });
+  it("leaves the focus where it is, and lets an end that failed be asked for again", async () => {
+    const full = { name: "configured", own: false, state: state({ queued: 1, jobs: [job] }) };
+    await shown([full]);
+    const button = (): HTMLButtonElement => root.querySelector("button[data-job]") as HTMLButtonElement;
+    button().focus();
+    await shown([{ ...full, state: state({ queued: 2, jobs: [job] }) }]);
+    expect(document.activeElement).toBe(button());
+    refuses = true;
+    button().click();
+    await vi.advanceTimersByTimeAsync(5);
+    expect(root.textContent).toContain("was not ended: the pool is gone");
+    expect(button().disabled).toBe(false);
+    refuses = false;
+    button().click();
+    await vi.advanceTimersByTimeAsync(5);
+    expect(cancelled).toEqual(["configured/abcdef1234"]);
+  });
+  it("asks no more once it is gone", async () => {
+    panel.destroy();
+    expect(await shown([{ name: "configured", own: false, state: state() }])).not.toContain("Pool");
   });
   it("says that the server did not answer, and goes on asking", async () => {
     expect(await shown(new Error("the Jupyter server answered 404"))).toContain("answered 404");

@@ -52,13 +52,15 @@ class Traits implements Model<PoolTraits> {
 
 interface Shown {
   readonly box: HTMLElement;
+  readonly view: PoolView;
   readonly traits: Traits;
 }
 
 export class Panel {
   readonly #shown = new Map<string, Shown>();
+  readonly #asked = new Set<string>();
   #timer = 0;
-  #asked = new Set<string>();
+  #gone = false;
 
   constructor(
     private readonly root: HTMLElement,
@@ -71,7 +73,18 @@ export class Panel {
   }
 
   destroy(): void {
+    this.#gone = true;
     clearTimeout(this.#timer);
+    this.#keep([]);
+  }
+
+  /** Let go of the views of other pools. */
+  #keep(names: readonly string[]): void {
+    for (const [name, shown] of this.#shown) {
+      if (names.includes(name)) continue;
+      shown.view.destroy();
+      this.#shown.delete(name);
+    }
   }
 
   async #look(): Promise<void> {
@@ -82,23 +95,26 @@ export class Panel {
         busy = told.some(({ state }) => state && (state.running > 0 || state.queued > 0));
         this.#show(told);
       } catch (error) {
-        this.#shown.clear();
+        this.#keep([]);
         this.root.replaceChildren(failed(error));
       }
     }
+    if (this.#gone) return;
     this.#timer = window.setTimeout(() => void this.#look(), busy || !this.#shown.size ? EVERY : SLOWLY);
   }
 
   #show(told: readonly Told[]): void {
+    this.#keep(told.flatMap(({ name, state }) => (state ? [name] : [])));
     if (!told.length) {
-      this.#shown.clear();
       const first = "No pool is configured, and no kernel of yours has started one.";
       const then = "Run %load_ext interp_magics and %lens in a notebook, or set INTERP_POOL_URL where the server starts.";
       this.root.replaceChildren(empty(`${first} ${then}`));
       return;
     }
-    for (const name of [...this.#shown.keys()]) if (!told.some((one) => one.name === name && one.state)) this.#shown.delete(name);
-    this.root.replaceChildren(...told.map((one) => (one.state ? this.#view(one.name, one.own, one.state) : trouble(one))));
+    const boxes = told.map((one) => (one.state ? this.#view(one.name, one.own, one.state) : trouble(one)));
+    // What stays is left where it is, with the focus that it has.
+    const same = boxes.length === this.root.childElementCount && boxes.every((box, place) => box === this.root.children[place]);
+    if (!same) this.root.replaceChildren(...boxes);
   }
 
   #view(name: string, own: boolean, state: PoolState): HTMLElement {
@@ -110,8 +126,7 @@ export class Panel {
     const box = element("section", { "aria-label": own ? "a pool of your kernel" : "the lab's pool" });
     const view = box.appendChild(element("div"));
     const traits = new Traits({ state, cancelling: [] }, () => void this.#cancel(name, traits));
-    new PoolView(traits, view);
-    this.#shown.set(name, { box, traits });
+    this.#shown.set(name, { box, traits, view: new PoolView(traits, view) });
     return box;
   }
 
@@ -122,7 +137,10 @@ export class Panel {
       try {
         await this.server.cancel(pool, job);
       } catch (error) {
-        this.root.prepend(failed(error));
+        this.#asked.delete(job);
+        traits.set("cancelling", traits.get("cancelling").filter((other) => other !== job));
+        const text = `Job ${job.slice(0, 8)} was not ended: ${error instanceof Error ? error.message : String(error)}`;
+        this.root.prepend(element("div", { class: "iw-state iw-failed", role: "alert" }, text));
       }
     }
   }

@@ -224,4 +224,5 @@ def test_attribution_explains_a_prediction_and_shows_its_call(cell, capsys):
     said = capsys.readouterr().out
     assert "pool.attribution('the text, verbatim', target=' dog', foil=' fox', position=2)" in said
     assert "there is no text" in str(cell("%attribution -q"))
+    assert cell("%attribution What is the capital?").token_ids.ndim == 1
     assert "position" in str(cell("%attribution -p 400 two words"))

@@ -54,6 +54,48 @@ def test_what_cannot_be_is_said_and_the_view_stays(pool):
     assert widget.header["tracked_ids"] == []
 
 
+def test_an_answer_that_is_too_large_is_said_to_be_and_the_next_question_stands_alone(pool, monkeypatch):
+    from interp_widgets import lens
+
+    widget = pool.lens(TEXT).widget()
+    monkeypatch.setattr(lens, "_MOST_BYTES", len(widget.payload) + 40)
+    widget.asked = {"id": 1, "site": "mlp_out"}
+    wait_for(lambda: widget.told.get("id") == 1, 20)
+    assert widget.told["trouble"] and "MB in the notebook" in widget.told["text"]
+    assert widget.header["sites"] == ["resid_post"]
+    monkeypatch.setattr(lens, "_MOST_BYTES", 20 << 20)
+    widget.asked = {"id": 2, "track": " fox"}
+    wait_for(lambda: widget.told.get("id") == 2, 20)
+    assert not widget.told["trouble"] and widget.header["sites"] == ["resid_post"]
+    widget.asked = {"id": 3}
+    wait_for(lambda: widget.told.get("id") == 3, 20)
+    assert widget.told["trouble"]
+
+
+def test_a_view_outlives_a_restart_of_its_job(monkeypatch):
+    from interp_magics.client.job import Job
+    from interp_magics.display.jobs import widget as shown_job
+    from interp_magics.errors import RemoteError
+    from interp_magics.wire.messages import Event
+
+    class Control:
+        def cancel(self, job):
+            pass
+
+        def share(self, job, users, groups):
+            pass
+
+    job = Job("x", "lens", lambda parts: parts, Control())
+    shown = shown_job(job)
+    job.take_event(Event(job="x", attempt=1, seq=1, part="started"))
+    wait_for(lambda: shown.progress.get("state") == "running", 5)
+    job.take_event(Event(job="x", attempt=2, seq=0, part="restart"))
+    wait_for(lambda: shown.progress.get("state") == "queued", 5)
+    job.take_error(RemoteError("it went wrong", "fault"))
+    wait_for(lambda: shown.progress.get("state") == "ended", 5)
+    assert "it went wrong" in shown.progress["text"]
+
+
 def test_sites_that_the_model_has_are_offered(pool):
     widget = pool.lens(TEXT).widget()
     wait_for(lambda: widget.offered, 20)

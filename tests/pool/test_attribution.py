@@ -1,5 +1,6 @@
 """Direct logit attribution equals a decomposition by hand in float64, and its sums equal the logits."""
 
+import threading
 import zlib
 
 import numpy as np
@@ -123,7 +124,7 @@ def test_the_likeliest_token_and_the_next_are_compared_unless_others_are_named(p
         pool.attribution("The quick", "no single token at all")
 
 
-def test_a_head_that_is_chosen_gets_its_pattern_and_one_without_a_pool_nothing(pool, tmp_path):
+def test_a_head_that_is_chosen_gets_its_pattern_and_one_without_a_pool_nothing(pool, tmp_path, monkeypatch):
     import interp_magics.display  # noqa: F401
 
     found = pool.attribution("The quick brown fox")
@@ -134,6 +135,17 @@ def test_a_head_that_is_chosen_gets_its_pattern_and_one_without_a_pool_nothing(p
     size = len(found.token_ids)
     weights = np.frombuffer(zlib.decompress(widget.weights), np.uint8)[: size * size].reshape(size, size) / 255
     assert np.abs(weights.sum(1) - 1).max() < 0.02 and not np.triu(weights, 1).any()
+    pool_run, slow = type(pool).run, threading.Event()
+    monkeypatch.setattr(
+        type(pool), "run", lambda own, program, **call: (slow.wait(20), pool_run(own, program, **call))[1]
+    )
+    widget.chosen = {"layer": 0, "head": 0}
+    widget.chosen = {"layer": 1, "head": 1}
+    slow.set()
+    wait_for(
+        lambda: widget.pattern["head"] == 1 and not [t for t in threading.enumerate() if t.name == "interp-pattern"], 20
+    )
+    assert widget.pattern["layer"] == 1, "an answer that came late for another head is dropped"
     widget.chosen = {"layer": 99, "head": 0}
     wait_for(lambda: widget.trouble, 20)
     assert "layer 99" in widget.trouble

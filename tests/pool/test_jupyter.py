@@ -1,13 +1,19 @@
 """What a user's Jupyter server tells of pools: the lab's, those of kernels, and what is said when one cannot be reached."""
 
+import os
+import socket
 import stat
+import time
 
+import msgspec
+import psutil
 import pytest
 
 import interp_magics as im
 from interp_magics.client import announced
 from interp_magics.jupyter.pools import CONFIGURED, Pools
 from tests import checkpoints
+from tests.pool.conftest import wait_for
 from tests.pool.served import Served
 
 
@@ -42,13 +48,41 @@ def test_a_kernels_pool_is_there_as_long_as_it_runs_and_its_secret_is_the_users_
     assert pools.states() == []
 
 
-def test_what_a_process_that_was_killed_left_behind_is_removed(pools):
+def left(name, process, started, host):
+    """An announcement, as a process leaves it behind."""
     where = announced.directory()
-    where.mkdir(parents=True)
-    (where / "999999999-1").write_text(f"999999999\n{'x' * 50}")
-    (where / "junk").write_text("no pool")
+    where.mkdir(parents=True, exist_ok=True)
+    made = announced.Announcement(process, started, host, "tcp://127.0.0.1:1#key=x")
+    (where / name).write_bytes(msgspec.json.encode(made))
+
+
+def test_what_a_process_that_was_killed_left_behind_is_removed_and_nothing_else(pools):
+    here = announced._host()
+    left("dead", 999999999, "1", here)
+    left("again", os.getpid(), "1", here)
+    left("elsewhere", 999999999, "1", "another-host pid:[1]")
+    (announced.directory() / "junk").write_text("no pool")
     assert pools.states() == []
-    assert not (where / "999999999-1").exists() and [file.name for file in where.iterdir()] == ["junk"]
+    assert sorted(file.name for file in announced.directory().iterdir()) == ["elsewhere", "junk"]
+
+
+def test_a_pool_that_cannot_be_reached_holds_up_no_other_and_leaves_nothing_open(model, monkeypatch, pools, unshared):
+    with im.connect(model=str(model), threads=1) as pool, socket.socket() as deaf:
+        pool.card()
+        deaf.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{deaf.getsockname()[1]}#key=" + str(pool._connection._address).partition("#key=")[2]
+        monkeypatch.setenv("INTERP_POOL_URL", address)
+        process = psutil.Process()
+        began = time.monotonic()
+        told = {one["name"]: one for one in pools.states()}
+        assert time.monotonic() - began < 8
+        assert told.pop(CONFIGURED)["trouble"] and "state" in next(iter(told.values()))
+        files = process.num_fds()
+        for _ in range(3):
+            pools.states()
+        wait_for(lambda: process.num_fds() <= files, 30)
+        with pytest.raises(im.RequestError, match="was not ended"):
+            pools.cancel(CONFIGURED, "x")
 
 
 def test_a_lab_s_pool_that_is_lost_is_said_to_be_and_found_again(tmp_path, monkeypatch, pools):
@@ -62,4 +96,6 @@ def test_a_lab_s_pool_that_is_lost_is_said_to_be_and_found_again(tmp_path, monke
     finally:
         served.stop()
     (told,) = pools.states()
-    assert "state" not in told and told["trouble"]
+    assert told["trouble"] if "state" not in told else "old" in told["state"]["trouble"]
+    wait_for(lambda: "state" not in pools.states()[0], 30)
+    assert pools.states()[0]["trouble"]

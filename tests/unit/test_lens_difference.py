@@ -11,7 +11,7 @@ from interp_magics.errors import RequestError
 VOCABULARY = 40
 
 
-def run(ids, prompt=None, layers=(0, 1, 2), k=5, seed=0, sites=("resid_post",), digest="a" * 64, vocabulary=VOCABULARY):
+def run(ids, prompt=None, layers=(0, 1, 2), k=5, seed=0, sites=("resid_post",), depth=3, vocabulary=VOCABULARY):
     """A run of random distributions; the whole of each is given back beside its top k."""
     draw = np.random.default_rng(seed)
     logits = draw.normal(size=(len(sites), len(layers), len(ids), vocabulary)) * 2
@@ -21,14 +21,14 @@ def run(ids, prompt=None, layers=(0, 1, 2), k=5, seed=0, sites=("resid_post",), 
     provenance = Provenance(
         model="m",
         revision="",
-        digest=digest,
+        digest="a" * 64,
         tokenizer="t",
         dtype="float32",
         engine="transformers",
         request={},
         versions={},
     )
-    meta = LensMeta("logit", layers, sites, 0, prompt, "text", "", "prompt", vocabulary, {}, provenance)
+    meta = LensMeta("logit", layers, sites, 0, prompt, "text", "", "prompt", vocabulary, {}, provenance, None, depth)
     none = np.zeros((*order.shape[:3], 0), np.float32)
     made = LensRun(
         meta,
@@ -76,8 +76,17 @@ def test_generated_tokens_stand_in_the_order_in_which_they_came():
 
 
 def test_layers_of_models_of_other_depth_stand_at_the_same_share_of_it():
-    (one, _), (two, _) = run(range(4), layers=(0, 1, 2)), run(range(4), layers=tuple(range(7)), digest="b" * 64)
+    (one, _), (two, _) = run(range(4)), run(range(4), layers=tuple(range(7)), depth=7)
     assert difference(one, two).base_layers.tolist() == [0, 3, 6]
+
+
+def test_a_layer_is_compared_with_itself_and_with_no_other():
+    (one, _), (two, _) = run(range(4), layers=(0, 3, 5), depth=6), run(range(4), layers=(3, 4, 5), depth=6)
+    made = difference(one, two)
+    assert made.base_layers.tolist() == [-1, 0, 2] and np.isnan(made.delta[0, 0]).all()
+    assert not np.isnan(made.delta[0, 1:]).any()
+    with pytest.raises(RequestError, match="no layer, in common"):
+        difference(run(range(4), layers=(1,))[0], run(range(4), layers=(2,))[0])
 
 
 def test_runs_that_cannot_be_compared_are_refused():

@@ -35,7 +35,7 @@ class Rounds:
 @dataclass
 class Told:
     """Outcomes of each round; tokens that its requests found in the cache, how often one of them lost its pages, and the
-    positions that lenses told of while they went on."""
+    last position that each word of a lens which streams was of."""
 
     outcomes: list[list[Outcome | Exception]]
     cached: list[int]
@@ -59,7 +59,7 @@ class _Cancelling(Collecting):
         self._tokens = max(self._tokens, len(completion)) if task == self._task else self._tokens
 
     def decoded(self, task: int, rows: Sequence[RowOutcome], readings: Sequence[Reading]) -> None:
-        self.streamed += readings[0].positions[0]
+        self.streamed.append(readings[0].positions[0][-1])
 
     def cancelled(self, task: int) -> bool:
         return task == self._task and self._tokens >= 3

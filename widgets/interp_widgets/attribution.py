@@ -76,7 +76,8 @@ class Attribution(anywidget.AnyWidget):
         payload, layout = pack({"weights": Quantised(codes, 1 / 255, 0.0)})
         with self.hold_sync():
             self.weights, self.trouble = payload, ""
-            self.pattern = {"layer": layer, "head": head, "layout": layout}
+            first = len(weights) - len(newest)
+            self.pattern = {"layer": layer, "head": head, "first": first, "layout": layout}
 
     def to_html(self, path: str | Path) -> Path:
         """Write one offline page with this view as it is now."""

@@ -67,15 +67,16 @@ class LensData:
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a question: other data, or None, and a sentence; `trouble` if it could not be answered."""
+    """What became of question `number`: other data, or None, and a sentence; `trouble` if it could not be answered."""
 
+    number: int
     data: LensData | None
     text: str
     trouble: bool = False
 
 
-#: Answers {"track": token} and {"site": name}; called in the thread in which the question arrives.
-Ask = Callable[[Mapping[str, str]], None]
+#: Answers a numbered {"track": token} or {"site": name}; called in the thread in which the question arrives.
+Ask = Callable[[int, Mapping[str, str]], None]
 
 
 class Lens(anywidget.AnyWidget):
@@ -130,10 +131,10 @@ class Lens(anywidget.AnyWidget):
         self._ask, self.live = ask, True
 
     def tell(self, answer: Answer) -> None:
-        """Answer the last question."""
+        """Answer a question. Raises ValueError for data that is too large to be shown; the view stays as it was then."""
         if answer.data is not None:
             self.show(answer.data)
-        self.told = {"id": self.asked["id"], "text": answer.text, "trouble": answer.trouble}
+        self.told = {"id": answer.number, "text": answer.text, "trouble": answer.trouble}
 
     def to_html(self, path: str | Path) -> Path:
         """Write one offline page with this view as it is now. Raises ValueError while there is nothing to show."""
@@ -151,13 +152,14 @@ class Lens(anywidget.AnyWidget):
         return target
 
     def _asked_for(self, change: Any) -> None:
-        self._ask({name: value for name, value in change["new"].items() if name != "id"})
+        question = dict(change["new"])
+        self._ask(int(question.pop("id", 0)), question)
 
     def _repr_html_(self) -> str:
         return "" if self._data is None else table(self._data)
 
 
-def _nobody(question: Mapping[str, str]) -> None:
+def _nobody(number: int, question: Mapping[str, str]) -> None:
     """Nobody answers."""
 
 

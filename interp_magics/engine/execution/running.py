@@ -20,8 +20,8 @@ class Running:
     task: Task
     stage: int = 0
     ended: bool = False
-    #: What streams was told already, and is not told twice.
-    again: bool = False
+    #: The last position that a lens which streams was told of; a task that is tried again is told of none twice.
+    told: int = -1
     kept: dict[str, Kept] = field(default_factory=dict)
     readings: list[tuple[Reading, ...]] = field(default_factory=list)
     gradients: list[tuple[GradientReading, ...]] = field(default_factory=list)
@@ -45,7 +45,6 @@ class Running:
 
     def restart(self) -> None:
         """Forget what an attempt at the present stage has read."""
-        self.again = True
         del self.readings[self.stage :], self.gradients[self.stage :]
 
     def row_outcomes(self) -> tuple[RowOutcome, ...]:

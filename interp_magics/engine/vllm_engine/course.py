@@ -62,7 +62,7 @@ class Course:
         elif running.last:
             self._end(running, running.outcome())
         else:
-            running.stage += 1
+            running.stage, running.told = running.stage + 1, -1
             self._enter(running)
 
     def failed(self, going: Going, error: Exception) -> None:

@@ -240,8 +240,12 @@ class Flight:
 
     def _tell(self, task: int, readings: tuple[Reading, ...]) -> None:
         going = self._going[task]
-        if going.running.again:
+        newest = max(
+            (positions[-1] for reading in readings for positions in reading.positions if positions), default=-1
+        )
+        if newest <= going.running.told:
             return
+        going.running.told = newest
         going.owner.host.decoded(going.running.number, going.running.row_outcomes(), readings)
 
 

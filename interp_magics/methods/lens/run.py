@@ -68,6 +68,7 @@ def _run(request: LensRequest, number: int, row: FinishedRow, engine: Engine) ->
         strings=engine.tokens.table(sorted(shown)),
         provenance=provenance(alone(request, number - request.first), engine, kept=row.reread),
         handle=row.handle,
+        depth=engine.card.layers,
     )
     return LensRun(
         meta,

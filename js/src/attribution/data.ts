@@ -23,6 +23,8 @@ export interface Head {
 }
 
 export interface PatternHeader extends Head {
+  /** The position of the first query and key. */
+  readonly first: number;
   readonly layout: Layout;
 }
 
@@ -36,6 +38,7 @@ export interface Edge {
 export class Pattern {
   readonly #weights: Packed;
   readonly size: number;
+  readonly first: number;
 
   constructor(
     readonly head: Head,
@@ -44,6 +47,7 @@ export class Pattern {
   ) {
     this.#weights = unpack(buffer, header.layout).weights;
     this.size = this.#weights.shape[0];
+    this.first = header.first;
   }
 
   at(query: number, key: number): number {
@@ -53,8 +57,9 @@ export class Pattern {
   /** The strongest weights, those of a position on the first token left out, where heads rest. */
   edges(count: number): Edge[] {
     const found: Edge[] = [];
-    for (let query = 1; query < this.size; query++) {
-      for (let key = 1; key <= query; key++) found.push({ query, key, weight: this.at(query, key) });
+    const least = this.first ? 0 : 1;
+    for (let query = least; query < this.size; query++) {
+      for (let key = least; key <= query; key++) found.push({ query, key, weight: this.at(query, key) });
     }
     return found.sort((a, b) => b.weight - a.weight).slice(0, count);
   }

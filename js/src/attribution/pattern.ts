@@ -15,7 +15,7 @@ export function patternView(pattern: Pattern, tokens: readonly string[], theme: 
   const strip = element("div", { class: "iw-strip-tokens", "aria-label": "what the last position attends to" });
   tokens.slice(0, pattern.size).forEach((token, key) => {
     const weight = pattern.at(last, key);
-    const shown = element("span", { class: "iw-token", title: `position ${key}: ${weight.toFixed(3)}` }, visible(token));
+    const shown = element("span", { class: "iw-token", title: `position ${pattern.first + key}: ${weight.toFixed(3)}` }, visible(token));
     const at = step(Math.sqrt(weight));
     shown.style.background = fills[at];
     shown.style.color = texts[at];

@@ -38,12 +38,24 @@ describe("the attribution view", () => {
     expect(model.traits.chosen).toEqual({ layer: 1, head: 0 });
     expect(el.textContent).toContain("reading its attention");
     model.set("weights", squeezed(WEIGHTS.buffer));
-    model.set("pattern", { layer: 1, head: 0, layout: { weights: { dtype: "u8", shape: [3, 3], offset: 0, scale: 1 / 255, base: 0 } } });
+    model.set("pattern", { layer: 1, head: 0, first: 0, layout: { weights: { dtype: "u8", shape: [3, 3], offset: 0, scale: 1 / 255, base: 0 } } });
     expect(el.querySelectorAll(".iw-strip-tokens .iw-token").length).toBe(3);
     expect(el.querySelector(".iw-pattern td:last-child")?.textContent).toBe("0.784");
     expect(el.querySelector("b, script")).toBeNull();
     model.set("trouble", "the model has no attention patterns");
     expect(el.querySelector('[role="alert"]')?.textContent).toContain("no attention patterns");
+  });
+
+  it("asks again for a head whose pattern could not be had", () => {
+    const { el, model } = shown();
+    const seen: unknown[] = [];
+    model.on("change:chosen", () => seen.push(model.traits.chosen));
+    const choose = () => el.querySelector('[data-head="1.0"]')?.dispatchEvent(new MouseEvent("click", { bubbles: true }));
+    choose();
+    model.set("trouble", "the pool is gone");
+    choose();
+    expect(seen).toEqual([{}, { layer: 1, head: 0 }, {}, { layer: 1, head: 0 }]);
+    expect(model.traits.trouble).toBe("");
   });
 
   it("is driven by the keyboard alone, and by Python", () => {

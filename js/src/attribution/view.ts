@@ -155,6 +155,9 @@ export class AttributionView {
   #choose(head: Head): void {
     this.#cursor = head;
     this.model.set("trouble", "");
+    // Chosen anew, the same head is asked for again.
+    this.model.set("chosen", {});
+    this.model.save_changes();
     this.model.set("chosen", head);
     this.model.save_changes();
   }

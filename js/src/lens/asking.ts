@@ -16,6 +16,9 @@ export interface Told {
   readonly trouble?: boolean;
 }
 
+/** After so many milliseconds a reader is told why nothing comes. */
+const LONG = 20_000;
+
 /** A field for a token, and the answer beside it. */
 export class TokenField {
   readonly input = element("input", {
@@ -35,9 +38,13 @@ export class TokenField {
     });
   }
 
+  #late = 0;
+
   /** Show how the last question stands. */
   tell(asked: Asked, told: Told): void {
     const waits = asked.id > (told.id ?? 0);
+    clearTimeout(this.#late);
+    if (waits) this.#late = window.setTimeout(() => (this.said.textContent = "no answer yet: the kernel is busy, or gone"), LONG);
     this.said.textContent = waits ? "asking the pool…" : (told.text ?? "");
     this.said.classList.toggle("iw-failed", !waits && told.trouble === true);
     if (!waits && !told.trouble && this.input.value === asked.track) this.input.value = "";

@@ -31,7 +31,7 @@ export function bar(state: BarState, acts: BarActs): HTMLElement[] {
   const name = element("div", { class: "iw-title", title: header.title }, header.model);
   const available = MODES.filter((each) => each.available(data));
   const modes = choiceButtons("colour", available, mode.name, acts.colour);
-  return [name, ...sites(state, acts), modes, legend(state), ...whole(state, acts), exports(acts)];
+  return [name, ...sites(state, acts), modes, legend(state), ...whole(state, acts)];
 }
 
 function legend({ data, mode, theme }: BarState): HTMLElement {
@@ -75,12 +75,11 @@ const SAVED = {
   CSV: "Save the top tokens of what is zoomed to as a table",
 } as const;
 
-function exports(acts: BarActs): HTMLElement {
-  const box = element("div", { class: "iw-exports" });
-  for (const kind of ["PNG", "SVG", "CSV"] as const) {
+/** Buttons that save what is shown. */
+export function exportsOf(acts: BarActs): HTMLElement[] {
+  return (["PNG", "SVG", "CSV"] as const).map((kind) => {
     const button = element("button", { type: "button", title: SAVED[kind] }, kind);
     button.addEventListener("click", () => acts.save(kind));
-    box.append(button);
-  }
-  return box;
+    return button;
+  });
 }

@@ -26,7 +26,7 @@ export interface Axis {
   readonly range: (data: LensData) => readonly [number, number];
   readonly ticks: (data: LensData) => readonly number[];
   readonly tick: (value: number) => string;
-  /** What the cells of a layer have: the band is of these. */
+  /** What the cells of a layer have: the band is of these. Ranks beyond the top k count as k, differences as their bound. */
   readonly of: (data: LensData, at: Place) => number | undefined;
   /** What a token has; undefined where that is not known. */
   readonly token: (data: LensData, id: number, at: Place) => number | undefined;
@@ -40,7 +40,11 @@ const KL_TOP = 12;
 const MOST = 6;
 
 const log1p = (rank: number | undefined): number | undefined => (rank === undefined ? undefined : -Math.log10(1 + rank));
-const final = (data: LensData, at: Place): number => data.topId({ ...at, column: data.columns - 1 });
+/** The token that the last decoded layer has first: that of the stream, where it is decoded. */
+function final(data: LensData, at: Place): number {
+  const stream = data.header.sites.indexOf("resid_post");
+  return data.topId({ ...at, site: stream < 0 ? at.site : stream, column: data.columns - 1 });
+}
 
 /** An axis of a statistic that tokens have no share in. */
 function statistic(name: "entropy" | "kl", label: string, top: (data: LensData) => number): Axis {
@@ -77,7 +81,7 @@ export const MODES: readonly Mode[] = [
   {
     name: "rank",
     label: "rank of final",
-    title: "Rank of the model's final top token, 0 being the first; faint where it lies outside the top k",
+    title: "Rank of the token that the last decoded layer has first, 0 being the first; faint where it lies outside the top k",
     hue: "rose",
     ends: (data) => [`≥ ${data.header.top_k}`, "0"],
     magnitude: (data, at) => {
@@ -90,7 +94,7 @@ export const MODES: readonly Mode[] = [
       range: (data) => [-Math.log10(data.header.vocabulary), 0],
       ticks: (data) => [0, 1, 10, 100, 1000, 10000].filter((rank) => rank < data.header.vocabulary).map((rank) => -Math.log10(1 + rank)),
       tick: (value) => String(Math.round(10 ** -value - 1)),
-      of: (data, at) => log1p(data.rank(final(data, at), at)),
+      of: (data, at) => log1p(data.rank(final(data, at), at) ?? data.header.top_k),
       token: (data, id, at) => log1p(data.rank(id, at)),
       bound: (data) => -Math.log10(1 + data.header.top_k),
     },

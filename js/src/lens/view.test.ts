@@ -140,6 +140,19 @@ describe("the lens view", () => {
     expect(el.querySelector(".iw-progress")?.textContent).toContain("Stop the cell");
   });
 
+  it("leaves the field and the focus where they are when an answer comes", () => {
+    model.set("live", true);
+    const field = el.querySelector("input") as HTMLInputElement;
+    field.focus();
+    field.value = "Lond";
+    model.set("header", { ...(model.traits.header as Header), title: "other" });
+    expect(document.activeElement).toBe(field);
+    const rank = el.querySelectorAll<HTMLElement>('[role="radio"]')[1];
+    rank.focus();
+    rank.click();
+    expect((document.activeElement as HTMLElement).textContent).toBe("rank of final");
+  });
+
   it("tells a screen reader which cell is active", () => {
     for (const key of ["ArrowDown", "End"]) grid().dispatchEvent(new KeyboardEvent("keydown", { key }));
     const active = document.getElementById(grid().getAttribute("aria-activedescendant") ?? "");

@@ -1,6 +1,6 @@
 // The lens widget: bar, map, card, pins and their chart, all derived from the model.
 
-import { element, Listeners } from "../lib/dom";
+import { element, keepingFocus, Listeners } from "../lib/dom";
 import { moved } from "../lib/keys";
 import { follow, type Model } from "../lib/model";
 import { seriesPin } from "../lib/ramp";
@@ -9,7 +9,7 @@ import { empty, failed, loading } from "../lib/states";
 import { drawingOf } from "../lib/exports";
 import { themeOf, watchTheme } from "../lib/theme";
 import { type Asked, type Told, TokenField } from "./asking";
-import { bar } from "./bar";
+import { bar, exportsOf } from "./bar";
 import { fillCard, spoken } from "./card";
 import { type Header, LensData } from "./data";
 import { Gestures } from "./gestures";
@@ -55,12 +55,16 @@ export class LensView {
   readonly #spacer = element("div");
   readonly #card = element("div", { class: "iw-card", hidden: true });
   readonly #live = element("div", { class: "iw-live", "aria-live": "polite" });
-  readonly #bar = element("div", { class: "iw-bar-top" });
+  readonly #choices = element("div", { class: "iw-together" });
+  readonly #asking = element("div", { class: "iw-together" });
+  readonly #exports = element("div", { class: "iw-exports" });
+  readonly #bar = element("div", { class: "iw-bar-top" }, this.#choices, this.#asking, this.#exports);
   readonly #chips = element("div", { class: "iw-chips" });
   readonly #progress = element("div");
   readonly #chart = element("div", { class: "iw-chart-box" });
   readonly #field = new TokenField((track) => this.#ask({ track }));
   #data: LensData | undefined;
+  #loaded: readonly [unknown, unknown] | undefined;
   #grid!: Grid;
   #cursor: Cell | undefined;
   readonly #gestures: Gestures;
@@ -97,15 +101,19 @@ export class LensView {
   }
 
   #load(): void {
-    this.#data = undefined;
     const header = this.model.get("header");
+    const payload = this.model.get("payload");
+    // Both come at once, and are told of one after the other.
+    if (this.#data && this.#loaded?.[0] === header && this.#loaded[1] === payload) return;
+    this.#loaded = [header, payload];
+    this.#data = undefined;
     if (!("layers" in header)) {
       this.root.replaceChildren(this.#progress, loading("Nothing is decoded yet."));
       this.#renderProgress();
       return;
     }
     try {
-      this.#data = new LensData(header as Header, this.model.get("payload"));
+      this.#data = new LensData(header as Header, payload);
     } catch (error) {
       this.root.replaceChildren(failed(error));
       return;
@@ -227,9 +235,11 @@ export class LensView {
       whole: (): void => this.#set("zoom", {}),
       save: (kind: "PNG" | "SVG" | "CSV"): void => this.#save(kind),
     };
+    keepingFocus(this.#choices, () => this.#choices.replaceChildren(...bar(state, acts)));
+    if (!this.#exports.firstChild) this.#exports.append(...exportsOf(acts));
+    // The field stays where it is, so that nobody loses what they type.
     const asking = this.model.get("live") ? [this.#field.input, this.#field.said] : [];
-    const [name, ...rest] = bar(state, acts);
-    this.#bar.replaceChildren(name, ...rest.slice(0, -1), ...asking, ...rest.slice(-1));
+    if (asking.length !== this.#asking.childElementCount) this.#asking.replaceChildren(...asking);
   }
 
   #show(data: LensData, sites: readonly string[]): void {

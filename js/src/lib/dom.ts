@@ -31,6 +31,13 @@ function assign(target: Element, attributes: Attributes): void {
   }
 }
 
+/** Make buttons anew, and leave the focus on the one in the place of that which had it. */
+export function keepingFocus(box: HTMLElement, make: () => void): void {
+  const place = [...box.querySelectorAll("button")].indexOf(document.activeElement as HTMLButtonElement);
+  make();
+  if (place >= 0) box.querySelectorAll("button")[place]?.focus();
+}
+
 /** Listeners that are all taken off by one call. */
 export class Listeners {
   #offs: (() => void)[] = [];
