@@ -133,6 +133,6 @@ def test_nobody_but_the_server_s_user_is_answered(lab, browser):
     signed = f"{address}/interp-magics/cancel?token={TOKEN}"
     assert page.request.post(signed, data='{"job": 3}').status == 400
     began = time.monotonic()
-    assert page.request.post(signed, data='{"pool": "nowhere", "job": "x"}').status == 204
+    assert page.request.post(signed, data='{"pool": "nowhere", "job": "x"}').status == 409
     assert time.monotonic() - began < 20
     page.close()
