@@ -1,6 +1,7 @@
 """What a reader sees of a notebook that was saved: as docs/saved.md says."""
 
 import json
+import re
 from pathlib import Path
 
 import nbformat
@@ -77,7 +78,8 @@ def reopened(address: str, root: Path, browser, model) -> object:
 
 def test_lab_with_a_fresh_kernel_says_that_it_has_no_widget(lab, browser, model):
     page = reopened(*lab, browser, model)
-    page.get_by_text("Error displaying widget").first.wait_for(timeout=30_000)
+    page.get_by_text(re.compile("Error displaying widget|Loading widget")).first.wait_for(timeout=60_000)
+    assert page.locator(".iw-lens").count() == 0
     page.close()
 
 
