@@ -61,7 +61,7 @@ def reopened(address: str, root: Path, browser, model) -> object:
     nbformat.write(made, root / "saved.ipynb")
     idle = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
     page = browser.new_page(viewport={"width": 1200, "height": 900})
-    page.goto(f"{address}/lab/workspaces/one/tree/saved.ipynb?token={TOKEN}")
+    page.goto(f"{address}/lab/workspaces/saved-first/tree/saved.ipynb?token={TOKEN}")
     page.wait_for_function(idle, timeout=60_000)
     page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
     drawn(page)
@@ -71,7 +71,7 @@ def reopened(address: str, root: Path, browser, model) -> object:
     page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     page.close()
     again = browser.new_page(viewport={"width": 1200, "height": 900})
-    again.goto(f"{address}/lab/workspaces/two/tree/saved.ipynb?token={TOKEN}")
+    again.goto(f"{address}/lab/workspaces/saved-again/tree/saved.ipynb?token={TOKEN}")
     again.wait_for_function(idle, timeout=60_000)
     return again
 
