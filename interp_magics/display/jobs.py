@@ -58,15 +58,15 @@ def _end(shown: Any, job: Job[Any]) -> None:
         answer(shown, run, pool)
 
 
-@view.widget.register
-def _(job: Job) -> Any:  # type: ignore[type-arg]
+@view.widget.register(Job)
+def _(job: Job[Any]) -> Any:
     if job.method != "lens":
         raise TypeError(f"a job of {job.method} has no widget; await it for its result")
     return widget(job)
 
 
-@view.mimebundle.register
-def _(job: Job) -> Any:  # type: ignore[type-arg]
+@view.mimebundle.register(Job)
+def _(job: Job[Any]) -> Any:
     if job.method != "lens" or job.done:
         return {"text/plain": repr(job)}
     shown = widget(job)

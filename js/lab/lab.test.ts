@@ -28,9 +28,8 @@ describe("the words of a magic's line", () => {
     ]);
   });
   it("is not slow on a line that is long", () => {
-    const began = performance.now();
-    text(`${" ".repeat(100_000)}% and more`);
-    expect(performance.now() - began).toBeLessThan(1000);
+    // By the square of its length this would take longer than a test may.
+    for (let i = 0; i < 20; i++) expect(text(`${" ".repeat(200_000)}% and more`)).toEqual([]);
   });
   it("leaves what is not ours alone", () => {
     expect([text("%timeit -n 3 x"), text("x = 3 %lens"), text("%lensing x"), text("print('%lens x')")]).toEqual([[], [], [], []]);

@@ -1,7 +1,7 @@
 // The side panel: every pool that the server can look at, asked again while the panel is seen.
 
-import type { Model } from "../src/lib/model";
 import { element } from "../src/lib/dom";
+import { LocalModel } from "../src/lib/local";
 import { empty, failed, loading } from "../src/lib/states";
 import { type PoolTraits, PoolView } from "../src/pool/view";
 import type { PoolState } from "../src/pool/data";
@@ -25,35 +25,10 @@ export interface Server {
   cancel(pool: string, job: string): Promise<void>;
 }
 
-/** A model that a view is drawn from, without a kernel. */
-class Traits implements Model<PoolTraits> {
-  readonly #handlers = new Map<string, Set<() => void>>();
-  constructor(
-    readonly traits: PoolTraits,
-    private readonly changed: () => void,
-  ) {}
-  get<K extends keyof PoolTraits>(name: K): PoolTraits[K] {
-    return this.traits[name];
-  }
-  set<K extends keyof PoolTraits>(name: K, value: PoolTraits[K]): void {
-    this.traits[name] = value;
-    for (const handle of this.#handlers.get(`change:${name}`) ?? []) handle();
-  }
-  on(event: string, handle: () => void): void {
-    this.#handlers.set(event, (this.#handlers.get(event) ?? new Set()).add(handle));
-  }
-  off(event: string, handle: () => void): void {
-    this.#handlers.get(event)?.delete(handle);
-  }
-  save_changes(): void {
-    this.changed();
-  }
-}
-
 interface Shown {
   readonly box: HTMLElement;
   readonly view: PoolView;
-  readonly traits: Traits;
+  readonly traits: LocalModel<PoolTraits>;
 }
 
 export class Panel {
@@ -125,12 +100,12 @@ export class Panel {
     }
     const box = element("section", { "aria-label": own ? "a pool of your kernel" : "the lab's pool" });
     const view = box.appendChild(element("div"));
-    const traits = new Traits({ state, cancelling: [] }, () => void this.#cancel(name, traits));
+    const traits: LocalModel<PoolTraits> = new LocalModel<PoolTraits>({ state, cancelling: [] }, () => void this.#cancel(name, traits));
     this.#shown.set(name, { box, traits, view: new PoolView(traits, view) });
     return box;
   }
 
-  async #cancel(pool: string, traits: Traits): Promise<void> {
+  async #cancel(pool: string, traits: LocalModel<PoolTraits>): Promise<void> {
     for (const job of traits.get("cancelling")) {
       if (this.#asked.has(job)) continue;
       this.#asked.add(job);

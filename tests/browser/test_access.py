@@ -1,5 +1,6 @@
 """Every page, in light and dark: nothing that axe finds serious; and text that would do harm is shown and does none."""
 
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,10 @@ import pytest
 from interp_widgets.attribution import Attribution, AttributionData
 from interp_widgets.lens import Lens, LensBase, LensData
 
-import interp_magics.display  # noqa: F401
 from tests.unit.test_comparison import LINE, PROMPT, comparison
 from tests.unit.test_feature_browser import browsed
 
+import_module("interp_magics.display")
 AXE = Path(__file__).parents[2] / "js/node_modules/axe-core/axe.min.js"
 HOSTILE = [
     "</script><img src=x onerror=alert(1)>",

@@ -1,7 +1,6 @@
 """The extension in JupyterLab and Notebook 7: the panel beside the notebook, commands on a selection, colours of options."""
 
 import json
-import time
 
 import nbformat
 import pytest
@@ -132,7 +131,5 @@ def test_nobody_but_the_server_s_user_is_answered(lab, browser):
     assert page.request.post(f"{address}/interp-magics/cancel", data="{}", max_redirects=0).status == 403
     signed = f"{address}/interp-magics/cancel?token={TOKEN}"
     assert page.request.post(signed, data='{"job": 3}').status == 400
-    began = time.monotonic()
     assert page.request.post(signed, data='{"pool": "nowhere", "job": "x"}').status == 409
-    assert time.monotonic() - began < 20
     page.close()

@@ -1,6 +1,7 @@
 """What a reader asks of a lens widget, and a job that is shown while it goes on: real pools, widgets without a browser."""
 
 import gc
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ TEXT = "The quick brown fox jumps over the dog"
 @pytest.fixture(autouse=True)
 def _displays():
     pytest.importorskip("interp_widgets.lens")
-    import interp_magics.display  # noqa: F401
+    import_module("interp_magics.display")
 
 
 def asking(run, **question):

@@ -2,6 +2,8 @@
 
 import threading
 import zlib
+from importlib import import_module
+from operator import attrgetter
 
 import numpy as np
 import pytest
@@ -29,6 +31,18 @@ def norm_map(module, value):
     return lambda v: weight * v / (value.square().mean() + eps).sqrt()
 
 
+def _modules(model):
+    """(blocks, final norm, and of a block: its output projection, what adds attention and MLP; a projection's weight [d, in])."""
+    if model.config.model_type == "gpt2":
+        trunk = model.transformer
+        return trunk.h, trunk.ln_f, lambda b: b.attn.c_proj, lambda b: (b.attn, b.mlp), lambda m: m.weight.detach().T
+    blocks, names = model.model.layers, ("self_attn", "mlp")
+    if hasattr(blocks[0], "post_feedforward_layernorm"):
+        names = ("post_attention_layernorm", "post_feedforward_layernorm")
+    parts = attrgetter(*names)
+    return blocks, model.model.norm, attrgetter("self_attn.o_proj"), parts, lambda m: m.weight.detach()
+
+
 def by_hand(path, ids):
     """(embed, attn [L], mlp [L], heads [L, H], total, constant) of the prediction after the last token."""
     model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float64).eval()
@@ -42,19 +56,7 @@ def by_hand(path, ids):
 
         return hook
 
-    if config.model_type == "gpt2":
-        blocks, final, out = model.transformer.h, model.transformer.ln_f, lambda b: b.attn.c_proj
-        parts = lambda b: (b.attn, b.mlp)  # noqa: E731
-        weight_of = lambda m: m.weight.detach().T  # noqa: E731
-    else:
-        blocks, final, out = model.model.layers, model.model.norm, lambda b: b.self_attn.o_proj
-        after = hasattr(blocks[0], "post_feedforward_layernorm")
-        parts = (
-            (lambda b: (b.post_attention_layernorm, b.post_feedforward_layernorm))
-            if after
-            else (lambda b: (b.self_attn, b.mlp))
-        )
-        weight_of = lambda m: m.weight.detach()  # noqa: E731
+    blocks, final, out, parts, weight_of = _modules(model)
     handles = [
         blocks[0].register_forward_pre_hook(keep("embed", True)),
         final.register_forward_pre_hook(keep("x", True)),
@@ -125,7 +127,7 @@ def test_the_likeliest_token_and_the_next_are_compared_unless_others_are_named(p
 
 
 def test_a_head_that_is_chosen_gets_its_pattern_and_one_without_a_pool_nothing(pool, tmp_path, monkeypatch):
-    import interp_magics.display  # noqa: F401
+    import_module("interp_magics.display")
 
     found = pool.attribution("The quick brown fox")
     widget = found.widget()

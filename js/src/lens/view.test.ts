@@ -83,7 +83,7 @@ describe("the lens view", () => {
     expect(el.querySelector("svg path")).not.toBeNull();
     press([1, 0]);
     expect(model.traits.pins).toEqual([]);
-    expect(model.saved).toBeGreaterThan(1);
+    expect(model.saves).toBeGreaterThan(1);
   });
 
   it("is driven by the keyboard alone", () => {

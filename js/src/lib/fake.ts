@@ -1,6 +1,7 @@
-// A model for tests: traits in a record, handlers called at once.
+// What tests render widgets with.
 
 import { zlibSync } from "fflate";
+import { LocalModel } from "./local";
 import type { Model } from "./model";
 
 /** A payload as Python sends it. */
@@ -9,25 +10,10 @@ export function squeezed(raw: ArrayBufferLike): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-export class FakeModel<T> implements Model<T> {
-  handlers = new Map<string, Set<() => void>>();
-  saved = 0;
-  constructor(public traits: T) {}
-  get<K extends keyof T>(name: K): T[K] {
-    return this.traits[name];
-  }
-  set<K extends keyof T>(name: K, value: T[K]): void {
-    this.traits[name] = value;
-    for (const handle of this.handlers.get(`change:${String(name)}`) ?? []) handle();
-  }
-  on(event: string, handle: () => void): void {
-    this.handlers.set(event, (this.handlers.get(event) ?? new Set()).add(handle));
-  }
-  off(event: string, handle: () => void): void {
-    this.handlers.get(event)?.delete(handle);
-  }
-  save_changes(): void {
-    this.saved++;
+export class FakeModel<T> extends LocalModel<T> {
+  saves = 0;
+  constructor(traits: T) {
+    super(traits, () => this.saves++);
   }
 }
 
