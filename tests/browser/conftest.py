@@ -22,6 +22,8 @@ import interp_magics.jupyter
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 TOKEN = "for-this-test-only"
+#: The notebook that is shown has a kernel with nothing to do.
+IDLE = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 EXTENSIONS = Path(interp_magics.jupyter.__file__).parent / "labextensions"
 
 
@@ -105,14 +107,11 @@ def notebook(lab: tuple[str, Path], browser: Browser) -> Iterator[Callable[..., 
     pages = []
 
     def open_and_run(name: str, cells: list[str], theme: str = "JupyterLab Light") -> Page:
-        made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-        made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nbformat.write(made, root / f"{name}.ipynb")
+        write(root / f"{name}.ipynb", cells)
         page = browser.new_page(viewport={"width": 1280, "height": 1400})
         pages.append(page)
         page.goto(f"{address}/lab/workspaces/{name}/tree/{name}.ipynb?token={TOKEN}")
-        idle = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-        page.wait_for_function(idle, timeout=60_000)
+        page.wait_for_function(IDLE, timeout=60_000)
         page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
         page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
         return page
@@ -121,6 +120,21 @@ def notebook(lab: tuple[str, Path], browser: Browser) -> Iterator[Callable[..., 
     for page in pages:
         page.evaluate("window.jupyterapp?.shell.currentWidget?.sessionContext?.shutdown()")
         page.close()
+
+
+def write(path: Path, cells: list[str]) -> None:
+    """A notebook that opens without asking for a kernel."""
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(made, path)
+
+
+def show_panel(page: Page) -> Any:
+    """The panel of pools, opened."""
+    page.evaluate("void window.jupyterapp.commands.execute('interp-magics:pool')")
+    panel = page.locator(".iw-side")
+    panel.wait_for()
+    return panel
 
 
 def drawn(page: Page, count: int = 1) -> Any:

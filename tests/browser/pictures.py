@@ -3,10 +3,9 @@
 import tempfile
 from pathlib import Path
 
-import nbformat
 from playwright.sync_api import Page, sync_playwright
 
-from tests.browser.conftest import CHROMIUM, FLAGS, TOKEN, served
+from tests.browser.conftest import CHROMIUM, FLAGS, IDLE, TOKEN, served, show_panel, write
 
 IMAGES = Path(__file__).parents[2] / "docs/images"
 CELLS = [
@@ -24,16 +23,12 @@ PARTS = {"lens": ".iw-lens", "attribution": ".iw-attribution", "panel": ".iw-sid
 
 def opened(page: Page, address: str, root: Path) -> None:
     """The notebook run, with the panel beside it."""
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
-    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(made, root / "pictures.ipynb")
+    write(root / "pictures.ipynb", CELLS)
     page.goto(f"{address}/lab/tree/pictures.ipynb?token={TOKEN}")
-    idle = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-    page.wait_for_function(idle, timeout=60_000)
+    page.wait_for_function(IDLE, timeout=60_000)
     page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
     page.locator(".iw-strip-tokens").wait_for(timeout=90_000)
-    page.evaluate("void window.jupyterapp.commands.execute('interp-magics:pool')")
-    page.locator(".iw-side .iw-pool").wait_for(timeout=30_000)
+    show_panel(page).locator(".iw-pool").wait_for(timeout=30_000)
 
 
 def main() -> None:

@@ -2,11 +2,10 @@
 
 import json
 
-import nbformat
 import pytest
 
 from tests import checkpoints
-from tests.browser.conftest import TOKEN, drawn
+from tests.browser.conftest import IDLE, TOKEN, drawn, show_panel, write
 from tests.browser.test_lab import run_cell
 from tests.pool.conftest import wait_for
 
@@ -19,13 +18,6 @@ def model(tmp_path_factory):
 @pytest.fixture
 def setup(model):
     return f"%load_ext interp_magics\n%config InterpMagics.model = {str(model)!r}"
-
-
-def show_panel(page):
-    page.evaluate("void window.jupyterapp.commands.execute('interp-magics:pool')")
-    panel = page.locator(".iw-side")
-    panel.wait_for()
-    return panel
 
 
 def test_the_panel_follows_the_pools_of_my_kernels_and_ends_a_job(notebook, setup):
@@ -97,15 +89,12 @@ def test_options_of_our_magics_have_colours_and_prompts_have_one(notebook):
 def test_notebook_7_has_the_lens_the_commands_and_the_server(notebook7, browser, setup):
     address, root = notebook7
     cells = [setup, "%lens The capital of France is"]
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(made, root / "seven.ipynb")
+    write(root / "seven.ipynb", cells)
     page = browser.new_page(viewport={"width": 1280, "height": 1200})
     errors = []
     page.on("pageerror", lambda error: errors.append(error.stack or ""))
     page.goto(f"{address}/notebooks/seven.ipynb?token={TOKEN}")
-    idle = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-    page.wait_for_function(idle, timeout=60_000)
+    page.wait_for_function(IDLE, timeout=60_000)
     page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
     drawn(page)
     assert page.evaluate("window.jupyterapp.commands.hasCommand('interp-magics:lens')")

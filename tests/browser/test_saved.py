@@ -9,7 +9,7 @@ import pytest
 from nbclient import NotebookClient
 
 from tests import checkpoints
-from tests.browser.conftest import TOKEN, drawn, served
+from tests.browser.conftest import IDLE, TOKEN, drawn, served, write
 
 TEXT = "The capital </script><b>of</b> France"
 
@@ -56,13 +56,10 @@ def test_a_terminal_and_a_host_of_code_have_text_and_table(executed):
 def reopened(address: str, root: Path, browser, model) -> object:
     """The notebook run and saved in one session, and opened in a page after its kernel is gone."""
     cells = [f"%load_ext interp_magics\n%config InterpMagics.model = {str(model)!r}", f"%lens {TEXT}"]
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(made, root / "saved.ipynb")
-    idle = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+    write(root / "saved.ipynb", cells)
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     page.goto(f"{address}/lab/workspaces/saved-first/tree/saved.ipynb?token={TOKEN}")
-    page.wait_for_function(idle, timeout=60_000)
+    page.wait_for_function(IDLE, timeout=60_000)
     page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
     drawn(page)
     page.wait_for_timeout(500)
@@ -72,7 +69,7 @@ def reopened(address: str, root: Path, browser, model) -> object:
     page.close()
     again = browser.new_page(viewport={"width": 1200, "height": 900})
     again.goto(f"{address}/lab/workspaces/saved-again/tree/saved.ipynb?token={TOKEN}")
-    again.wait_for_function(idle, timeout=60_000)
+    again.wait_for_function(IDLE, timeout=60_000)
     return again
 
 

@@ -39,7 +39,7 @@ c.JupyterHub.spawner_class = "simple"
 c.Authenticator.allow_all = True
 c.Authenticator.admin_users = set()
 c.SimpleLocalProcessSpawner.home_dir_template = "{directory}/home/{{username}}"
-c.Spawner.args = ["--allow-root", "--ServerApp.disable_check_xsrf=True"]
+c.Spawner.args = ["--allow-root", "--ServerApp.disable_check_xsrf=True", "--LabApp.expose_app_in_browser=True"]
 c.Spawner.environment = {{"INTERP_POOL_URL": "http://127.0.0.1:{ports}/services/interp-pool", "PYTHONPATH": "{ROOT}"}}
 c.JupyterHub.load_groups = {{"safety": {{"users": ["ada"]}}}}
 c.JupyterHub.custom_scopes = {{
@@ -62,6 +62,24 @@ c.JupyterHub.load_roles = [
     {{"name": "tester", "scopes": ["admin:users", "admin:servers", "access:servers", "tokens"], "services": ["tester"]}},
 ]
 """
+
+
+def pool_file(directory: Path, model: Path) -> Path:
+    """A pool's file: one model, and the group safety that counts twice."""
+    file = directory / "pool.toml"
+    file.write_text(
+        f"""
+        directory = "{directory}/pool"
+        port = {free_ports()}
+        threads = 1
+        [[models]]
+        name = "tiny"
+        path = "{model}"
+        [groups.safety]
+        weight = 2.0
+        """
+    )
+    return file
 
 
 @dataclass

@@ -7,8 +7,7 @@ import pytest
 
 from interp_magics.wire.keys import KeyPair
 from tests import checkpoints
-from tests.hub.hub import Hub
-from tests.pool.served import free_ports
+from tests.hub.hub import Hub, pool_file
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -24,21 +23,7 @@ print("tokens", len(job.result(60).token_ids), "job", job.id)
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     directory = tmp_path_factory.mktemp("hub")
-    model = checkpoints.make("qwen3", directory)
-    pool = directory / "pool.toml"
-    pool.write_text(
-        f"""
-        directory = "{directory}/pool"
-        port = {free_ports()}
-        threads = 1
-        [[models]]
-        name = "tiny"
-        path = "{model}"
-        [groups.safety]
-        weight = 2.0
-        """
-    )
-    made = Hub(directory, pool)
+    made = Hub(directory, pool_file(directory, checkpoints.make("qwen3", directory)))
     try:
         made.start()
         for user in ("ada", "grace"):
