@@ -90,4 +90,5 @@ def test_lab_that_saves_widget_state_shows_the_lens_again(tmp_path, browser, mod
         lens.get_by_role("grid").focus()
         page.keyboard.press("ArrowRight")
         assert "layer" in lens.locator(".iw-live").inner_text()
+        assert lens.locator("input").count() == 0, "nobody is there to answer a question"
         page.close()

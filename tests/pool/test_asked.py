@@ -132,3 +132,13 @@ def test_a_view_that_is_closed_is_followed_no_longer(pool):
     gc.collect()
     wait_for(lambda: not any(t.name == "interp-job-view" for t in threading.enumerate()), 10)
     job.cancel(5)
+
+
+@pytest.mark.parametrize("message", [{"set": {"mode": "rank", "asked": 3, "nowhere": 1}}, {"set": 7}, [], "x", None])
+def test_a_message_sets_nothing_but_what_is_told_at_once(pool, message):
+    widget = pool.lens(TEXT).widget()
+    before = widget.get_state()
+    widget._handle_custom_msg(message, [])
+    assert widget.get_state() == before
+    widget._handle_custom_msg({"set": {"hail": 5}}, [])
+    assert widget.heard == 5

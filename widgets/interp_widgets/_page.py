@@ -52,6 +52,7 @@ const model = {{
   on: (event, handle) => handlers.set(event, [...(handlers.get(event) ?? []), handle]),
   off: (event, handle) => handlers.set(event, (handlers.get(event) ?? []).filter((h) => h !== handle)),
   save_changes: () => {{}},
+  send: () => {{}},
 }};
 const root = document.documentElement;
 document.getElementById("theme").addEventListener("click", () => {{

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
 import numpy.typing as npt
 import traitlets
 
+from ._asked import RESTING, Asked
 from ._pack import Quantised, pack
 from ._page import page
 from ._table import static_table
@@ -43,7 +43,7 @@ class AttributionData:
 Ask = Callable[[int, int], None]
 
 
-class Attribution(anywidget.AnyWidget):
+class Attribution(Asked):
     """Bars of every part over layers, the heads below them, and the attention pattern of the head that is chosen.
 
     `chosen` is {} or {"layer": l, "head": h}; it can be read and set from Python.
@@ -51,12 +51,12 @@ class Attribution(anywidget.AnyWidget):
 
     _esm = _STATIC / "attribution.js"
     _css = _STATIC / "attribution.css"
+    at_once = ("hail", "chosen", "trouble")
 
     header = traitlets.Dict().tag(sync=True)
     chosen = traitlets.Dict().tag(sync=True)
     pattern = traitlets.Dict().tag(sync=True)
     weights = traitlets.Bytes().tag(sync=True)
-    live = traitlets.Bool(False).tag(sync=True)
     trouble = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, data: AttributionData, force: bool = False) -> None:
@@ -83,7 +83,7 @@ class Attribution(anywidget.AnyWidget):
         """Write one offline page with this view as it is now."""
         target = Path(path).expanduser()
         names = ("header", "chosen", "pattern", "weights")
-        traits = {name: getattr(self, name) for name in names} | {"live": False, "trouble": ""}
+        traits = {name: getattr(self, name) for name in names} | {**RESTING, "trouble": ""}
         title = f"{visible(self._data.target)} over {visible(self._data.foil)}"
         footer = f"{self._data.model}: direct logit attribution with the scale of the final norm held; the parts sum to the logits"
         files = _STATIC / "attribution.js", _STATIC / "attribution.css"

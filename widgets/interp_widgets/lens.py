@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
 import numpy.typing as npt
 import traitlets
 
+from ._asked import RESTING, Asked
 from ._pack import pack, quantise
 from ._page import page
 from ._ramp import rgb, text_on
@@ -79,7 +79,7 @@ class Answer:
 Ask = Callable[[int, Mapping[str, str]], None]
 
 
-class Lens(anywidget.AnyWidget):
+class Lens(Asked):
     """Heat map of the top tokens, a card on hover, and pinned tokens with their way through the layers.
 
     `pins` is a list of {site, position, layer, token_id}; `cursor` is [layer, position] and `site` its site; `shown` are the sites
@@ -89,6 +89,7 @@ class Lens(anywidget.AnyWidget):
 
     _esm = _STATIC / "lens.js"
     _css = _STATIC / "lens.css"
+    at_once = ("hail", "asked", "cancelled")
 
     header = traitlets.Dict().tag(sync=True)
     payload = traitlets.Bytes().tag(sync=True)
@@ -97,7 +98,6 @@ class Lens(anywidget.AnyWidget):
     shown = traitlets.List(traitlets.Unicode()).tag(sync=True)
     zoom = traitlets.Dict().tag(sync=True)
     offered = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    live = traitlets.Bool(False).tag(sync=True)
     asked = traitlets.Dict({"id": 0}).tag(sync=True)
     told = traitlets.Dict().tag(sync=True)
     progress = traitlets.Dict().tag(sync=True)
@@ -144,7 +144,7 @@ class Lens(anywidget.AnyWidget):
         names = ("header", "payload", "mode", "site", "shown", "pins", "cursor", "zoom")
         footer = f"{self._data.model}: log-probabilities over the whole vocabulary; hover a cell, click to pin a token, drag to zoom"
         traits = {name: getattr(self, name) for name in names}
-        resting = {"live": False, "offered": [], "asked": {"id": 0}, "told": {}, "progress": {}, "cancelled": False}
+        resting = {**RESTING, "offered": [], "asked": {"id": 0}, "told": {}, "progress": {}, "cancelled": False}
         target.write_text(
             page(_STATIC / "lens.js", _STATIC / "lens.css", {**traits, **resting}, self._data.title, footer),
             encoding="utf-8",

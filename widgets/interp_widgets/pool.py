@@ -4,19 +4,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets
 
+from ._asked import Prompt
 from ._table import static_table
 
 _STATIC = Path(__file__).parent / "static"
 
 
-class PoolPanel(anywidget.AnyWidget):
+class PoolPanel(Prompt):
     """Shows `state`, which is set anew as it changes. `cancelling` are the jobs whose end was asked for with a button."""
 
     _esm = _STATIC / "pool.js"
     _css = _STATIC / "pool.css"
+    at_once = ("cancelling",)
 
     state = traitlets.Dict().tag(sync=True)
     cancelling = traitlets.List(traitlets.Unicode()).tag(sync=True)

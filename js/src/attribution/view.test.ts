@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import widget from "../attribution";
-import { mounted, squeezed } from "../lib/fake";
+import { answer, mounted, squeezed } from "../lib/fake";
 import type { AttributionTraits } from "./view";
 
 const WEIGHTS = new Uint8Array([255, 0, 0, 128, 127, 0, 10, 200, 45]);
@@ -17,6 +17,8 @@ function traits(): AttributionTraits {
     pattern: {},
     weights: squeezed(new ArrayBuffer(0)),
     live: true,
+    hail: 0,
+    heard: 0,
     trouble: "",
   };
 }
@@ -34,6 +36,7 @@ describe("the attribution view", () => {
 
   it("asks for a head that is clicked, and shows its pattern when it has come", () => {
     const { el, model } = shown();
+    answer(model);
     el.querySelector('[data-head="1.0"]')?.dispatchEvent(new MouseEvent("click", { bubbles: true }));
     expect(model.traits.chosen).toEqual({ layer: 1, head: 0 });
     expect(el.textContent).toContain("reading its attention");

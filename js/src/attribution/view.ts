@@ -2,8 +2,9 @@
 
 import { element, Listeners } from "../lib/dom";
 import { exportButtons } from "../lib/exports";
+import { type Answered, Kernel } from "../lib/kernel";
 import { moved } from "../lib/keys";
-import { follow, type Model } from "../lib/model";
+import { follow, type Model, tell } from "../lib/model";
 import { failed } from "../lib/states";
 import { short, visible } from "../lib/text";
 import { themeOf, watchTheme } from "../lib/theme";
@@ -12,14 +13,12 @@ import { type Head, type Header, logits, Pattern, type PatternHeader } from "./d
 import { heads } from "./heads";
 import { patternView } from "./pattern";
 
-export interface AttributionTraits {
+export interface AttributionTraits extends Answered {
   header: Header;
   /** The head whose pattern is shown. */
   chosen: Head | Record<string, never>;
   pattern: PatternHeader | Record<string, never>;
   weights: DataView;
-  /** Whether somebody fetches patterns. */
-  live: boolean;
   trouble: string;
 }
 
@@ -34,6 +33,7 @@ export class AttributionView {
   readonly #drawing = element("div");
   readonly #grid = element("div", { class: "iw-grid", role: "grid", tabindex: 0 }, this.#drawing, this.#row);
   readonly #below = element("div", { class: "iw-below" });
+  readonly #kernel: Kernel;
   #cursor: Head | undefined;
 
   constructor(
@@ -51,6 +51,8 @@ export class AttributionView {
     on.add(() => observer.disconnect());
     on.add(follow(model, ["header", "chosen", "live"], () => this.#render()));
     on.add(follow(model, ["pattern", "weights", "trouble"], () => this.#renderBelow()));
+    this.#kernel = new Kernel(model, () => this.#renderBelow());
+    on.add(this.#kernel.stop);
     this.#render();
   }
 
@@ -107,14 +109,14 @@ export class AttributionView {
   #renderBelow(): void {
     const chosen = this.model.get("chosen");
     if (!("layer" in chosen)) {
-      const hint = this.model.get("live") ? "Choose a head to see what it attends to." : "";
+      const hint = this.#kernel.answers ? "Choose a head to see what it attends to." : "";
       this.#below.replaceChildren(element("div", { class: "iw-hint" }, hint));
       return;
     }
     const header = this.model.get("pattern");
     if (this.model.get("trouble")) this.#below.replaceChildren(element("div", { class: "iw-hint iw-failed", role: "alert" }, this.model.get("trouble")));
     else if ("layout" in header && header.layer === chosen.layer && header.head === chosen.head) this.#showPattern(header as PatternHeader);
-    else this.#below.replaceChildren(element("div", { class: "iw-hint", role: "status" }, this.model.get("live") ? "reading its attention…" : "its attention is not in this page"));
+    else this.#below.replaceChildren(element("div", { class: "iw-hint", role: "status" }, this.#kernel.answers ? "reading its attention…" : "its attention is not in this page"));
   }
 
   #showPattern(header: PatternHeader): void {
@@ -154,11 +156,9 @@ export class AttributionView {
 
   #choose(head: Head): void {
     this.#cursor = head;
-    this.model.set("trouble", "");
+    tell(this.model, "trouble", "");
     // Chosen anew, the same head is asked for again.
-    this.model.set("chosen", {});
-    this.model.save_changes();
-    this.model.set("chosen", head);
-    this.model.save_changes();
+    tell(this.model, "chosen", {});
+    tell(this.model, "chosen", head);
   }
 }

@@ -68,7 +68,8 @@ function bands(grid: Grid, mode: Mode, theme: Theme, { x, y }: Scales): SVGEleme
   const middle = linePath(found.map((q, i) => q && [x(i), y(q[2])]));
   const median = svg("path", { d: middle, fill: "none", stroke: theme.faint, "stroke-dasharray": "4 3", "stroke-width": 1.3 });
   const bounded = mode.name === "rank" ? "; beyond the top k as k" : mode.name === "difference" ? "; bounds as they are" : "";
-  const title = `${mode.axis.label} of ${grid.rows.length} positions: median, 25 to 75 % and 10 to 90 %${bounded}`;
+  const site = grid.sites.length > 1 ? `${grid.data.header.sites[grid.sites[0]]}: ` : "";
+  const title = `${site}${mode.axis.label} of ${grid.rows.length} positions: median, 25 to 75 % and 10 to 90 %${bounded}`;
   return [svg("g", { class: "iw-bands" }, svg("title", {}, title), between(0, 4, 0.12), between(1, 3, 0.16), median)];
 }
 

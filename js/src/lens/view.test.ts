@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import widget from "../lens";
-import { FakeModel, squeezed } from "../lib/fake";
+import { answer, FakeModel, squeezed } from "../lib/fake";
 import type { Header } from "./data";
 import { HEAD, LABEL, ROW } from "./grid";
 import type { LensTraits } from "./view";
@@ -43,6 +43,8 @@ function traits(): LensTraits {
     zoom: {},
     offered: [],
     live: false,
+    hail: 0,
+    heard: 0,
     asked: { id: 0 },
     told: {},
     progress: {},
@@ -111,9 +113,30 @@ describe("the lens view", () => {
     expect(grid().getAttribute("aria-colcount")).toBe("2");
   });
 
+  it("zooms to a rectangle that keys draw", () => {
+    const keys = (key: string, shiftKey = false): void => void grid().dispatchEvent(new KeyboardEvent("keydown", { key, shiftKey }));
+    keys("End");
+    keys("ArrowDown", true);
+    keys("Enter");
+    expect(model.traits.zoom).toEqual({ layers: [5, 5], positions: [0, 1] });
+    expect(model.traits.pins).toEqual([]);
+    keys("0");
+    keys("ArrowUp", true);
+    keys("ArrowLeft");
+    keys("Enter");
+    expect(model.traits.pins, "a step without Shift lets go of the rectangle").toHaveLength(1);
+    keys("ArrowRight", true);
+    keys("Escape");
+    expect(model.traits.pins, "Escape lets go of the rectangle first").toHaveLength(1);
+    keys("Escape");
+    expect(model.traits.pins).toEqual([]);
+  });
+
   it("asks for tokens and sites only where somebody answers, and says what was said", () => {
     expect(el.querySelector("input")).toBeNull();
     model.set("live", true);
+    expect(el.querySelector("input"), "a kernel that is gone leaves this behind").toBeNull();
+    answer(model);
     model.set("offered", ["mlp_out"]);
     const field = el.querySelector("input") as HTMLInputElement;
     field.value = "Paris";
@@ -142,6 +165,7 @@ describe("the lens view", () => {
 
   it("leaves the field and the focus where they are when an answer comes", () => {
     model.set("live", true);
+    answer(model);
     const field = el.querySelector("input") as HTMLInputElement;
     field.focus();
     field.value = "Lond";

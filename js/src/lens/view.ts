@@ -1,8 +1,8 @@
 // The lens widget: bar, map, card, pins and their chart, all derived from the model.
 
 import { element, keepingFocus, Listeners } from "../lib/dom";
-import { moved } from "../lib/keys";
-import { follow, type Model } from "../lib/model";
+import { type Answered, Kernel } from "../lib/kernel";
+import { follow, type Model, tell } from "../lib/model";
 import { seriesPin } from "../lib/ramp";
 import { csv, download } from "../lib/save";
 import { empty, failed, loading } from "../lib/states";
@@ -14,6 +14,7 @@ import { fillCard, spoken } from "./card";
 import { type Header, LensData } from "./data";
 import { Gestures } from "./gestures";
 import { type Cell, Grid, HEAD, ROW, type Window } from "./grid";
+import { Keyboard } from "./keyboard";
 import { draw } from "./map";
 import { type Mode, modeOf } from "./modes";
 import { MOST_CELLS, picture, rows } from "./picture";
@@ -21,7 +22,7 @@ import { type Pin, pinChip, toggled, trackedChip } from "./pins";
 import { type Progress, progressStrip } from "./progress";
 import { chart, type Pinned } from "./trajectory";
 
-export interface LensTraits {
+export interface LensTraits extends Answered {
   header: Header | Record<string, never>;
   payload: DataView;
   mode: string;
@@ -34,8 +35,6 @@ export interface LensTraits {
   zoom: Window | Record<string, never>;
   /** Sites that could be decoded too. */
   offered: string[];
-  /** Whether somebody answers what is asked. */
-  live: boolean;
   asked: Asked;
   told: Told;
   progress: Progress;
@@ -68,6 +67,8 @@ export class LensView {
   #grid!: Grid;
   #cursor: Cell | undefined;
   readonly #gestures: Gestures;
+  readonly #keyboard: Keyboard;
+  readonly #kernel: Kernel;
   #frame = 0;
 
   constructor(
@@ -87,9 +88,25 @@ export class LensView {
         this.#moveTo(cell);
         this.#toggle(cell);
       },
-      zoom: (from, to) => this.#set("zoom", this.#grid.between(from, to)),
+      zoom: (from, to) => this.#zoom(from, to),
       whole: () => this.#set("zoom", {}),
     });
+    this.#keyboard = new Keyboard(this.#table, () => this.#place(), {
+      move: (cell) => {
+        this.#moveTo(cell);
+        this.#reveal(cell);
+      },
+      choose: (cell) => this.#toggle(cell),
+      zoom: (from, to) => this.#zoom(from, to),
+      whole: () => this.#set("zoom", {}),
+      clear: () => {
+        this.#set("pins", []);
+        this.#hideCard();
+      },
+      brush: () => this.#paintSoon(),
+    });
+    this.#kernel = new Kernel(model, () => this.#data && this.#renderBar(this.#data));
+    this.#listeners.add(this.#kernel.stop);
     this.#listen();
     this.#load();
   }
@@ -131,7 +148,7 @@ export class LensView {
   #listen(): void {
     const on = this.#listeners;
     this.#gestures.listen(on);
-    on.on(this.#table, "keydown", (event) => this.#key(event));
+    this.#keyboard.listen(on);
     on.on(this.#table, "blur", () => this.#hideCard());
     on.on(this.#scroll, "scroll", () => this.#paintSoon());
     on.add(watchTheme(() => this.#render()));
@@ -189,7 +206,7 @@ export class LensView {
     this.#scroll.style.maxHeight = `${MAX_HEIGHT}px`;
     this.#table.setAttribute("aria-rowcount", String(this.#grid.lines));
     this.#table.setAttribute("aria-colcount", String(this.#grid.columns));
-    const help = "arrow keys move, Enter pins, Escape clears, 0 shows everything";
+    const help = "arrow keys move, Enter pins, with Shift they draw a rectangle that Enter zooms into, Escape clears, 0 shows everything";
     this.#table.setAttribute("aria-label", `Lens of ${this.#data.header.title}; ${help}`);
     this.#renderBar(this.#data);
     this.#renderPins(this.#data);
@@ -198,7 +215,7 @@ export class LensView {
 
   #renderProgress(): void {
     const progress = this.model.get("progress");
-    const cancel = (): void => this.#set("cancelled", true);
+    const cancel = (): void => tell(this.model, "cancelled", true);
     const strip = progress.state ? [progressStrip(progress, this.model.get("cancelled"), cancel)] : [];
     this.#progress.replaceChildren(...strip);
   }
@@ -219,7 +236,7 @@ export class LensView {
       const cell = this.#grid.cell(place);
       return cell ? [{ cell, colour: seriesPin(i, dark) }] : [];
     });
-    const { brush } = this.#gestures;
+    const brush = this.#gestures.brush ?? this.#keyboard.brush;
     const scene = { grid: this.#grid, mode: this.#mode, theme: themeOf(this.root), cursor: this.#cursor, pins, brush };
     draw(this.#canvas, scene, this.#width, this.#viewHeight, this.#scroll.scrollTop);
     this.root.dataset.drawn = "true";
@@ -228,7 +245,7 @@ export class LensView {
   #renderBar(data: LensData): void {
     const zoomed = "layers" in this.model.get("zoom");
     const shown = this.#grid.sites.map((site) => data.header.sites[site]);
-    const state = { data, mode: this.#mode, theme: themeOf(this.root), shown, offered: this.model.get("offered"), zoomed };
+    const state = { data, mode: this.#mode, theme: themeOf(this.root), shown, offered: this.#kernel.answers ? this.model.get("offered") : [], zoomed };
     const acts = {
       colour: (mode: string): void => this.#set("mode", mode),
       show: (sites: readonly string[]): void => this.#show(data, sites),
@@ -238,7 +255,7 @@ export class LensView {
     keepingFocus(this.#choices, () => this.#choices.replaceChildren(...bar(state, acts)));
     if (!this.#exports.firstChild) this.#exports.append(...exportsOf(acts));
     // The field stays where it is, so that nobody loses what they type.
-    const asking = this.model.get("live") ? [this.#field.input, this.#field.said] : [];
+    const asking = this.#kernel.answers ? [this.#field.input, this.#field.said] : [];
     if (asking.length !== this.#asking.childElementCount) this.#asking.replaceChildren(...asking);
   }
 
@@ -250,7 +267,7 @@ export class LensView {
 
   #ask(question: { track?: string; site?: string }): void {
     const asked = { id: this.model.get("asked").id + 1, ...question };
-    this.#set("asked", asked);
+    tell(this.model, "asked", asked);
     this.#field.tell(asked, this.model.get("told"));
   }
 
@@ -280,22 +297,13 @@ export class LensView {
     this.#chart.replaceChildren(chart(this.#grid, this.#mode, pinned, themeOf(this.root), this.#width));
   }
 
-  #key(event: KeyboardEvent): void {
-    const cell = this.#cursor ?? { line: 0, column: 0 };
-    if (event.key === "Enter" || event.key === " ") this.#toggle(cell);
-    else if (event.key === "0") this.#set("zoom", {});
-    else if (event.key === "Escape") {
-      this.#set("pins", []);
-      this.#hideCard();
-    } else {
-      const page = Math.max(1, Math.floor(this.#viewHeight / ROW) - 2);
-      const next = moved(event.key, { row: cell.line, column: cell.column }, this.#grid.lines, this.#grid.columns, page);
-      if (!next) return;
-      this.#moveTo({ line: next.row, column: next.column });
-      this.#reveal({ line: next.row, column: next.column });
-    }
-    event.preventDefault();
-    event.stopPropagation();
+  #place(): { cell: Cell; lines: number; columns: number; page: number } {
+    const page = Math.max(1, Math.floor(this.#viewHeight / ROW) - 2);
+    return { cell: this.#cursor ?? { line: 0, column: 0 }, lines: this.#grid.lines, columns: this.#grid.columns, page };
+  }
+
+  #zoom(from: Cell, to: Cell): void {
+    this.#set("zoom", this.#grid.between(from, to));
   }
 
   #reveal(cell: Cell): void {

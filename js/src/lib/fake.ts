@@ -1,6 +1,7 @@
 // What tests render widgets with.
 
 import { zlibSync } from "fflate";
+import type { Answered } from "./kernel";
 import { LocalModel } from "./local";
 import type { Model } from "./model";
 
@@ -15,6 +16,11 @@ export class FakeModel<T> extends LocalModel<T> {
   constructor(traits: T) {
     super(traits, () => this.saves++);
   }
+}
+
+/** Call back as Python does. */
+export function answer(model: FakeModel<Answered>): void {
+  model.set("heard", model.traits.hail);
 }
 
 interface Rendered<T> {

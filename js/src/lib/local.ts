@@ -31,4 +31,8 @@ export class LocalModel<T> implements Model<T> {
   save_changes(): void {
     this.saved();
   }
+
+  send(): void {
+    this.saved();
+  }
 }

@@ -6,6 +6,14 @@ export interface Model<T> {
   on(event: string, handle: () => void): void;
   off(event: string, handle: () => void): void;
   save_changes(): void;
+  send(content: unknown): void;
+}
+
+/** Set a trait that Python should know of at once. While a cell awaits, Jupyter keeps back what `save_changes` sends until the change
+ * before it was answered; a message of its own it does not. */
+export function tell<T, K extends keyof T & string>(model: Model<T>, trait: K, value: T[K]): void {
+  model.set(trait, value);
+  model.send({ set: { [trait]: value } });
 }
 
 /** Call `handle` whenever one of these traits changes; returns how to stop. */

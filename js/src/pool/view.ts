@@ -1,7 +1,7 @@
 // The pool panel: who serves what, how busy it is, my jobs and what I may still have. A cancel button asks Python.
 
 import { element, Listeners } from "../lib/dom";
-import type { Model } from "../lib/model";
+import { type Model, tell } from "../lib/model";
 import { empty } from "../lib/states";
 import { bytes, duration, ended, type Group, type Job, place, type PoolState, type Share } from "./data";
 
@@ -120,8 +120,7 @@ export class PoolView {
     const title = "End this job. While a cell blocks the kernel, use its Stop button instead";
     const button = element("button", { type: "button", title, "data-job": job.job, disabled: asked }, "cancel");
     button.addEventListener("click", () => {
-      this.model.set("cancelling", [...this.model.get("cancelling"), job.job]);
-      this.model.save_changes();
+      tell(this.model, "cancelling", [...this.model.get("cancelling"), job.job]);
       this.#render();
     });
     return button;
