@@ -12,6 +12,7 @@ import torch
 from interp_magics.engine import lens as kernel
 from interp_magics.engine.ranks import ALONE, Ranks, join
 from interp_magics.engine.readout import Readout
+from interp_magics.launch.config import Place
 
 from .pairs import interleaved, ratio, write
 
@@ -54,7 +55,7 @@ def over_products(dtype: torch.dtype) -> dict[str, float]:
 def on_ranks(rank: int, size: int, rendezvous: str) -> None:
     """Print the CPU seconds of the kernel on this rank, the median of several."""
     torch.set_num_threads(1)
-    ranks = join(rank, size, rendezvous)
+    ranks = join(size, Place(rank=rank, local_rank=rank, rendezvous=rendezvous))
     readout, rows, spent = readout_of(ranks, torch.float32), rows_of(torch.float32), []
     with torch.inference_mode():
         for _ in range(8):

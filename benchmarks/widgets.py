@@ -76,7 +76,8 @@ _SCRIPT = """async (times) => {
   for (let i = 0; i < times; i++) {
     view.replaceChildren();
     const el = view.appendChild(document.createElement('div'));
-    const model = { get: (name) => traits[name], set: (name, value) => { traits[name] = value; }, on() {}, off() {}, save_changes() {} };
+    const model = { get: (name) => traits[name], set: (name, value) => { traits[name] = value; }, on() {}, off() {},
+                    save_changes() {}, send() {} };
     await painted();
     const begun = performance.now();
     const gone = module.render({ model, el });

@@ -87,6 +87,15 @@ def _add_worker(commands: Any) -> None:
     worker.add_argument("--dtype", choices=_DTYPES)
     worker.add_argument("--tp", type=int, default=1, help="ranks of the group")
     worker.add_argument("--threads", type=int, help="threads of each rank")
+    spread = worker.add_argument_group("several hosts", "started on each of them alike, but for its number")
+    spread.add_argument(
+        "--nnodes", type=int, default=1, metavar="N", help="hosts, each with an equal share of the ranks"
+    )
+    spread.add_argument("--node-rank", type=int, default=0, metavar="K", help="this host's number, 0 for the first")
+    spread.add_argument(
+        "--master-addr", default="", metavar="HOST", help="an address of the first, on a private network"
+    )
+    spread.add_argument("--master-port", type=int, default=29500, metavar="PORT", help="where its nanny listens there")
     _add_engine(worker)
     worker.add_argument("--config-from-stdin", action="store_true", help=argparse.SUPPRESS)
     worker.add_argument("--process", action="store_true", help=argparse.SUPPRESS)
@@ -183,11 +192,13 @@ def _worker(given: argparse.Namespace) -> None:
         return
     from .launch.config import decode
     from .worker.nanny import Nanny
+    from .worker.outpost import Outpost
 
     if given.config_from_stdin:
         Nanny(decode(sys.stdin.buffer.readline()), sys.stdin.buffer).run()
         return
-    nanny = Nanny(_worker_config(given), None)
+    config = _worker_config(given)
+    nanny = Outpost(config) if config.nodes.node_rank else Nanny(config, None)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: nanny.stop())
     nanny.run()
@@ -195,14 +206,16 @@ def _worker(given: argparse.Namespace) -> None:
 
 def _worker_config(given: argparse.Namespace) -> Any:
     from .broker.serve import models_of
-    from .launch.checks import check_ranks
-    from .launch.config import GroupConfig, read_worker_file
+    from .launch.checks import check_nodes, check_ranks
+    from .launch.config import GroupConfig, Nodes, read_worker_file
 
     if not given.pool or not given.model:
         raise RequestError("name the pool's file and a model: interp worker --pool DIRECTORY/worker --model NAME=PATH")
     pool = read_worker_file(Path(given.pool).expanduser())
     (model,) = models_of([given.model], [], 1, _placed(given))
+    nodes = Nodes(**{name: getattr(given, name) for name in Nodes.__struct_fields__})
     check_ranks(model.spec())
+    check_nodes(model.spec(), nodes)
     return GroupConfig(
         group=given.group or f"{model.name}/{socket.gethostname()}-{os.getpid()}",
         endpoint=pool.endpoint,
@@ -211,6 +224,7 @@ def _worker_config(given: argparse.Namespace) -> Any:
         model=model.spec(),
         spool=pool.spool,
         threads=given.threads,
+        nodes=nodes,
     )
 
 

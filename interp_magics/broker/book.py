@@ -213,6 +213,7 @@ class Book(Registry):
             group.restarting = group.leaving = True
         if state in ("alive", "leaving"):
             group.state = group.state if group.state in ("up", "loading") else "loading"
+            group.trouble = trouble
             return []
         lost = self.lose(name, now, died=not group.blameless) if group.running else []
         group.state, group.trouble = state, trouble or group.trouble

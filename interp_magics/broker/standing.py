@@ -68,14 +68,14 @@ class Standing:
     def model(self, name: str) -> ModelInfo:
         groups = [g for g in self._book.groups.values() if g.model == name]
         up = [g for g in groups if g.state == "up"]
-        failed = [g for g in groups if g.state == "failed"]
+        troubled = [g for g in groups if g.state in ("failed", "loading") and g.trouble]
         return ModelInfo(
             name=name,
             state=_state(groups),
             workers=len(up),
             queued=self._book.queued_for(name),
             card=ablest(cards) if (cards := [g.card for g in up if g.card]) else None,
-            trouble=next((g.trouble for g in failed), ""),
+            trouble=next((g.trouble for g in troubled), ""),
         )
 
     def _quota(self, user: str) -> Quota:

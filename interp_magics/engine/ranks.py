@@ -16,6 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ..launch.config import Place
+
 #: Idle ranks wait for the next plan as long as it takes.
 _PATIENCE = timedelta(days=365)
 _LISTENING = "0A"
@@ -108,22 +110,31 @@ class Ranks:
 ALONE = Ranks()
 
 
-def join(rank: int, size: int, rendezvous: str) -> Ranks:
-    """Meet the other ranks. `rendezvous` is a file in a private directory, or "env://" under torchrun.
-
-    Collectives use NCCL where there are GPUs, else gloo.
-    """
+def join(size: int, place: Place) -> Ranks:
+    """Meet the other ranks. Collectives use NCCL where there are GPUs, else gloo."""
     if size == 1:
         return ALONE
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    # transformers reads these to place a rank and its shards.
-    os.environ.update(RANK=str(rank), LOCAL_RANK=os.environ.get("LOCAL_RANK", str(rank)), WORLD_SIZE=str(size))
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", place.interface)
+    if place.interface != "lo":
+        os.environ.setdefault("NCCL_SOCKET_IFNAME", place.interface)
+    # transformers and vLLM read these to place a rank and its shards.
+    numbers = {"RANK": place.rank, "LOCAL_RANK": place.local_rank, "GROUP_RANK": place.node_rank, "WORLD_SIZE": size}
+    os.environ.update({name: str(number) for name, number in numbers.items()})
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     if backend == "nccl":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    method = rendezvous if "://" in rendezvous else f"file://{rendezvous}"
-    dist.init_process_group(backend, init_method=method, rank=rank, world_size=size, timeout=_PATIENCE)
-    return Ranks(rank, size, dist.new_group(backend="gloo", timeout=_PATIENCE))
+        torch.cuda.set_device(place.local_rank)
+    store = _store(size, place)
+    dist.init_process_group(backend, store=store, rank=place.rank, world_size=size, timeout=_PATIENCE)
+    return Ranks(place.rank, size, dist.new_group(backend="gloo", timeout=_PATIENCE))
+
+
+def _store(size: int, place: Place) -> dist.Store:
+    """Where ranks find each other: torch's own server would listen on every interface, so it is given a socket."""
+    if "/" in place.rendezvous:
+        return dist.FileStore(place.rendezvous, size)
+    host, _, port = place.rendezvous.rpartition(":")
+    listener = {} if place.listener is None else {"master_listen_fd": place.listener}
+    return dist.TCPStore(host, int(port), size, place.rank == 0, _PATIENCE, wait_for_workers=False, **listener)
 
 
 def leave() -> None:
@@ -132,15 +143,17 @@ def leave() -> None:
         dist.destroy_process_group()
 
 
-def stop_listening() -> None:
-    """Close the ports that gloo listened on while the ranks met: all pairs are connected, and nobody else shall call.
+def stop_listening(place: Place) -> None:
+    """Close the ports that gloo and the store listened on while the ranks met: all pairs are connected, and nobody else shall call.
 
-    The descriptors stay gloo's, so they are replaced rather than closed.
+    The descriptors stay theirs, so they are replaced rather than closed.
     """
-    if dist.get_backend() != "gloo":
-        return
-    ours = {inode for table in ("tcp", "tcp6") for inode in _listening(Path("/proc/self/net") / table)}
     nothing = os.open(os.devnull, os.O_RDONLY)
+    if place.listener is not None:
+        os.dup2(nothing, place.listener, inheritable=False)
+    # What NCCL listens on it needs.
+    tables = ("tcp", "tcp6") if dist.get_backend() == "gloo" else ()
+    ours = {inode for table in tables for inode in _listening(Path("/proc/self/net") / table)}
     for entry in list(Path("/proc/self/fd").iterdir()):
         with suppress(OSError):
             if str(entry.readlink()) in ours:

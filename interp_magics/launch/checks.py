@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..errors import RequestError
 from ..program.shapes import Shapes, read_shapes
-from .config import ModelSpec
+from .config import ModelSpec, Nodes
 
 #: Families that transformers has no plan for: every rank holds all of one, so its heads need not be divided.
 WHOLE = ("gpt2", "opt")
@@ -26,6 +26,24 @@ def check_ranks(spec: ModelSpec) -> None:
     config = json.loads(file.read_text())
     if config.get("model_type") not in WHOLE:
         check_heads(read_shapes(config.get("text_config", config).get), spec.tp)
+
+
+def check_nodes(spec: ModelSpec, nodes: Nodes) -> None:
+    """Raise RequestError unless the ranks of a model can be laid over these hosts, as many on each."""
+    if nodes.nnodes < 1 or not 0 <= nodes.node_rank < nodes.nnodes:
+        raise RequestError(
+            f"node_rank={nodes.node_rank} of nnodes={nodes.nnodes}: hosts are numbered from 0, and each is started with its own number"
+        )
+    if nodes.nnodes == 1:
+        return
+    if spec.ranks % nodes.nnodes:
+        raise RequestError(
+            f"{spec.ranks} ranks (tp={spec.tp} x pp={spec.pp}) cannot be laid evenly over {nodes.nnodes} hosts"
+        )
+    if not nodes.master_addr:
+        raise RequestError(
+            "name an address of the first host at which the others reach it, on a private network: --master-addr HOST"
+        )
 
 
 def check_heads(shapes: Shapes, ranks: int) -> None:

@@ -52,10 +52,33 @@ class WorkLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trained_bytes: int = 8 << 30
 
 
+class Nodes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The hosts over which a group is spread, of which this is number `node_rank`; they meet at an address of the first, on the
+    interface on which their ranks speak. The names are torchrun's and vLLM's."""
+
+    nnodes: int = 1
+    node_rank: int = 0
+    master_addr: str = ""
+    master_port: int = 29500
+
+
+class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A process among those of its group: `local_rank` on its host, which is number `node_rank`. They meet by a file in a private
+    directory, or at HOST:PORT of rank 0, which is given the socket that listens there (`listener`); what they say to each other
+    goes over `interface`."""
+
+    rank: int = 0
+    local_rank: int = 0
+    node_rank: int = 0
+    rendezvous: str = ""
+    listener: int | None = None
+    interface: str = "lo"
+
+
 class GroupConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A worker group: the broker's worker endpoint and key (z85), the group's secret key, its model, the spool.
 
-    To each of its processes the nanny gives its `rank`, and `rendezvous`: a file in a private directory where they meet.
+    Each of its processes is given its `place` by the nanny.
     """
 
     group: str
@@ -66,8 +89,8 @@ class GroupConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spool: str
     limits: WorkLimits = WorkLimits()
     threads: int | None = None
-    rank: int = 0
-    rendezvous: str = ""
+    nodes: Nodes = Nodes()
+    place: Place = Place()
 
 
 class WorkerFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,12 +17,12 @@ from ..wire.frames import write
 from ..wire.keys import KeyPair, use_client_keys
 from ..wire.messages import Assign, Beat
 from .batching import JOBS, Batch
+from .children import CANNOT_SERVE
 from .devices import devices
 from .held import HeldRows
 from .holdings import Holdings
 from .lifeline import die_with_parent
 from .link import Link
-from .nanny import CANNOT_SERVE
 from .trainings import Trainings
 from .vectors import VectorCache
 
@@ -35,7 +35,7 @@ def main(stdin: BinaryIO) -> None:
     config = decode(stdin.readline())
     if config.threads:
         torch.set_num_threads(config.threads)
-    ranks = join(config.rank, config.model.ranks, config.rendezvous)
+    ranks = join(config.model.ranks, config.place)
     try:
         engine = load(config.model, ranks)
     except InterpError as error:
@@ -43,7 +43,7 @@ def main(stdin: BinaryIO) -> None:
             _tell_failure(config, str(error))
         sys.exit(CANNOT_SERVE)
     if ranks.size > 1:
-        stop_listening()
+        stop_listening(config.place)
     if ranks.first:
         sys.stdout.buffer.write(b"serving\n")
         sys.stdout.buffer.flush()

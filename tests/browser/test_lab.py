@@ -236,16 +236,14 @@ def test_the_panel_goes_on_and_its_button_ends_a_job_that_a_cell_awaits(notebook
         f"%lens -q {TEXT}",
         "pool = %pool\npool",
         "own = get_ipython().magics_manager.registry['InterpMagics'].session.pool\n"
-        "jobs = [own.generate([[0, 1, 2]] * 8, 110, temperature=1.0, seed=i, wait=False) for i in range(40)]",
+        "jobs = [own.generate([[0, 1, 2]] * 8, 110, temperature=1.0, seed=i, wait=False) for i in range(40)]\nprint('awaits', jobs[-1].id)",
         "try:\n    await jobs[-1]\nexcept Exception as error:\n    print(type(error).__name__)",
     ]
     page = notebook("panel", setup)
     panel = page.locator(".iw-pool[data-drawn]").first
     panel.wait_for(timeout=60_000)
     assert "serving" in panel.inner_text()
-    last = panel.locator("tbody tr", has=page.locator("button[data-job]")).last
-    last.wait_for(timeout=20_000)
-    last.locator("button").click()
+    panel.locator(f"button[data-job='{page.locator('text=/^awaits /').inner_text().split()[1]}']").click(timeout=20_000)
     page.get_by_text("Cancelled", exact=True).wait_for(timeout=20_000)
 
 

@@ -1,11 +1,9 @@
 """The engine on several ranks, as real processes: `run_on` and `run_on_nodes` give the outcomes of rank 0.
 
-Run as `python -m tests.engine.ranked RANK SIZE DIRECTORY`: reads DIRECTORY/cases, and rank 0 writes DIRECTORY/outcomes. With
-"env" as RANK the ranks meet as torchrun tells them.
+Run as `python -m tests.engine.ranked RANK SIZE DIRECTORY [HOST:PORT LISTENER]`: reads DIRECTORY/cases, and rank 0 writes
+DIRECTORY/outcomes. The ranks meet in that directory, or at HOST:PORT.
 """
 
-import os
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from msgspec import structs
 
 from interp_magics.engine import ranks as group
 from interp_magics.engine.execution import reading
 from interp_magics.engine.protocol import NoObjects, Outcome, Task, collect
 from interp_magics.engine.transformers_engine.load import load
-from interp_magics.launch.config import Engine, ModelSpec
+from interp_magics.launch.config import Engine, ModelSpec, Place
 from interp_magics.program.language import Program
+from interp_magics.worker.meeting import listening
 from tests.engine.running import Arriving
 
 
@@ -47,21 +47,19 @@ def run_on(size: int, directory: Path, cases: Sequence[Case]) -> list[list[Outco
 
 
 def run_on_nodes(directory: Path, cases: Sequence[Case]) -> list[list[Outcome | Exception]]:
-    """The same on two ranks, each started by a torchrun of its own as on two hosts."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--max-restarts=0"]
-    torchrun += ["--rdzv-backend=static", "--master-addr=127.0.0.1", f"--master-port={port}"]
-    script = ["-m", "tests.engine.ranked", "env", "2", str(directory)]
-    return _outcomes([[*torchrun, f"--node-rank={node}", *script] for node in (0, 1)], directory, cases)
+    """The same on two ranks that meet as those of two hosts do."""
+    here = [sys.executable, "-m", "tests.engine.ranked"]
+    with listening("127.0.0.1") as listener:
+        meet = f"127.0.0.1:{listener.getsockname()[1]}"
+        commands = [[*here, str(rank), "2", str(directory), meet, str(listener.fileno())] for rank in (0, 1)]
+        return _outcomes(commands, directory, cases, (listener.fileno(),))
 
 
 def _outcomes(
-    commands: Sequence[Sequence[str]], directory: Path, cases: Sequence[Case]
+    commands: Sequence[Sequence[str]], directory: Path, cases: Sequence[Case], given: Sequence[int] = ()
 ) -> list[list[Outcome | Exception]]:
     torch.save(list(cases), directory / "cases")
-    started = [subprocess.Popen(command) for command in commands]
+    started = [subprocess.Popen(command, pass_fds=given) for command in commands]
     try:
         assert [process.wait(240) for process in started] == [0] * len(started)
     finally:
@@ -71,14 +69,14 @@ def _outcomes(
     return torch.load(directory / "outcomes", weights_only=False)
 
 
-def main(rank: str, size: int, directory: Path) -> None:
+def main(rank: int, size: int, directory: Path, meet: str = "", listener: str = "") -> None:
     torch.set_num_threads(1)
     reading.WAITING = 8
     cases: list[Case] = torch.load(directory / "cases", weights_only=False)
-    if rank == "env":
-        ranks = group.join(int(os.environ["RANK"]), size, "env://")
-    else:
-        ranks = group.join(int(rank), size, str(directory / "rendezvous"))
+    place = Place(rank=rank, local_rank=rank, rendezvous=meet or str(directory / "rendezvous"))
+    if meet:
+        place = structs.replace(place, local_rank=0, node_rank=rank, listener=None if rank else int(listener))
+    ranks = group.join(size, place)
     made = []
     for case in cases:
         engine = _load(case, ranks)
@@ -118,4 +116,4 @@ def _load(case: Case, ranks: group.Ranks) -> Any:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:])

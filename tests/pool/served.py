@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,8 +58,12 @@ class Served:
         self.process.wait(30)
         self.process.stdout.close()
 
-    def worker(self, model: Path, *arguments: str, name: str = "tiny") -> "subprocess.Popen[bytes]":
+    def worker(
+        self, model: Path, *arguments: str, name: str = "tiny", before: Sequence[str] = ()
+    ) -> "subprocess.Popen[bytes]":
+        """`before` is a command that runs it elsewhere."""
         command = [
+            *before,
             *INTERP,
             "worker",
             "--pool",

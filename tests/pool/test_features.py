@@ -129,18 +129,23 @@ def test_a_search_finds_what_tells_texts_apart_and_nothing_in_noise(pool):
     positive = [[3, *(int(token) for token in draw.integers(3, 12, 8))] for _ in range(40)]
     negative = [[3, *(int(token) for token in draw.integers(12, 40, 8))] for _ in range(30)]
     acts = pool.capture(positive + negative, layers=[LAYER], dtype="float32")
-    each = [sae.encode(acts.array("resid_post", LAYER, row=row)) for row in range(70)]
+    rows = [acts.array("resid_post", LAYER, row=row) for row in range(70)]
+    each = [sae.encode(x) for x in rows]
+    # A latent that is a hair from its threshold may be on in one batch and off in another.
+    steady = np.all([((sae.encode(x * 1.001) > 0) == (sae.encode(x * 0.999) > 0)).all(0) for x in rows], axis=0)
+    assert steady.mean() > 0.5
     labels = np.repeat([1, 0], [40, 30])
     for over, reduce in (("max", lambda f: f.max(0)), ("mean", lambda f: f.mean(0)), ("last", lambda f: f[-1])):
         found = pool.search_features(sae, positive, negative, over=over)
         values = np.stack([reduce(f) for f in each])
-        varies = values.std(0) > 1e-6
+        varies, still = values.std(0) > 1e-6, values.std(0) <= 1e-6
+        varies &= steady
         areas = [roc_auc_score(labels, values[:, latent]) for latent in np.flatnonzero(varies)]
         assert np.allclose(found.columns["area"][varies], areas, atol=5e-3)
         p = mannwhitneyu(values[:40, varies], values[40:, varies], axis=0, method="asymptotic").pvalue
-        assert np.allclose(found.columns["p"][varies], p, rtol=0.1, atol=1e-4)
+        assert np.allclose(found.columns["p"][varies], p, rtol=0.02, atol=1e-4)
         assert np.allclose(found.columns["q"], false_discovery_control(found.columns["p"]))
-        assert (found.columns["p"][~varies] == 1).all() and (found.columns["area"][~varies] == 0.5).all()
+        assert (found.columns["p"][still] == 1).all() and (found.columns["area"][still] == 0.5).all()
     best = found.to_pandas().index[0]
     assert best in (*found.found(most=1), *found.found(side="negative", most=1))
     same = [[3, *(int(token) for token in draw.integers(3, 40, 8))] for _ in range(80)]

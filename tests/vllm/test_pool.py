@@ -12,6 +12,7 @@ from interp_magics.magics import jobs
 from interp_magics.program import Gradient, Ids, Loss, Program, Row, Stage, Tap
 from tests import checkpoints
 from tests.pool.conftest import named, wait_for
+from tests.pool.hosts import Spread, two_hosts
 from tests.pool.served import Served
 
 PROMPT = "The quick brown fox jumps over"
@@ -100,3 +101,20 @@ def test_a_model_that_it_cannot_load_fails_by_name(tmp_path, unshared):
     pool = im.connect(model=str(path), engine="vllm", threads=1)
     with pool, pytest.raises(RemoteError, match=r"vLLM could not load the model 'gpt2'"):
         pool.lens("hello")
+
+
+def test_stages_on_two_hosts_answer_as_one_process_does(path, pool, tmp_path):
+    served = Served(tmp_path / "pool", ["--model", f"tiny={path}", "--port", "0", "--groups", "0"])
+    served.start()
+    try:
+        with two_hosts() as hosts, im.connect(str(served.connection)) as wide:
+            spread = Spread(served, hosts, path)
+            for node in (0, 1):
+                spread.start(node, "--engine", "vllm", ranks=("--pp", "2"))
+            mine, theirs = (one.lens(PROMPT, generate=6, sites="resid_post,mlp_out") for one in (wide, pool))
+            assert np.array_equal(mine.token_ids, theirs.token_ids) and np.array_equal(mine.top_ids, theirs.top_ids)
+            assert np.abs(mine.top_logprobs - theirs.top_logprobs).max() < 1e-4
+            spread.ranks(1)[0].kill()
+            assert len(wide.generate([PROMPT], max_new_tokens=12)) == 1
+    finally:
+        served.stop()

@@ -255,16 +255,16 @@ def _stated_dtype(spec: ModelSpec) -> Any:
 
 
 def _name_group(ranks: Ranks) -> None:
-    """Give the memory that ranks on one host share a name of this group's own: vLLM takes it from where the ranks meet, and those
-    that others launched all meet at "env://". They have met already."""
+    """Give the memory that ranks on one host share a name of this group's own, and of the host's: vLLM takes it from where the ranks
+    meet, and those that others launched all meet at "env://". They have met already."""
     from vllm.v1.executor.uniproc_executor import ExecutorWithExternalLauncher
 
     if ranks.first:
         ranks.send(name := secrets.token_hex(8).encode())
     else:
         name = ranks.receive()
-    place = ranks.rank, int(os.environ["LOCAL_RANK"])
-    ExecutorWithExternalLauncher._distributed_args = lambda self: (f"file:///{name.decode()}", *place)
+    place, host = (ranks.rank, int(os.environ["LOCAL_RANK"])), os.environ["GROUP_RANK"]
+    ExecutorWithExternalLauncher._distributed_args = lambda self: (f"file:///{name.decode()}-{host}", *place)
 
 
 def arguments(spec: ModelSpec, ranks: Ranks) -> dict[str, Any]:

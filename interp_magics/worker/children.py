@@ -1,0 +1,89 @@
+"""The processes of a group on this host: one for each rank, started together and ended together."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import zmq
+from msgspec import structs
+
+from ..launch.config import GroupConfig, Place, encode
+
+#: The exit status of a process that must not be started again: its model cannot be served.
+CANNOT_SERVE = 3
+_LAST_WORDS_SECONDS = 2.0
+
+
+class Children:
+    """`served` is whether rank 0, if it is here, has said since the last start that it serves."""
+
+    def __init__(self, config: GroupConfig, poller: zmq.Poller) -> None:
+        self._config, self._poller = config, poller
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.served = False
+
+    def __bool__(self) -> bool:
+        return bool(self._processes)
+
+    @property
+    def pid(self) -> int:
+        """That of the first, 0 if there is none."""
+        return self._processes[0].pid if self._processes else 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether one of them has ended."""
+        return any(process.poll() is not None for process in self._processes)
+
+    def start(self, places: Sequence[Place]) -> None:
+        """Start one in each place."""
+        self.served = False
+        command = [sys.executable, "-m", "interp_magics", "worker", "--process"]
+        for place in places:
+            given = () if place.listener is None else (place.listener,)
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, pass_fds=given
+            )
+            self._processes.append(process)
+            assert process.stdin is not None and process.stdout is not None
+            self._poller.register(process.stdout.fileno(), zmq.POLLIN)
+            process.stdin.write(encode(structs.replace(self._config, place=place)))
+            process.stdin.flush()
+
+    def hear(self, ready: Mapping[Any, int]) -> None:
+        """A process writes once when it serves; then its output ends with it."""
+        for output in [p.stdout.fileno() for p in self._processes if p.stdout]:
+            if output not in ready:
+                continue
+            if said := os.read(output, 4096):
+                self.served = self.served or b"serving" in said
+            else:
+                self._poller.unregister(output)
+
+    def last_words(self) -> list[int | None]:
+        """The status of each that has ended, or does when another has: all ranks refuse a model for one reason."""
+        until = time.monotonic() + (0.0 if self.served else _LAST_WORDS_SECONDS)
+        for process in self._processes:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, until - time.monotonic()))
+        return [process.poll() for process in self._processes]
+
+    def interrupt(self) -> None:
+        """Kill them, and let it be seen that they have ended."""
+        for process in self._processes:
+            process.kill()
+
+    def end(self) -> None:
+        """Kill them, and forget them."""
+        self.interrupt()
+        for process in self._processes:
+            process.wait()
+            if process.stdout is not None:
+                with suppress(KeyError):
+                    self._poller.unregister(process.stdout.fileno())
+                process.stdout.close()
+        self._processes.clear()

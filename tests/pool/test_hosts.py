@@ -1,0 +1,256 @@
+"""A group over two hosts, whatever happens to either or between them."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import zmq
+from msgspec import structs
+
+import interp_magics as im
+from interp_magics.launch.config import GroupConfig, ModelSpec, Nodes
+from interp_magics.wire.keys import KeyPair
+from interp_magics.worker import meeting
+from interp_magics.worker.meeting import Meeting, Seat, interface_to
+from tests import checkpoints
+from tests.pool.conftest import until_begun, wait_for
+from tests.pool.hosts import Spread, two_hosts
+from tests.pool.served import INTERP, Served, free_ports
+
+IDS = [0, 17, 44, 9, 120, 301]
+LONG = {"max_new_tokens": 100, "temperature": 1.0, "seed": 5}
+
+
+@pytest.fixture(scope="module")
+def hosts():
+    with two_hosts() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def spread(tmp_path_factory, hosts):
+    root = tmp_path_factory.mktemp("hosts")
+    model = checkpoints.make("qwen3", root)
+    made = Served(root / "pool", ["--model", f"tiny={model}", "--port", "0", "--groups", "0"])
+    try:
+        made.start()
+        yield Spread(made, hosts, model)
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def both(spread):
+    """It with its two hosts, and a client."""
+    spread.start_missing()
+    with im.connect(str(spread.served.connection)) as pool:
+        pool.card()
+        yield spread, pool
+
+
+def test_a_host_that_is_awaited_is_named_and_one_started_otherwise_is_told_what_differs(spread):
+    spread.start(0)
+    with im.connect(str(spread.served.connection)) as pool:
+        wait_for(lambda: "waits for its other hosts: --node-rank 1" in str(pool.status()), 30)
+        spread.start(1, "--dtype", "bfloat16")
+        assert spread.nannies[1].wait(60) != 0
+        log = (spread.served.directory / "worker.log").read_text()
+        assert "this host was started with dtype='bfloat16', the first with dtype=None; start both alike" in log
+        spread.start(1)
+        assert len(pool.lens(IDS).token_ids) == len(IDS)
+
+
+def test_two_hosts_answer_as_one_rank_does_and_leave_no_port_open(both, shared_pool):
+    spread, pool = both
+    push = im.SteeringVector({1: np.full(48, 0.5)}, name="push")
+    options = {"generate": 6, "temperature": 0.8, "seed": 4, "steer": push * 2.0, "track": [5]}
+    mine, theirs = pool.lens(IDS, **options), shared_pool.lens(IDS, **options)
+    assert np.array_equal(mine.token_ids, theirs.token_ids)
+    assert np.abs(mine.top_logprobs - theirs.top_logprobs).max() < 1e-4
+    ranks = [spread.ranks(node) for node in (0, 1)]
+    assert [len(each) for each in ranks] == [1, 1]
+    if spread.hosts.cable:
+        network = {Path(f"/proc/{each[0].pid}/ns/net").stat().st_ino for each in ranks}
+        assert len(network) == 2
+    for each in ranks:
+        assert [c for c in each[0].net_connections("inet") if c.status == psutil.CONN_LISTEN] == []
+    (door,) = [c.laddr for c in psutil.Process(spread.nannies[0].pid).net_connections("inet") if c.status == "LISTEN"]
+    assert door == (spread.hosts.address, spread.port)
+
+
+def test_a_rank_that_is_killed_on_the_second_host_brings_both_back_and_the_job_is_answered(both):
+    spread, pool = both
+    wanted = pool.generate([IDS] * 4, **LONG)
+    job = pool.generate([IDS] * 4, **LONG, wait=False)
+    until_begun(job)
+    before = [spread.ranks(node)[0].pid for node in (0, 1)]
+    os.kill(before[1], signal.SIGKILL)
+    made = job.result(90)
+    assert job.progress.attempt == 2
+    assert all(np.array_equal(a.completion_ids, b.completion_ids) for a, b in zip(made, wanted, strict=True))
+    after = [spread.ranks(node)[0].pid for node in (0, 1)]
+    assert not set(before) & set(after)
+
+
+@pytest.mark.parametrize("node", [0, 1])
+def test_a_host_that_is_lost_is_waited_for_and_the_job_is_answered(node, both):
+    """Its nanny is killed, and with it what it watched; later it is started anew."""
+    spread, pool = both
+    job = pool.generate([IDS] * 4, **LONG, wait=False)
+    until_begun(job)
+    others = {process.pid for process in spread.ranks(1 - node)}
+    spread.nannies[node].kill()
+    spread.nannies[node].wait()
+    wait_for(lambda: not others & {process.pid for process in spread.ranks(1 - node)}, 30)
+    assert not job.done
+    spread.start(node)
+    assert len(job.result(90)) == 4 and job.progress.attempt == 2
+
+
+def test_a_cable_that_is_cut_and_mended(both):
+    spread, pool = both
+    if not spread.hosts.cable:
+        pytest.skip("this process may not make network namespaces")
+    job = pool.generate([IDS] * 4, **LONG, wait=False)
+    until_begun(job)
+    spread.hosts.cut()
+    wait_for(lambda: not spread.ranks(0) and not spread.ranks(1), 30)
+    wait_for(lambda: "waits for its other hosts: --node-rank 1" in str(pool.status()))
+    spread.hosts.mend()
+    assert len(job.result(90)) == 4 and job.progress.attempt == 2
+
+
+@pytest.mark.parametrize("node", [0, 1])
+def test_a_host_that_is_told_to_end_lets_what_runs_end_and_the_other_with_it(node, both):
+    spread, pool = both
+    job = pool.generate([IDS] * 4, **LONG, wait=False)
+    until_begun(job)
+    spread.nannies[node].send_signal(signal.SIGTERM)
+    assert len(job.result(90)) == 4 and job.progress.attempt == 1
+    assert spread.nannies[node].wait(30) == 0
+    wait_for(lambda: not spread.ranks(1 - node), 30)
+
+
+def test_hosts_that_do_not_fit_are_refused_before_anything_starts(spread):
+    worker = str(spread.served.directory / "worker")
+    for more, said in (
+        (["--tp", "2", "--nnodes", "2"], "name an address of the first host"),
+        (["--tp", "1", "--nnodes", "2", "--master-addr", "127.0.0.1"], "1 ranks (tp=1 x pp=1) cannot be laid evenly"),
+        (["--tp", "2", "--nnodes", "2", "--node-rank", "2"], "hosts are numbered from 0"),
+        (["--tp", "2", "--nnodes", "2", "--master-addr", "no-such-host.invalid"], "cannot be reached"),
+    ):
+        command = [*INTERP, "worker", "--pool", worker, "--model", f"tiny={spread.model}", *more]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode != 0 and said in done.stderr, done.stderr
+
+
+@pytest.fixture
+def met():
+    """The first host's meeting and a second host's seat, in this process."""
+    context, keys = zmq.Context(), KeyPair.make()
+    config = GroupConfig(
+        "g", "tcp://127.0.0.1:1", "x" * 40, keys.secret.decode(), ModelSpec("m", "/here", tp=2), "/tmp",
+        nodes=Nodes(2, 0, "127.0.0.1", free_ports(1)),
+    )  # fmt: skip
+    first = Meeting(config, context)
+    seats = []
+
+    def seat(**changed):
+        nodes = structs.replace(config.nodes, node_rank=changed.pop("node_rank", 1))
+        seats.append(Seat(structs.replace(config, nodes=nodes, **changed), context))
+        return seats[-1]
+
+    yield first, seat
+    for each in seats:
+        each.close()
+    first.close()
+    context.term()
+
+
+def talk(first, seat, state=(0, "idle", False, False), until=lambda: True):
+    """Both tell their state until something holds."""
+
+    def turn():
+        seat.say(*state)
+        first.hear()
+        seat.hear()
+        return until()
+
+    wait_for(turn, 5)
+
+
+def test_a_start_goes_on_until_what_had_begun_is_gone_anywhere(met):
+    first, seat = met
+    other = seat()
+    assert first.absent == [1] and not first.free and first.broken
+    talk(first, other, until=lambda: first.free)
+    first.begin("127.0.0.1:9")
+    number = first.course.generation
+    talk(first, other, until=lambda: other.course.generation == number)
+    assert not first.broken, "it has not begun yet"
+    talk(first, other, (number, "running", False, False), until=lambda: not first.free)
+    assert not first.broken
+    for state in ((number, "ended", True, False), (0, "idle", False, False)):
+        talk(first, other, state, until=lambda: first.broken)
+    first.stop()
+    talk(first, other, until=lambda: first.free and other.course.generation == 0)
+    first.begin("127.0.0.1:9")
+    assert first.course.generation > number
+
+
+def test_who_is_silent_is_lost_on_both_sides(met, monkeypatch):
+    first, seat = met
+    other = seat()
+    talk(first, other, until=lambda: first.free and other.course is not None)
+    monkeypatch.setattr(meeting, "LOST_SECONDS", 0.0)
+    assert first.absent == [1] and other.course is None
+
+
+def test_a_stranger_is_not_heard_and_a_second_of_a_number_waits(met):
+    first, seat = met
+    stranger = seat(secret_key=KeyPair.make().secret.decode())
+    for _ in range(20):
+        stranger.say(0, "idle", False, False)
+        first.socket.poll(20)
+        first.hear()
+    assert first.absent == [1]
+    other, second = seat(), seat()
+    talk(first, other, until=lambda: first.free and other.course is not None)
+    for _ in range(20):
+        second.say(0, "idle", False, True)
+        first.socket.poll(20)
+        first.hear()
+        second.hear()
+    assert second.course is None and not first.leaving
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"node_rank": 2}, "has no place for --node-rank 2"),
+        ({"model": ModelSpec("m", "/there", tp=2, dtype="float16")}, "dtype='float16'"),
+    ],
+)
+def test_a_host_that_is_otherwise_is_told_why(met, changed, said):
+    first, seat = met
+    other = seat(**changed)
+    talk(first, other, until=lambda: other.course is not None and said in other.course.refused)
+    assert first.absent == [1]
+
+
+def test_the_interface_is_the_one_that_leads_there(hosts):
+    name, own = interface_to(hosts.address)
+    assert own == hosts.address and name == (hosts.cable or "lo")
+    with pytest.raises(im.RequestError, match="cannot be reached"):
+        interface_to("no-such-host.invalid")
+    if hosts.cable:
+        code = f"from interp_magics.worker.meeting import interface_to; print(interface_to({hosts.address!r})[0])"
+        found = subprocess.run(
+            [*hosts.on_second, sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        assert found.stdout.strip() == "cable"
