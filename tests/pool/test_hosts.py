@@ -14,11 +14,12 @@ from msgspec import structs
 
 import interp_magics as im
 from interp_magics.launch.config import GroupConfig, ModelSpec, Nodes
+from interp_magics.launch.templates import filled
 from interp_magics.wire.keys import KeyPair
 from interp_magics.worker import meeting
 from interp_magics.worker.meeting import Meeting, Seat, interface_to
 from tests import checkpoints
-from tests.pool.conftest import until_begun, wait_for
+from tests.pool.conftest import descendants, until_begun, wait_for
 from tests.pool.hosts import Spread, two_hosts
 from tests.pool.served import INTERP, Served, free_ports
 
@@ -134,6 +135,46 @@ def test_a_host_that_is_told_to_end_lets_what_runs_end_and_the_other_with_it(nod
     assert len(job.result(90)) == 4 and job.progress.attempt == 1
     assert spread.nannies[node].wait(30) == 0
     wait_for(lambda: not spread.ranks(1 - node), 30)
+
+
+SRUN = """#!/bin/bash
+shift
+export SLURM_NNODES=2
+SLURM_NODEID=0 "$@" &
+one=$!
+SLURM_NODEID=1 "$@" &
+trap 'kill -TERM $one $!; wait' TERM
+wait
+wait
+"""
+
+
+def test_the_script_for_slurm_starts_both_hosts_and_ends_them(spread, tmp_path):
+    """With stand-ins for what Slurm provides."""
+    tools = {"srun": SRUN, "scontrol": "#!/bin/sh\necho 127.0.0.1\necho elsewhere\n"}
+    for name, text in (*tools.items(), ("worker.sh", filled("slurm"))):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    given = {
+        "POOL": str(spread.served.directory / "worker"),
+        "MODEL": f"tiny={spread.model}",
+        "RANKS": "--tp 2 --threads 1",
+    }
+    slurm = {"SLURM_JOB_NODELIST": "host[0-1]", "SLURM_JOB_NUM_NODES": "2"}
+    environment = {**os.environ, **given, **slurm, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    script = subprocess.Popen(["bash", str(tmp_path / "worker.sh")], env=environment)
+    try:
+        with im.connect(str(spread.served.connection)) as pool:
+            assert len(pool.lens(IDS).token_ids) == len(IDS)
+        below = descendants(psutil.Process(script.pid))
+        nannies = [p for p in below if "--node-rank" in p.cmdline() and p.name() != "sh"]
+        assert len(nannies) == 2
+        script.send_signal(signal.SIGTERM)
+        script.wait(30)
+        assert psutil.wait_procs(nannies, 10)[1] == []
+    finally:
+        for process in (*descendants(psutil.Process(script.pid)), script) if script.poll() is None else ():
+            process.kill()
 
 
 def test_hosts_that_do_not_fit_are_refused_before_anything_starts(spread):

@@ -11,6 +11,7 @@ TEMPLATES = {
     "systemd": "systemd.service",
     "slurm": "slurm.sh",
     "kubernetes": "kubernetes.yaml",
+    "kubernetes-hosts": "kubernetes-hosts.yaml",
     "jupyterhub": "jupyterhub_config.py",
 }
 
