@@ -12,12 +12,8 @@ from ..program.cards import ModelCard
 from ..program.handles import Handle
 from ..program.language import Edit, Program
 from .lens import LensArrays
+from .ranks import OutOfStep as OutOfStep
 from .tokens import Tokens
-
-
-class OutOfStep(Exception):
-    """One rank had a fault that the others may not have had: they no longer wait for the same thing."""
-
 
 #: After one of these nothing more can be computed in the process. (torch has named them since 2.8.)
 DEVICE_FAULTS: tuple[type[Exception], ...] = (

@@ -5,12 +5,13 @@ bytes in a uint8 tensor. `Ranks` of one process does nothing and costs nothing.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -22,7 +23,26 @@ from ..launch.config import Place
 _PATIENCE = timedelta(days=365)
 _LISTENING = "0A"
 _MOST_AXES = 4
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
 _KINDS = (torch.float32, torch.float16, torch.bfloat16, torch.int64)
+
+
+class OutOfStep(Exception):
+    """One rank had a fault that the others may not have had, or is gone: they no longer wait for the same thing."""
+
+
+def _together(call: Callable[Given, Made]) -> Callable[Given, Made]:
+    """A call that all ranks make. What a backend raises when one of them is gone is a RuntimeError."""
+
+    @wraps(call)
+    def made(*args: Given.args, **named: Given.kwargs) -> Made:
+        try:
+            return call(*args, **named)
+        except RuntimeError as error:
+            raise OutOfStep(f"another rank does not answer: {error}") from error
+
+    return made
 
 
 @dataclass(frozen=True)
@@ -75,6 +95,7 @@ class Ranks:
             dist.all_reduce(value, group=self.group)
         return value
 
+    @_together
     def spread(self, value: Tensor | None, origin: int, device: torch.device) -> Tensor:
         """The tensor of rank `origin`; on every rank, on its device."""
         told = torch.zeros(_MOST_AXES + 2, dtype=torch.int64)
@@ -86,6 +107,7 @@ class Ranks:
         dist.broadcast(whole, origin, group=self.group)
         return whole
 
+    @_together
     def tell(self, numbers: Sequence[int]) -> list[int]:
         """Rank 0's numbers; every rank knows how many."""
         if self.size == 1:
@@ -94,11 +116,13 @@ class Ranks:
         dist.broadcast(told, 0, group=self.control)
         return [int(n) for n in told]
 
+    @_together
     def send(self, data: bytes) -> None:
         """Give the other ranks what `receive` returns there."""
         self.tell([len(data)])
         dist.broadcast(torch.frombuffer(bytearray(data), dtype=torch.uint8), 0, group=self.control)
 
+    @_together
     def receive(self) -> bytes:
         """What rank 0 sends next."""
         (size,) = self.tell([0])
@@ -116,7 +140,8 @@ def join(size: int, place: Place) -> Ranks:
         return ALONE
     os.environ.setdefault("GLOO_SOCKET_IFNAME", place.interface)
     if place.interface != "lo":
-        os.environ.setdefault("NCCL_SOCKET_IFNAME", place.interface)
+        os.environ.setdefault("NCCL_SOCKET_IFNAME", f"={place.interface}")
+        os.environ.setdefault("VLLM_HOST_IP", place.address)
     # transformers and vLLM read these to place a rank and its shards.
     numbers = {"RANK": place.rank, "LOCAL_RANK": place.local_rank, "GROUP_RANK": place.node_rank, "WORLD_SIZE": size}
     os.environ.update({name: str(number) for name, number in numbers.items()})

@@ -65,7 +65,7 @@ class Nodes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A process among those of its group: `local_rank` on its host, which is number `node_rank`. They meet by a file in a private
     directory, or at HOST:PORT of rank 0, which is given the socket that listens there (`listener`); what they say to each other
-    goes over `interface`."""
+    goes over `interface`, where the host has `address`."""
 
     rank: int = 0
     local_rank: int = 0
@@ -73,6 +73,7 @@ class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rendezvous: str = ""
     listener: int | None = None
     interface: str = "lo"
+    address: str = "127.0.0.1"
 
 
 class GroupConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -86,3 +86,8 @@ def use_client_keys(socket: "zmq.Socket[bytes]", keys: KeyPair, server: bytes) -
     socket.curve_serverkey = server
     socket.curve_secretkey = keys.secret
     socket.curve_publickey = keys.public
+
+
+def notice_silence(socket: "zmq.Socket[bytes]") -> None:
+    """Let a socket connect anew when its peer's host is gone without a word; before it binds or connects."""
+    socket.heartbeat_ivl, socket.heartbeat_timeout = 1000, 3000

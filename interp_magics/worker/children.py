@@ -15,16 +15,19 @@ from ..launch.config import GroupConfig, Place, encode
 
 #: The exit status of a process that must not be started again: its model cannot be served.
 CANNOT_SERVE = 3
+#: What a process says on its output.
+SERVING, REFUSED = b"serving", b"refused "
 _LAST_WORDS_SECONDS = 2.0
 
 
 class Children:
-    """`served` is whether rank 0, if it is here, has said since the last start that it serves."""
+    """`served` is whether rank 0, if it is here, has said since the last start that it serves; `refusal` why one of the others cannot
+    serve the model."""
 
     def __init__(self, config: GroupConfig, poller: zmq.Poller) -> None:
         self._config, self._poller = config, poller
         self._processes: list[subprocess.Popen[bytes]] = []
-        self.served = False
+        self.served, self.refusal = False, ""
 
     def __bool__(self) -> bool:
         return bool(self._processes)
@@ -41,7 +44,7 @@ class Children:
 
     def start(self, places: Sequence[Place]) -> None:
         """Start one in each place."""
-        self.served = False
+        self.served, self.refusal = False, ""
         command = [sys.executable, "-m", "interp_magics", "worker", "--process"]
         for place in places:
             given = () if place.listener is None else (place.listener,)
@@ -55,14 +58,20 @@ class Children:
             process.stdin.flush()
 
     def hear(self, ready: Mapping[Any, int]) -> None:
-        """A process writes once when it serves; then its output ends with it."""
+        """A process writes one line: that it serves, or why it cannot; then its output ends with it."""
         for output in [p.stdout.fileno() for p in self._processes if p.stdout]:
             if output not in ready:
                 continue
             if said := os.read(output, 4096):
-                self.served = self.served or b"serving" in said
+                self._told(said)
             else:
                 self._poller.unregister(output)
+
+    def _told(self, said: bytes) -> None:
+        if said.startswith(SERVING):
+            self.served = True
+        elif said.startswith(REFUSED):
+            self.refusal = said.removeprefix(REFUSED).decode(errors="replace").strip()
 
     def last_words(self) -> list[int | None]:
         """The status of each that has ended, or does when another has: all ranks refuse a model for one reason."""
@@ -70,7 +79,18 @@ class Children:
         for process in self._processes:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, until - time.monotonic()))
+        self._drain()
         return [process.poll() for process in self._processes]
+
+    def _drain(self) -> None:
+        """What they said before they ended may not have been read."""
+        poller = zmq.Poller()
+        for process in self._processes:
+            if process.stdout is not None:
+                poller.register(process.stdout.fileno(), zmq.POLLIN)
+        ready = dict(poller.poll(0))
+        for output in ready:
+            self._told(os.read(output, 4096))
 
     def interrupt(self) -> None:
         """Kill them, and let it be seen that they have ended."""

@@ -12,7 +12,7 @@ from msgspec import structs
 from ..launch.config import GroupConfig
 from ..program.cards import ModelCard
 from ..wire.frames import Reader, WireError, write, write_bytes
-from ..wire.keys import KeyPair, use_client_keys
+from ..wire.keys import KeyPair, notice_silence, use_client_keys
 from ..wire.messages import Assign, Attempt, Chunk, Done, Drain, Failed, Failure, Get, Ready, Stop, ToWorker
 from ..wire.standing import Device
 
@@ -40,6 +40,7 @@ class Link:
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.routing_id = secrets.token_bytes(16)
         use_client_keys(self._socket, KeyPair.of(config.secret_key.encode()), config.server_key.encode())
+        notice_silence(self._socket)
         self._socket.linger = 1000
         self._socket.connect(config.endpoint)
         self.epoch = secrets.token_hex(8)

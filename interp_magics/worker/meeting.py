@@ -1,6 +1,6 @@
 """How the hosts of one group agree on when their processes run: each says what runs there, the first says what is to run.
 
-Nothing is asked and answered: both sides tell their state again and again, so that a message, a process or a host that is lost
+Nothing is asked and answered: both sides tell their state by the clock, so that a message, a process or a host that is lost
 changes what is told next and nothing else. A start of all processes has a number (`generation`) that is never used again.
 """
 
@@ -22,7 +22,7 @@ from ..errors import RequestError
 from ..launch.config import GroupConfig, ModelSpec
 from ..wire.fields import Sent
 from ..wire.frames import Reader, WireError, write
-from ..wire.keys import KeyPair, use_client_keys, use_server_keys
+from ..wire.keys import KeyPair, notice_silence, use_client_keys, use_server_keys
 
 #: A host that says nothing for so long is lost.
 LOST_SECONDS = 5.0
@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 
 
 class Present(Sent, frozen=True, tag="present"):
-    """Host `node_rank` lives. Its processes of `generation` (0: none) run or have `ended`, `refused` when they cannot serve the model;
-    it is `leaving` when it was told to end."""
+    """Host `node_rank` lives. Its processes of `generation` (0: none) run or have `ended`; `refused` says why they cannot serve the
+    model; it is `leaving` when it was told to end."""
 
     node_rank: int
     nnodes: int
@@ -41,16 +41,19 @@ class Present(Sent, frozen=True, tag="present"):
     version: str
     generation: int = 0
     state: Literal["idle", "running", "ended"] = "idle"
-    refused: bool = False
+    refused: str = ""
     leaving: bool = False
 
 
 class Course(Sent, frozen=True, tag="course"):
-    """What is to run: the processes of `generation`, which meet at `rendezvous`; 0 is none. `refused` says why a host is not taken."""
+    """What is to run: the processes of `generation`, which meet at `rendezvous`; 0 is none. `refused` says why a host is not taken,
+    `waiting` why not yet; the group is `leaving` when it was told to end."""
 
     generation: int = 0
     rendezvous: str = ""
     refused: str = ""
+    waiting: str = ""
+    leaving: bool = False
 
 
 def interface_to(host: str) -> tuple[str, str]:
@@ -59,13 +62,29 @@ def interface_to(host: str) -> tuple[str, str]:
         family, *_, address = socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM)[0]
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect(address)
-            own = str(probe.getsockname()[0])
+            own = _plain(str(probe.getsockname()[0]))
     except OSError as error:
         raise RequestError(f"the address {host!r} of the first host cannot be reached: {error}") from None
     for name, addresses in psutil.net_if_addrs().items():
-        if any(each.address.partition("%")[0] == own for each in addresses):
+        if any(_plain(each.address) == own for each in addresses):
             return name, own
     raise RequestError(f"no interface of this host has the address {own}, by which {host!r} is reached")
+
+
+def own_interface(host: str) -> tuple[str, str]:
+    """(name, address) of the interface of this host that has the address `host`. Raises RequestError."""
+    name, own = interface_to(host)
+    meant = _plain(str(socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM)[0][4][0]))
+    if meant != own:
+        raise RequestError(
+            f"{host!r} is {meant} here, and no address by which others reach this host: --master-addr is an address of the host "
+            "that is started with --node-rank 0, and no other is (a host's own name may be a loopback address in its /etc/hosts)"
+        )
+    return name, own
+
+
+def _plain(address: str) -> str:
+    return address.partition("%")[0]
 
 
 def nowhere(model: ModelSpec) -> ModelSpec:
@@ -75,49 +94,62 @@ def nowhere(model: ModelSpec) -> ModelSpec:
 
 @dataclass
 class _Seen:
-    """What a host said last, and when."""
+    """What a host said last, by which route, and when; whether it has begun what is to run."""
 
     present: Present
     route: bytes
     at: float
-    #: Whether it has begun what is to run.
     joined: bool = False
 
 
 class Meeting:
-    """The first host's side. `course` is what the others are told."""
+    """The first host's side. `course` is what the others are told, `interface` and `address` where."""
 
     def __init__(self, config: GroupConfig, context: "zmq.Context[zmq.Socket[bytes]]") -> None:
         """Raises RequestError when nobody could reach it at its address."""
         self._config, self.course = config, Course()
         self._others: dict[int, _Seen] = {}
+        #: By which route each host was reached when what is to run began.
+        self._begun: dict[int, bytes] = {}
+        #: What hosts that have no place, or none yet, are told.
+        self._apart: dict[bytes, Course] = {}
         self._reader = Reader(Present)
         nodes, keys = config.nodes, KeyPair.of(config.secret_key.encode())
-        _, self.address = interface_to(nodes.master_addr)
+        self.interface, self.address = own_interface(nodes.master_addr)
         self._door = ThreadAuthenticator(context)
         self._door.start()
         self._door.configure_curve_callback(_DOMAIN, _Only(keys.public))
         self.socket = context.socket(zmq.ROUTER)
         use_server_keys(self.socket, keys, _DOMAIN.encode())
+        notice_silence(self.socket)
         self.socket.linger, self.socket.maxmsgsize, self.socket.ipv6 = 200, 1 << 16, ":" in self.address
         try:
             self.socket.bind(_endpoint(self.address, nodes.master_port))
         except zmq.ZMQError as error:
             self.close()
             raise RequestError(
-                f"{nodes.master_addr}:{nodes.master_port} cannot be listened on ({error}): --master-addr is an address of this, the "
-                "first host, and --master-port free here"
+                f"{nodes.master_addr}:{nodes.master_port} cannot be listened on ({error}): --master-port must be free on the first host"
             ) from None
 
     def hear(self) -> None:
-        """Take in what the others say, and tell each the course."""
+        """Take in what the others say."""
         for route, present in self._waiting():
-            refused = self._refusal(present)
-            if refused:
-                self._tell(route, Course(refused=refused))
+            if apart := self._turned_away(route, present):
+                self._apart[route] = apart
                 continue
-            if self._taken(route, present):
-                self._tell(route, self.course)
+            self._apart.pop(route, None)
+            before = self._others.get(present.node_rank)
+            here = present.generation == self.course.generation != 0
+            joined = here or (before is not None and before.joined)
+            self._others[present.node_rank] = _Seen(present, route, time.monotonic(), joined)
+
+    def tell(self) -> None:
+        """Tell each the course."""
+        for seen in self._others.values():
+            self._send(seen.route, self.course)
+        for route, course in self._apart.items():
+            self._send(route, course)
+        self._apart.clear()
 
     @property
     def absent(self) -> list[int]:
@@ -133,13 +165,14 @@ class Meeting:
 
     @property
     def broken(self) -> bool:
-        """Whether what is to run has ended somewhere, or a host is lost."""
-        return bool(self.absent) or any(self._left(seen) for seen in self._others.values())
+        """Whether what is to run has ended somewhere, or a host is lost, or came anew."""
+        return bool(self.absent) or any(self._left(number, seen) for number, seen in self._others.items())
 
     @property
-    def refused(self) -> bool:
-        """Whether a process of another host said that the model cannot be served."""
-        return any(seen.present.refused for seen in self._others.values())
+    def refusal(self) -> str:
+        """Why another host's process cannot serve the model."""
+        told = (f"on host {n}: {seen.present.refused}" for n, seen in self._others.items() if seen.present.refused)
+        return next(told, "")
 
     @property
     def leaving(self) -> bool:
@@ -148,33 +181,34 @@ class Meeting:
 
     def begin(self, rendezvous: str) -> None:
         """Let all start anew."""
+        self._begun = {number: seen.route for number, seen in self._others.items()}
         for seen in self._others.values():
             seen.joined = False
         self.course = Course(generation=time.time_ns(), rendezvous=rendezvous)
 
-    def stop(self) -> None:
-        """Let nothing run."""
-        self.course = Course()
+    def stop(self, leaving: bool = False) -> None:
+        """Let nothing run; for good, if the group is `leaving`."""
+        self.course = Course(leaving=leaving)
 
     def close(self) -> None:
         self.socket.close()
         self._door.stop()
 
-    def _taken(self, route: bytes, present: Present) -> bool:
-        """Note what a host says, unless its number is that of another which lives."""
-        now, number = time.monotonic(), present.node_rank
-        before = self._others.get(number)
-        if before is not None and before.route != route and now - before.at < LOST_SECONDS:
-            log.warning("a second host says that it is number %d; it waits until the other is gone", number)
-            return False
-        joined = before is not None and before.joined and before.route == route
-        here = present.generation == self.course.generation != 0
-        self._others[number] = _Seen(present, route, now, joined or here)
-        return True
-
-    def _left(self, seen: _Seen) -> bool:
+    def _left(self, number: int, seen: _Seen) -> bool:
         """Whether what a host had begun runs there no more."""
-        return seen.joined and (seen.present.generation != self.course.generation or seen.present.state == "ended")
+        if not self.course.generation:
+            return False
+        ended = seen.present.generation != self.course.generation or seen.present.state == "ended"
+        return self._begun.get(number) != seen.route or (seen.joined and ended)
+
+    def _turned_away(self, route: bytes, present: Present) -> Course | None:
+        """What a host is told that has no place here, or none yet."""
+        if refused := self._refusal(present):
+            return Course(refused=refused)
+        before, number = self._others.get(present.node_rank), present.node_rank
+        if before is None or before.route == route or time.monotonic() - before.at > LOST_SECONDS:
+            return None
+        return Course(waiting=f"another host is number {number} now; this one waits until that is gone")
 
     def _refusal(self, present: Present) -> str:
         nodes, model = self._config.nodes, nowhere(self._config.model)
@@ -193,10 +227,12 @@ class Meeting:
         with suppress(zmq.Again):
             while True:
                 route, *frames = self.socket.recv_multipart(zmq.NOBLOCK)
-                with suppress(WireError):
+                try:
                     yield route, self._reader.read(frames)[0]
+                except WireError as error:
+                    log.warning("a host said what is not understood here (is it of another version?): %s", error)
 
-    def _tell(self, route: bytes, course: Course) -> None:
+    def _send(self, route: bytes, course: Course) -> None:
         with suppress(zmq.Again):
             self.socket.send_multipart([route, *write(course)], zmq.NOBLOCK)
 
@@ -210,18 +246,19 @@ class Seat:
         self._course, self._heard = Course(), float("-inf")
         self._reader = Reader(Course)
         keys, nodes = KeyPair.of(config.secret_key.encode()), config.nodes
-        self.interface, own = interface_to(nodes.master_addr)
+        self.interface, self.address = interface_to(nodes.master_addr)
         self.socket = context.socket(zmq.DEALER)
         use_client_keys(self.socket, keys, keys.public)
+        notice_silence(self.socket)
         self.socket.linger, self.socket.maxmsgsize, self.socket.sndhwm = 200, 1 << 16, 4
-        self.socket.ipv6 = ":" in own
+        self.socket.ipv6 = ":" in self.address
         self.socket.connect(_endpoint(nodes.master_addr, nodes.master_port))
 
     @property
     def course(self) -> Course | None:
         return self._course if time.monotonic() - self._heard < LOST_SECONDS else None
 
-    def say(self, generation: int, state: Literal["idle", "running", "ended"], refused: bool, leaving: bool) -> None:
+    def say(self, generation: int, state: Literal["idle", "running", "ended"], refused: str, leaving: bool) -> None:
         """Tell the first host what runs here."""
         nodes = self._config.nodes
         present = Present(

@@ -8,20 +8,21 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from socket import socket
 from typing import Any, BinaryIO, Literal
 
 import zmq
+from msgspec import structs
 
 from ..launch.config import GroupConfig, Place
 from ..wire.frames import Reader, WireError, write
-from ..wire.keys import KeyPair, use_client_keys
+from ..wire.keys import KeyPair, notice_silence, use_client_keys
 from ..wire.messages import Beat, Restart, ToNanny
 from .children import CANNOT_SERVE, Children
-from .meeting import Meeting, interface_to, listening, ranks_of
+from .meeting import Meeting, listening, ranks_of
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class Nanny:
         self._meeting = Meeting(config, self._context) if config.nodes.nnodes > 1 else None
         self._socket = self._context.socket(zmq.DEALER)
         use_client_keys(self._socket, KeyPair.of(config.secret_key.encode()), config.server_key.encode())
+        notice_silence(self._socket)
         self._socket.linger = 200
         self._socket.connect(config.endpoint)
         self._poller, self._reader = zmq.Poller(), Reader(ToNanny)
@@ -46,7 +48,8 @@ class Nanny:
         self._deaths = 0
         self._failed = False
         self._directory = Path(tempfile.mkdtemp(prefix="interp-ranks-"))
-        self._listener: socket | None = None
+        self._next = 0.0
+        self._said: tuple[str, str] = ("", "")
 
     def run(self) -> None:
         self._poller.register(self._socket, zmq.POLLIN)
@@ -57,7 +60,7 @@ class Nanny:
         try:
             while True:
                 self._watch()
-                ready = dict(self._poller.poll(int(BEAT_SECONDS * 1000)))
+                ready = dict(self._poller.poll(max(0, int(1000 * (self._next - time.monotonic())))))
                 if self._left() or (self._lifeline and _ended(self._lifeline, ready)):
                     return
                 if self._socket in ready:
@@ -77,6 +80,8 @@ class Nanny:
         if not self._stops:
             return False
         over = self._stops > 1 or not self._children.served or self._broken
+        if over and self._meeting is not None:
+            self._meeting.stop(leaving=True)
         self._say("down" if over else "leaving")
         return over
 
@@ -113,42 +118,39 @@ class Nanny:
 
     def _start(self) -> None:
         """One process for each rank that is here. They meet anew each time, where nobody has met before."""
-        interface, rendezvous = "lo", ""
         if self._meeting is None:
-            handle, rendezvous = tempfile.mkstemp(dir=self._directory)
-            os.close(handle)
-            os.unlink(rendezvous)
-        else:
-            interface, own = interface_to(self._config.nodes.master_addr)
-            self._listener = listening(own)
-            rendezvous = f"{own}:{self._listener.getsockname()[1]}"
+            self._start_at(Place(rendezvous=self._unused_file()))
+            return
+        try:
+            listener = listening(self._meeting.address)
+        except OSError as error:
+            log.warning("%s cannot be listened on (%s); tried again", self._meeting.address, error)
+            return
+        with listener:
+            rendezvous = f"{self._meeting.address}:{listener.getsockname()[1]}"
             self._meeting.begin(rendezvous)
-        listener = None if self._listener is None else self._listener.fileno()
-        here = ranks_of(self._config)
-        self._children.start(
-            [
-                Place(
-                    rank=rank,
-                    local_rank=rank,
-                    rendezvous=rendezvous,
-                    listener=listener if rank == 0 else None,
-                    interface=interface,
-                )
-                for rank in here
-            ]
-        )
-        self._let_go()
+            interface, address = self._meeting.interface, self._meeting.address
+            self._start_at(
+                Place(rendezvous=rendezvous, listener=listener.fileno(), interface=interface, address=address)
+            )
 
-    def _let_go(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+    def _start_at(self, first: Place) -> None:
+        """Rank 0 in its place, the others of this host beside it."""
+        others = structs.replace(first, listener=None)
+        places = [structs.replace(others, rank=rank, local_rank=rank) for rank in ranks_of(self._config)]
+        self._children.start([first, *places[1:]])
+
+    def _unused_file(self) -> str:
+        handle, name = tempfile.mkstemp(dir=self._directory)
+        os.close(handle)
+        os.unlink(name)
+        return name
 
     def _died(self) -> None:
         """One rank has ended, so all must: what they share is lost."""
         served, statuses = self._children.served, self._children.last_words()
         log.warning("the worker processes of %s ended with status %s", self._config.group, statuses)
-        elsewhere = self._meeting is not None and self._meeting.refused
+        elsewhere = self._refused_elsewhere()
         self._children.end()
         if self._meeting is not None:
             self._meeting.stop()
@@ -157,14 +159,27 @@ class Nanny:
             self._failed = True
         elif elsewhere:
             self._failed = True
-            self._say("failed", "its model cannot be served on another of its hosts; see the worker's log there")
+            self._say("failed", elsewhere)
         elif self._deaths >= _DEATHS_AT_START:
             self._failed = True
             self._say("failed", f"its worker process died {self._deaths} times before it served; see the worker's log")
         else:
             self._say("down")
 
+    def _refused_elsewhere(self) -> str:
+        if self._meeting is None:
+            return ""
+        self._meeting.hear()
+        return self._meeting.refusal
+
     def _say(self, state: Literal["alive", "leaving", "down", "failed"], trouble: str = "") -> None:
+        """By the clock, and when it is new."""
+        now = time.monotonic()
+        if (state, trouble) == self._said and now < self._next:
+            return
+        self._said, self._next = (state, trouble), now + BEAT_SECONDS
+        if self._meeting is not None:
+            self._meeting.tell()
         beat = Beat(
             group=self._config.group,
             model=self._config.model.name,

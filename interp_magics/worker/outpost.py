@@ -4,6 +4,7 @@ It never speaks with the broker. When the first host is lost it ends what runs a
 """
 
 import logging
+import time
 from typing import Literal
 
 import zmq
@@ -29,15 +30,19 @@ class Outpost:
         self._poller.register(self._seat.socket, zmq.POLLIN)
         self._children = Children(config, self._poller)
         self._generation = 0
-        self._refused = False
-        self._lost = False
+        self._refused = ""
+        self._said: tuple[object, ...] = ()
+        self._next = 0.0
+        self._noted = ""
 
     def run(self) -> None:
         """Raises RequestError when the first host has no place for this one."""
         try:
-            while not self._over():
-                self._seat.say(self._generation, self._state, self._refused, self._stops > 0)
-                ready = dict(self._poller.poll(int(BEAT_SECONDS * 1000)))
+            while True:
+                self._say()
+                if self._over():
+                    return
+                ready = dict(self._poller.poll(max(0, int(1000 * (self._next - time.monotonic())))))
                 self._seat.hear()
                 self._children.hear(ready)
                 self._follow()
@@ -50,6 +55,13 @@ class Outpost:
         """End when the jobs that run have ended, or asked again at once; safe in a signal handler."""
         self._stops += 1
 
+    def _say(self) -> None:
+        """By the clock, and when it is new."""
+        now, state = time.monotonic(), (self._generation, self._state, self._refused, self._stops > 0)
+        if state != self._said or now >= self._next:
+            self._said, self._next = state, now + BEAT_SECONDS
+            self._seat.say(*state)
+
     @property
     def _state(self) -> Literal["idle", "running", "ended"]:
         if not self._generation:
@@ -57,8 +69,11 @@ class Outpost:
         return "running" if self._children and not self._children.ended else "ended"
 
     def _over(self) -> bool:
-        """Whether it has been told to stop, and may."""
-        return self._stops > 1 or (self._stops == 1 and (self._state != "running" or self._seat.course is None))
+        """Whether it has been told to stop, or its group has, and it may."""
+        course = self._seat.course
+        if self._stops == 1 or (course is not None and course.leaving):
+            return self._state != "running" or course is None
+        return self._stops > 1
 
     def _follow(self) -> None:
         """Do what the first host says; a start that has ended here is not begun again."""
@@ -68,13 +83,14 @@ class Outpost:
             raise RequestError(course.refused)
         wanted = 0 if course is None else course.generation
         if self._state == "ended" and self._children:
-            self._refused = CANNOT_SERVE in self._children.last_words()
+            refused = CANNOT_SERVE in self._children.last_words()
+            self._refused = (self._children.refusal or "see the worker's log there") if refused else ""
             log.warning("the worker processes of %s ended here", self._config.group)
             self._children.end()
         if wanted == self._generation:
             return
         self._children.end()
-        self._generation, self._refused = wanted, False
+        self._generation, self._refused = wanted, ""
         if course is not None and wanted:
             self._start(course)
 
@@ -88,14 +104,16 @@ class Outpost:
                     node_rank=node,
                     rendezvous=course.rendezvous,
                     interface=self._seat.interface,
+                    address=self._seat.address,
                 )
                 for rank in here
             ]
         )
 
     def _note(self, course: Course | None) -> None:
-        lost = course is None
-        if lost and not self._lost:
-            where = f"{self._config.nodes.master_addr}:{self._config.nodes.master_port}"
-            log.warning("the first host is not heard at %s; waiting for it", where)
-        self._lost = lost
+        """Say once why nothing runs here."""
+        where = f"{self._config.nodes.master_addr}:{self._config.nodes.master_port}"
+        why = f"the first host is not heard at {where}; waiting for it" if course is None else course.waiting
+        if why and why != self._noted:
+            log.warning("%s", why)
+        self._noted = why

@@ -17,7 +17,7 @@ from ..wire.frames import write
 from ..wire.keys import KeyPair, use_client_keys
 from ..wire.messages import Assign, Beat
 from .batching import JOBS, Batch
-from .children import CANNOT_SERVE
+from .children import CANNOT_SERVE, REFUSED, SERVING
 from .devices import devices
 from .held import HeldRows
 from .holdings import Holdings
@@ -41,18 +41,25 @@ def main(stdin: BinaryIO) -> None:
     except InterpError as error:
         if ranks.first:
             _tell_failure(config, str(error))
+        else:
+            _say(REFUSED + str(error)[:2000].encode())
         sys.exit(CANNOT_SERVE)
     if ranks.size > 1:
         stop_listening(config.place)
     if ranks.first:
-        sys.stdout.buffer.write(b"serving\n")
-        sys.stdout.buffer.flush()
+        _say(SERVING)
         serve(config, engine)
         engine.end()
     else:
         engine.follow()
     engine.close()
     leave()
+
+
+def _say(word: bytes) -> None:
+    """To the nanny."""
+    sys.stdout.buffer.write(word + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def load(model: ModelSpec, ranks: Ranks) -> ProgramEngine:

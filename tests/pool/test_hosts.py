@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -133,45 +134,36 @@ def test_a_host_that_is_told_to_end_lets_what_runs_end_and_the_other_with_it(nod
     until_begun(job)
     spread.nannies[node].send_signal(signal.SIGTERM)
     assert len(job.result(90)) == 4 and job.progress.attempt == 1
-    assert spread.nannies[node].wait(30) == 0
-    wait_for(lambda: not spread.ranks(1 - node), 30)
+    assert [spread.nannies[n].wait(30) for n in (node, 1 - node)] == [0, 0]
 
 
 SRUN = """#!/bin/bash
-shift
+while [ "${1#--}" != "$1" ]; do shift; done
 export SLURM_NNODES=2
 SLURM_NODEID=0 "$@" &
-one=$!
 SLURM_NODEID=1 "$@" &
-trap 'kill -TERM $one $!; wait' TERM
-wait
 wait
 """
 
 
 def test_the_script_for_slurm_starts_both_hosts_and_ends_them(spread, tmp_path):
-    """With stand-ins for what Slurm provides."""
-    tools = {"srun": SRUN, "scontrol": "#!/bin/sh\necho 127.0.0.1\necho elsewhere\n"}
-    for name, text in (*tools.items(), ("worker.sh", filled("slurm"))):
+    """With a stand-in for srun. Slurm tells every step that its time is over."""
+    for name, text in {"srun": SRUN, "worker.sh": filled("slurm")}.items():
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
-    given = {
-        "POOL": str(spread.served.directory / "worker"),
-        "MODEL": f"tiny={spread.model}",
-        "RANKS": "--tp 2 --threads 1",
-    }
-    slurm = {"SLURM_JOB_NODELIST": "host[0-1]", "SLURM_JOB_NUM_NODES": "2"}
+    pool_file, ranks = str(spread.served.directory / "worker"), "--tp 2 --threads 1"
+    given = {"POOL": pool_file, "MODEL": f"tiny={spread.model}", "RANKS": ranks, "MASTER_ADDR": "127.0.0.1"}
+    slurm = {"SLURM_JOB_NUM_NODES": "2", "SLURM_GPUS_PER_NODE": "a100:4"}
     environment = {**os.environ, **given, **slurm, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     script = subprocess.Popen(["bash", str(tmp_path / "worker.sh")], env=environment)
     try:
         with im.connect(str(spread.served.connection)) as pool:
             assert len(pool.lens(IDS).token_ids) == len(IDS)
-        below = descendants(psutil.Process(script.pid))
-        nannies = [p for p in below if "--node-rank" in p.cmdline() and p.name() != "sh"]
+        nannies = [p for p in psutil.Process(script.pid).children() if "--node-rank" in p.cmdline()]
         assert len(nannies) == 2
-        script.send_signal(signal.SIGTERM)
-        script.wait(30)
-        assert psutil.wait_procs(nannies, 10)[1] == []
+        for nanny in nannies:
+            nanny.send_signal(signal.SIGTERM)
+        assert script.wait(30) == 0
     finally:
         for process in (*descendants(psutil.Process(script.pid)), script) if script.poll() is None else ():
             process.kill()
@@ -184,6 +176,7 @@ def test_hosts_that_do_not_fit_are_refused_before_anything_starts(spread):
         (["--tp", "1", "--nnodes", "2", "--master-addr", "127.0.0.1"], "1 ranks (tp=1 x pp=1) cannot be laid evenly"),
         (["--tp", "2", "--nnodes", "2", "--node-rank", "2"], "hosts are numbered from 0"),
         (["--tp", "2", "--nnodes", "2", "--master-addr", "no-such-host.invalid"], "cannot be reached"),
+        (["--tp", "2", "--nnodes", "2", "--master-addr", "192.0.2.7"], "no address by which others reach this host"),
     ):
         command = [*INTERP, "worker", "--pool", worker, "--model", f"tiny={spread.model}", *more]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -213,12 +206,13 @@ def met():
     context.term()
 
 
-def talk(first, seat, state=(0, "idle", False, False), until=lambda: True):
+def talk(first, seat, state=(0, "idle", "", False), until=lambda: True):
     """Both tell their state until something holds."""
 
     def turn():
         seat.say(*state)
         first.hear()
+        first.tell()
         seat.hear()
         return until()
 
@@ -234,10 +228,11 @@ def test_a_start_goes_on_until_what_had_begun_is_gone_anywhere(met):
     number = first.course.generation
     talk(first, other, until=lambda: other.course.generation == number)
     assert not first.broken, "it has not begun yet"
-    talk(first, other, (number, "running", False, False), until=lambda: not first.free)
+    talk(first, other, (number, "running", "", False), until=lambda: not first.free)
     assert not first.broken
-    for state in ((number, "ended", True, False), (0, "idle", False, False)):
+    for state in ((number, "ended", "no such file", False), (0, "idle", "", False)):
         talk(first, other, state, until=lambda: first.broken)
+        assert ("no such file" in first.refusal) == (state[1] == "ended")
     first.stop()
     talk(first, other, until=lambda: first.free and other.course.generation == 0)
     first.begin("127.0.0.1:9")
@@ -256,18 +251,51 @@ def test_a_stranger_is_not_heard_and_a_second_of_a_number_waits(met):
     first, seat = met
     stranger = seat(secret_key=KeyPair.make().secret.decode())
     for _ in range(20):
-        stranger.say(0, "idle", False, False)
+        stranger.say(0, "idle", "", False)
         first.socket.poll(20)
         first.hear()
     assert first.absent == [1]
     other, second = seat(), seat()
     talk(first, other, until=lambda: first.free and other.course is not None)
     for _ in range(20):
-        second.say(0, "idle", False, True)
+        second.say(0, "idle", "", True)
         first.socket.poll(20)
         first.hear()
+        first.tell()
         second.hear()
-    assert second.course is None and not first.leaving
+    assert "another host is number 1 now" in second.course.waiting and not first.leaving
+
+
+def test_a_host_that_comes_anew_ends_what_ran_there_before(met, monkeypatch):
+    """As when it is started again faster than its silence is noticed."""
+    first, seat = met
+    other = seat()
+    talk(first, other, until=lambda: first.free)
+    first.begin("127.0.0.1:9")
+    state = (first.course.generation, "running", "", False)
+    talk(first, other, state, until=lambda: not first.free)
+    again = seat()
+    talk(first, again, until=lambda: again.course is not None and again.course.waiting)
+    assert not first.broken
+    monkeypatch.setattr(meeting, "LOST_SECONDS", 0.5)
+    talk(first, again, until=lambda: first.broken)
+    first.hear()
+    assert first.broken
+
+
+def test_hosts_that_wait_say_little(both):
+    """By the clock, not in answer to each other."""
+    spread, _ = both
+
+    def spent():
+        return sum(sum(psutil.Process(nanny.pid).cpu_times()[:2]) for nanny in spread.nannies.values())
+
+    def switches():
+        return sum(psutil.Process(nanny.pid).num_ctx_switches().voluntary for nanny in spread.nannies.values())
+
+    before = switches(), spent()
+    time.sleep(3)
+    assert switches() - before[0] < 400 and spent() - before[1] < 1.0
 
 
 @pytest.mark.parametrize(

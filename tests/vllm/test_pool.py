@@ -103,18 +103,20 @@ def test_a_model_that_it_cannot_load_fails_by_name(tmp_path, unshared):
         pool.lens("hello")
 
 
-def test_stages_on_two_hosts_answer_as_one_process_does(path, pool, tmp_path):
+@pytest.mark.parametrize("ranks", ["--pp", "--tp"])
+def test_two_hosts_answer_as_one_process_does(ranks, path, pool, tmp_path):
     served = Served(tmp_path / "pool", ["--model", f"tiny={path}", "--port", "0", "--groups", "0"])
     served.start()
     try:
         with two_hosts() as hosts, im.connect(str(served.connection)) as wide:
             spread = Spread(served, hosts, path)
             for node in (0, 1):
-                spread.start(node, "--engine", "vllm", ranks=("--pp", "2"))
+                spread.start(node, "--engine", "vllm", ranks=(ranks, "2"))
             mine, theirs = (one.lens(PROMPT, generate=6, sites="resid_post,mlp_out") for one in (wide, pool))
             assert np.array_equal(mine.token_ids, theirs.token_ids) and np.array_equal(mine.top_ids, theirs.top_ids)
             assert np.abs(mine.top_logprobs - theirs.top_logprobs).max() < 1e-4
-            spread.ranks(1)[0].kill()
+            if ranks == "--pp":
+                spread.ranks(1)[0].kill()
             assert len(wide.generate([PROMPT], max_new_tokens=12)) == 1
     finally:
         served.stop()

@@ -63,7 +63,10 @@ class ProgramEngine(ABC):
         """The tokens that directions of the stream promote and suppress directly; as `effects.effects`."""
         calls.send_directions(self._ranks, directions, k)
         with torch.inference_mode():
-            return effects(directions, self._readout, k)
+            try:
+                return effects(directions, self._readout, k)
+            except Exception as error:
+                raise out_of_step(error, self._ranks) from error
 
     def figures(self) -> Mapping[str, float]:
         """What the engine says of itself while it runs, for those who watch the pool."""
