@@ -8,7 +8,7 @@ from ..errors import RequestError, one_of
 from .numbers import finite
 
 #: relu: ||x - x^||^2 + lambda |f|_1. topk: the k largest of a row. batch_topk: the k B largest of B rows (Bussmann et al. 2024,
-#: arXiv:2412.06410), over the last quarter of a training; before, the k largest of a row. matryoshka: batch_topk whose first latents
+#: arXiv:2412.06410), towards the end of a training; before, the k largest of a row. matryoshka: batch_topk whose first latents
 #: must do alone as well (arXiv:2503.17547). jumprelu: lambda times the number of active latents, with a learned threshold
 #: (arXiv:2407.14435). gated: arXiv:2404.16014.
 Trained = Literal["relu", "topk", "batch_topk", "matryoshka", "jumprelu", "gated"]
@@ -17,8 +17,8 @@ TRAINED: tuple[Trained, ...] = get_args(Trained)
 COUNTED = ("topk", "batch_topk", "matryoshka")
 #: Those of them whose rows share out a batch's active pairs.
 SHARING = ("batch_topk", "matryoshka")
-_SHARED_FROM = 0.75
-_TURNS = 62
+_SHARED_FROM = 0.82
+_TURNS = {"topk": 62, "batch_topk": 94, "matryoshka": 94}
 MOST_GROUPS = 16
 _SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 
@@ -31,7 +31,7 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     a step. The learning rate is Adam's; None gives `automatic_rate`. It warms up linearly over `warmup` of the tokens (as
     lambda does over twice that) and falls to 0 over the last `decay` of them. A latent is dead when it has not fired for
     `dead_after` tokens: None is a thirtieth of `tokens`; for topk and its kin a 64th, or as long as it takes until each would have
-    fired 62 times if all fired equally often, if that is longer. `bandwidth` is the width of jumprelu's kernel.
+    fired 62 times (94 where rows share) if all fired equally often, if that is longer. `bandwidth` is the width of jumprelu's kernel.
     """
 
     latents: int
@@ -97,7 +97,7 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
         if self.dead_after is not None:
             return self.dead_after
         if self.architecture in COUNTED:
-            return max(self.batch, self.tokens // 64, _TURNS * self.latents // self.k)
+            return max(self.batch, self.tokens // 64, _TURNS[self.architecture] * self.latents // self.k)
         return max(self.batch, self.tokens // 30)
 
     def automatic_rate(self, width: int) -> float:

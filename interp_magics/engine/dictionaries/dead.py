@@ -1,4 +1,5 @@
-"""Latents that fire no more: an auxiliary loss for those that are chosen by rank, new directions for those that are not."""
+"""Latents that fire no more: an auxiliary loss for those that are chosen by rank; for those that are not, biases that rise until they
+fire, and new directions where that does not help."""
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from .selection import largest_of_rows
 
 #: A latent that is set anew encodes with this share of the mean norm of the encoder's rows.
 _QUIET = 0.2
+_LIFT = 1.0
 
 
 def revive(weights: Weights, batch: Batch, step: Step, dead: Tensor, recipe: Recipe) -> Weights:
@@ -28,6 +30,14 @@ def revive(weights: Weights, batch: Batch, step: Step, dead: Tensor, recipe: Rec
     for name, value in (("decoder", active.scatter(f, g)), ("encoder", side["encoder"]), ("b_enc", side["b_enc"])):
         made[name] = made[name].index_add(0, dead, value)
     return made
+
+
+def lifted(found: Weights, quiet: Tensor) -> Weights:
+    """The gradients, with one that raises the biases of `quiet` latents, whom no other gradient reaches. How large it is does not
+    matter: the optimiser's steps do not depend on it."""
+    bias = found["b_enc"].clone()
+    bias[quiet] -= _LIFT
+    return {**found, "b_enc": bias}
 
 
 def set_anew(

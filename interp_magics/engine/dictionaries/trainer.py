@@ -22,6 +22,8 @@ _BETAS = (0.9, 0.99)
 _THRESHOLD_SHARE = 0.1
 #: Every so many batches it is looked which latents are dead.
 _LOOK = 16
+#: A latent under a penalty that has been quiet for this share of the time after which it is dead is helped to fire.
+_QUIET_SHARE = 0.25
 #: The norm of the noise on a first direction, in shares of its own; and jumprelu's first threshold.
 _NOISE, _FIRST_THRESHOLD = 0.5, 0.1
 #: Latents that a penalty chooses among, and those of transcoders, begin as quietly as this: each grows as far as it is of use.
@@ -164,7 +166,8 @@ class Trainer:
             if recipe.architecture == "jumprelu":
                 state.weights["log_threshold"][state.dead] = torch.tensor(_FIRST_THRESHOLD).log()
             state.dead = state.dead[:0]
-        return step.gradients
+        quiet = (state.since > _QUIET_SHARE * recipe.window).nonzero().flatten()
+        return dead.lifted(step.gradients, quiet) if len(quiet) else step.gradients
 
     def _descend(self, found: Weights) -> None:
         weights = self.state.weights
