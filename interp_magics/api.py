@@ -9,6 +9,7 @@ from . import building, corpus, following
 from .attributing import AttributionCalls
 from .building import Steering, Texts, UserText
 from .client.job import Job
+from .corpora import count_texts, read_texts
 from .data.activation_store import ActivationStore
 from .errors import RequestError, one_of
 from .estimate import Estimate
@@ -25,7 +26,8 @@ from .progress import Progress
 class Pool(AttributionCalls):
     """A connection to a pool of models, and what can be asked of it.
 
-    Every call takes `model=`, `priority=` ("interactive" or "batch"), `timeout=` in seconds, and `wait=False` for a Job.
+    A call that is one job takes `model=`, `priority=` ("interactive" or "batch"), `timeout=` in seconds, and `wait=False` for a Job;
+    one of several jobs takes `model=`, and waits.
     A text is a string (the tokenizer's special tokens are added), chat messages (the model's template), or token ids; a
     list of texts gives a list of results in the same order.
     """
@@ -160,7 +162,7 @@ class Pool(AttributionCalls):
         """
         name = self.model if model is None else model
         card, steering = self.card(name), self._steering(steer, name)
-        given = corpus.read_texts(texts) if isinstance(texts, str | Path) else texts
+        given = read_texts(texts) if isinstance(texts, str | Path) else texts
         asked = building.capture(
             Texts((), True),
             card,
@@ -186,7 +188,7 @@ class Pool(AttributionCalls):
         def submit(request: Request) -> Job[Any]:
             return self._submit(request, name, steering.objects, "batch", True)
 
-        total = corpus.count_texts(texts)
+        total = count_texts(texts)
         with Progress() as line:
             show = self.show_progress or line.show
             writer = corpus.Writer(store, index, submit, self._connection.release, show, total)

@@ -30,8 +30,8 @@ PRIORITIES = get_args(Priority)
 
 
 class Asking(Attached):
-    """A connection through which requests are made. Every call takes `model=`, `priority=` ("interactive" or "batch"),
-    `timeout=` in seconds, and `wait=False` for a Job."""
+    """A connection through which requests are made. A call that is one job takes `model=`, `priority=` ("interactive" or
+    "batch"), `timeout=` in seconds, and `wait=False` for a Job; one of several jobs takes `model=`, and waits."""
 
     def __init__(
         self, connection: Connection, close: Callable[[], None] = lambda: None, model: str | None = None

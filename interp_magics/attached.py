@@ -7,6 +7,7 @@ from typing import Any, Self, get_args
 
 from .client.connection import Connection
 from .client.job import Job, Progress
+from .corpora import Page, PoolCorpus
 from .data import results
 from .errors import PoolUnavailable, RemoteError, RequestError, nearest, one_of
 from .program.cards import ModelCard
@@ -82,6 +83,22 @@ class Attached:
             else:
                 time.sleep(0.05)
         return self._cards[name]
+
+    def corpora(self) -> dict[str, int]:
+        """The corpora that the pool's administrator has laid out, and their bytes."""
+        return {info.name: info.nbytes for info in self._connection.state().corpora}
+
+    def corpus(self, name: str) -> PoolCorpus:
+        """A corpus of the pool, which every call that takes texts takes. Raises RequestError where there is none."""
+        known = self.corpora()
+        if name not in known:
+            raise RequestError(f"the pool has no corpus {name!r}{nearest(name, known)}")
+
+        def read(file: int, offset: int) -> Page:
+            told, lines = self._connection.read(name, file, offset)
+            return Page(told.name, lines, told.file, told.offset)
+
+        return PoolCorpus(name, read)
 
     def status(self) -> PoolStatus:
         """Models, worker groups, queue, my jobs and my quota; in a notebook a panel that goes on."""

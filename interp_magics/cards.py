@@ -25,6 +25,10 @@ class CardView:
             note = f"  ({site.note})" if site.note else ""
             lines.append(f"  {name:<13}[{site.layers:>3}] {shape}{'' if site.writable else ', read only'}{note}")
         lines += [f"  no {name}: {reason}" for name, reason in card.missing.items()]
+        if card.scrubbers:
+            lines.append(
+                f"  texts of captures, trainings, evaluations and features are cleaned by {', '.join(card.scrubbers)}"
+            )
         return "\n".join([*lines, *(f"  {remark}" for remark in card.remarks)])
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:

@@ -1,7 +1,6 @@
 """A corpus through a pool, shard by shard, into a directory of its own."""
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -34,41 +33,6 @@ class Shard:
     @property
     def file(self) -> str:
         return f"{self.number:05d}-{self.digest[:16]}.safetensors"
-
-
-def read_texts(path: str | Path) -> Iterator[str]:
-    """The texts of a file, one at a time: lines of a .txt file, or the field "text" of the lines of a .jsonl file."""
-    file = Path(path).expanduser()
-    if file.suffix not in (".txt", ".jsonl"):
-        raise RequestError(f"a corpus is a .txt or a .jsonl file, or texts, not {file.name}")
-    if not file.is_file():
-        raise RequestError(f"there is no file {file}")
-    return _lines(file)
-
-
-def count_texts(texts: object) -> int:
-    """How many texts a corpus has; 0 when only reading it would tell."""
-    if isinstance(texts, str | Path):
-        with Path(texts).expanduser().open("rb") as lines:
-            return sum(1 for line in lines if line.strip())
-    return len(texts) if isinstance(texts, Sized) else 0
-
-
-def _lines(file: Path) -> Iterator[str]:
-    with file.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                yield line.rstrip("\n") if file.suffix == ".txt" else _field(line, f"line {number} of {file.name}")
-
-
-def _field(line: str, where: str) -> str:
-    try:
-        text = json.loads(line)["text"]
-    except (ValueError, KeyError, TypeError):
-        raise RequestError(f'{where} is not an object with a field "text"') from None
-    if not isinstance(text, str) or not text:
-        raise RequestError(f'the field "text" of {where} is not a text')
-    return text
 
 
 def shards(texts: Iterable[Text], request: CaptureRequest, card: ModelCard, tokens: int) -> Iterator[Shard]:

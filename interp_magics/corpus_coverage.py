@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from . import building
-from .corpus import read_texts
+from .corpora import read_texts
 from .data.view import Viewed
 from .errors import RequestError
 from .program.language import Chat, Ids, Plain

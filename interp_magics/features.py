@@ -11,7 +11,7 @@ import numpy.typing as npt
 from . import building, lessons, training
 from .building import UserText
 from .client.job import Job
-from .corpus import count_texts, read_texts
+from .corpora import count_texts, read_texts
 from .data.activation_store import ActivationStore, read_store
 from .data.dictionary import Dictionary
 from .data.feature_browser import FeatureBrowser

@@ -1,6 +1,6 @@
 """What the slices of a training learn from, well mixed: texts of a corpus, or rows that were captured before."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from .corpus import read_texts
+from .corpora import read_texts
 from .data import files
 from .data.activation_store import ActivationStore
 from .data.activations import Activations
@@ -46,7 +46,7 @@ class Lesson:
 
 def from_texts(texts: str | Path | Iterable[Any], read: Reader, tokens: int, seed: int) -> Iterator[Lesson]:
     """Slices of about so many tokens, mixed by `seed`: the corpus over and over, or once if it can be read only once."""
-    again = isinstance(texts, str | Path | Sized)
+    again = not isinstance(texts, Iterator)
     epoch = 0
     while True:
         given = read_texts(texts) if isinstance(texts, str | Path) else texts

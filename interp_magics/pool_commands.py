@@ -223,6 +223,7 @@ def _worker_config(given: argparse.Namespace) -> Any:
         secret_key=pool.secret_key,
         model=model.spec(),
         spool=pool.spool,
+        scrubbers=pool.scrubbers,
         threads=given.threads,
         nodes=nodes,
     )

@@ -21,8 +21,10 @@ from ..wire.messages import (
     Follow,
     FromClient,
     Hello,
+    Lines,
     Manage,
     Put,
+    Read,
     Release,
     Share,
     Stat,
@@ -34,6 +36,7 @@ from .access import Access
 from .admission import Key
 from .audit import Audit
 from .book import Book
+from .corpora import Corpora
 from .fetching import Fetching, Places
 from .jobs import Job
 from .manage import Management
@@ -65,11 +68,13 @@ class Clients:
         upkeep: Upkeep,
         places: Places,
         audit: Audit,
+        corpora: Corpora,
         epoch: str,
     ) -> None:
         self._book, self._store, self._spool, self._out = book, store, spool, outbox
         self._limits, self._rules, self._standing, self._workers = limits, rules, standing, workers
         self._access, self._places, self._audit, self._epoch = access, places, audit, epoch
+        self._corpora = corpora
         self._fetching = Fetching(book, spool, outbox, places)
         self._management = Management(book, upkeep, standing, self._end)
         self._submission = Submission(book, store, limits, rules, standing)
@@ -78,6 +83,7 @@ class Clients:
             Put: self._put,
             Drop: self._drop,
             Stat: self._stat,
+            Read: self._read,
             CancelJob: self._cancel,
             Fetch: self._fetch,
             Credit: self._credit,
@@ -172,6 +178,14 @@ class Clients:
 
     def _stat(self, route: Route, who: Key, stat: Stat, buffers: Sequence[Buffer]) -> None:
         self._out.client(route, self._standing.state(who, stat.number))
+
+    def _read(self, route: Route, who: Key, read: Read, buffers: Sequence[Buffer]) -> None:
+        try:
+            name, lines, file, offset = self._corpora.page(read.corpus, read.file, read.offset)
+        except (RequestError, OSError) as error:
+            self._out.client(route, Failure(code="bad_request", message=str(error), number=read.number))
+            return
+        self._out.client(route, Lines(number=read.number, name=name, file=file, offset=offset), lines)
 
     def _submit(self, route: Route, who: Key, submit: Submit, size: int) -> None:
         known = self._book.jobs.get((who.user, submit.job))

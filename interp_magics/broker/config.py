@@ -27,9 +27,10 @@ class ModelConfig(ModelSpec, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class PoolConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A pool. It listens at `host`, and others reach it under `name` (this host's own by default). Clients come to `port`,
     workers to the one after it, results in chunks are had at the next; 0 lets the system choose all three. `http` ("host:port")
-    answers /metrics and /healthz. `groups` change the limits of their members; `users` names the groups of users whom no hub
-    vouches for. No more than `most_loaded` groups of models on demand are there at once. After SIGTERM what runs has
-    `drain_seconds`."""
+    answers /metrics and /healthz. `corpora` are files of texts, or directories of such, that users may read by these names;
+    `scrubbers` name functions by which workers clean texts before anything is made of them that is kept. `groups` change the limits
+    of their members; `users` names the groups of users whom no hub vouches for. No more than `most_loaded` groups of models on
+    demand are there at once. After SIGTERM what runs has `drain_seconds`."""
 
     models: tuple[ModelConfig, ...] = ()
     directory: str = ""
@@ -44,6 +45,8 @@ class PoolConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     audit_texts: bool = False
     json_logs: bool = False
     limits: Limits = Limits()
+    corpora: dict[str, str] = {}
+    scrubbers: tuple[str, ...] = ()
     groups: dict[str, Rule] = {}
     users: dict[str, tuple[str, ...]] = {}
 

@@ -43,6 +43,7 @@ class Managed:
     models: Sequence[ModelConfig]
     threads: int | None = None
     most_loaded: int = 1
+    scrubbers: tuple[str, ...] = ()
     _groups: dict[str, _Started] = field(default_factory=dict)
     _next: float = 0.0
 
@@ -136,6 +137,7 @@ class Managed:
             spool=str(self.server.settings.spool),
             limits=WorkLimits(limits.inline_bytes, limits.result_bytes),
             threads=self.threads or self._share_of_threads(),
+            scrubbers=self.scrubbers,
         )
 
     def _share_of_threads(self) -> int:

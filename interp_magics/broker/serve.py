@@ -177,7 +177,14 @@ def shared(given: PoolConfig, hub: bool = False) -> None:
     admitted = {pairs["operator"].public: operator, pairs["worker"].public: Key("worker", WORKER)}
     server = Server(_settings(config, directory), Keys(pairs["server"], admitted))
     managed = Managed(
-        server, pairs["server"], pairs["worker"], directory, config.models, config.threads, config.most_loaded
+        server,
+        pairs["server"],
+        pairs["worker"],
+        directory,
+        config.models,
+        config.threads,
+        config.most_loaded,
+        config.scrubbers,
     )
     stop, endpoint = _Stop(config.drain_seconds), _reachable(server.client_endpoint, config.name)
     try:
@@ -185,7 +192,7 @@ def shared(given: PoolConfig, hub: bool = False) -> None:
     except InterpError:
         server.close()
         raise
-    files = _write_files(directory, server, endpoint, pairs, config.name)
+    files = _write_files(directory, server, endpoint, pairs, config)
     names = ", ".join(model.name for model in config.models)
     print(f"serving {names}; connect with\n  INTERP_POOL_URL={directory / 'connection'}", flush=True)
     admissions = _Admissions(server, tokens, config.users)
@@ -217,15 +224,19 @@ def _settings(config: PoolConfig, directory: Path) -> Settings:
         rules=config.groups,
         audit=directory / "audit.jsonl" if config.audit else None,
         audit_texts=config.audit_texts,
+        corpora=config.corpora,
     )
 
 
-def _write_files(directory: Path, server: Server, endpoint: str, pairs: dict[str, KeyPair], name: str) -> list[Path]:
+def _write_files(
+    directory: Path, server: Server, endpoint: str, pairs: dict[str, KeyPair], config: PoolConfig
+) -> list[Path]:
     """The operator's connection file, and what workers elsewhere need; both secrets, gone when the pool ends."""
     connection, worker = directory / "connection", directory / "worker"
     write_secret(connection, f"{Address(endpoint, pairs['server'].public, pairs['operator'])}\n")
     keys = pairs["server"].public.decode(), pairs["worker"].secret.decode()
-    told = WorkerFile(_reachable(server.worker_endpoint, name), *keys, str(server.settings.spool.resolve()))
+    spool = str(server.settings.spool.resolve())
+    told = WorkerFile(_reachable(server.worker_endpoint, config.name), *keys, spool, config.scrubbers)
     write_secret(worker, msgspec.json.encode(told).decode() + "\n")
     return [connection, worker]
 

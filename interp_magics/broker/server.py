@@ -21,6 +21,7 @@ from .admission import CLIENT, WORKER, Admission, Key
 from .audit import Audit
 from .book import Book
 from .clients import Clients
+from .corpora import Corpora
 from .door import Door
 from .fetching import Places
 from .journal import Journal, JournalError
@@ -54,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True):
     audit: Path | None = None
     audit_texts: bool = False
     patience: float = 5.0
+    corpora: dict[str, str] = {}
 
     @property
     def spool(self) -> Path:
@@ -104,7 +106,10 @@ class Server:
 
     def _make_clients(self, spool: Spool) -> Clients:
         access, epoch = Access(self.book), uuid4().hex
-        self.standing = Standing(self.book, access, self._store, spool, self.rules, self.settings.models, epoch)
+        corpora = Corpora(self.settings.corpora)
+        self.standing = Standing(
+            self.book, access, self._store, spool, self.rules, self.settings.models, corpora, epoch
+        )
         return Clients(
             self.book,
             self._store,
@@ -118,6 +123,7 @@ class Server:
             self.upkeep,
             Places(self._door, int(_endpoint(self._bulk_socket).rpartition(":")[2])),
             self._audit,
+            corpora,
             epoch,
         )
 

@@ -12,6 +12,7 @@ from ..wire.standing import GroupInfo, JobInfo, ModelInfo, Quota
 from .access import Access
 from .admission import Key
 from .book import Book
+from .corpora import Corpora
 from .estimates import Estimates
 from .jobs import Group, Job
 from .rules import Rules
@@ -29,10 +30,12 @@ class Standing:
         spool: Spool,
         rules: Rules,
         models: Sequence[str],
+        corpora: Corpora,
         epoch: str,
     ) -> None:
         self._book, self._access, self._store, self._spool, self._rules = book, access, store, spool, rules
         self._models, self._epoch, self._started = tuple(models), epoch, time.monotonic()
+        self._corpora = corpora
         self._estimates = Estimates(book)
         #: No new jobs are taken.
         self.draining = False
@@ -58,6 +61,7 @@ class Standing:
             quota=self._quota(who.user),
             draining=self.draining,
             paused=self._book.paused,
+            corpora=self._corpora.infos(),
         )
 
     def _info(self, who: Key, job: Job, now: float) -> JobInfo:

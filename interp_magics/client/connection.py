@@ -29,9 +29,11 @@ from ..wire.messages import (
     Follow,
     FromClient,
     Hello,
+    Lines,
     Manage,
     PoolState,
     Put,
+    Read,
     Release,
     Share,
     Stat,
@@ -176,6 +178,14 @@ class Connection:
         assert isinstance(state, PoolState)
         return state
 
+    def read(self, corpus: str, file: int, offset: int) -> tuple[Lines, bytes]:
+        """A page of a corpus of the pool. Raises RequestError where there is none."""
+        self._need("read")
+        page: tuple[Lines, bytes] = self._ask(
+            lambda number: Read(number=number, corpus=corpus, file=file, offset=offset), 60.0
+        )
+        return page
+
     def share(self, job_id: str, users: tuple[str, ...], groups: tuple[str, ...]) -> None:
         """Let others see a job. Raises RequestError when it is not this user's."""
         self._need("share")
@@ -250,6 +260,8 @@ class Connection:
             self._welcomed.set()
         elif isinstance(message, PoolState):
             self._take_state(message)
+        elif isinstance(message, Lines):
+            self._questions.answer(message.number, (message, bytes(buffers[0])))
         elif isinstance(message, Accepted | Failure) and message.number:
             self._questions.answer(message.number, message)
         elif isinstance(message, Failure) and not message.job:

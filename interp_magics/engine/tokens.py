@@ -52,6 +52,10 @@ class Tokens:
         special = set(self.special.values())
         return [position for position, token in enumerate(ids) if token not in special]
 
+    def again(self, text: str) -> list[int]:
+        """The ids of what `decode` gave, and somebody changed."""
+        return list(self._with_offsets(text, special=False).ids)
+
     def encode(self, text: Text) -> Encoded:
         """Ids of a text as DESIGN says: special tokens for plain text, the template for chat, nothing for ids."""
         if isinstance(text, Ids):

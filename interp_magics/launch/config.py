@@ -90,18 +90,20 @@ class GroupConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spool: str
     limits: WorkLimits = WorkLimits()
     threads: int | None = None
+    scrubbers: tuple[str, ...] = ()
     nodes: Nodes = Nodes()
     place: Place = Place()
 
 
 class WorkerFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a worker that is started apart from its pool must know: endpoint, keys (z85), and the pool's spool, which must be
-    on a file system that both see."""
+    """What a worker that is started apart from its pool must know: endpoint, keys (z85), the pool's spool, which must be on a file
+    system that both see, and the scrubbers that it must have."""
 
     endpoint: str
     server_key: str
     secret_key: str
     spool: str
+    scrubbers: tuple[str, ...] = ()
 
 
 def read_worker_file(path: Path) -> WorkerFile:

@@ -11,6 +11,7 @@ from .arguments import Parser, code, results
 from .session import Session, user_faults
 
 COMMANDS = ("train", "load", "eval", "save")
+_LAID = "pool:"
 
 
 @cache
@@ -64,7 +65,8 @@ def run(session: Session, line: str) -> Any:
 def _train(session: Session, given: Any, words: list[str]) -> Any:
     if len(words) != 1 or given.layer is None:
         raise UsageError(
-            "%sae train -l LAYER [options] TEXTS: texts are a variable, a .txt or .jsonl file, or a directory of captured activations"
+            "%sae train -l LAYER [options] TEXTS: texts are a variable, a .txt or .jsonl file, pool:NAME (a corpus of the pool), or a "
+            "directory of captured activations"
         )
     options = {name: getattr(given, name) for name in _TRAINING if getattr(given, name) is not None}
     if given.show_code:
@@ -117,7 +119,11 @@ def dictionary_of(session: Session, name: str) -> Any:
 
 
 def texts_of(session: Session, name: str) -> Any:
-    """A variable with texts, or a file of them; to train also what was captured of them, or its directory."""
+    """A variable with texts, a file of them, or pool:NAME, a corpus of the pool; to train also what was captured of them, or its
+    directory."""
+    if name.startswith(_LAID):
+        with user_faults():
+            return session.pool.corpus(name.removeprefix(_LAID))
     if name in session.names and not name.startswith("_"):
         return session.names[name]
     if Path(name).expanduser().exists():

@@ -16,6 +16,7 @@ class ModelCard(Struct, frozen=True, forbid_unknown_fields=True):
     """A model as one engine serves it.
 
     `missing` gives a reason for each site that it lacks; `flops_per_second` is what its self-test reached, for estimates.
+    `scrubbers` are what its workers clean texts with before anything is made of them that is kept.
     """
 
     name: str
@@ -47,3 +48,4 @@ class ModelCard(Struct, frozen=True, forbid_unknown_fields=True):
     flops_per_second: float = 1e11
     versions: dict[str, str] = {}
     remarks: tuple[str, ...] = ()
+    scrubbers: tuple[str, ...] = ()

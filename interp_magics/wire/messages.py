@@ -11,11 +11,11 @@ from msgspec import Meta, Struct, field
 from ..methods.requests import Request
 from ..program.cards import ModelCard
 from .fields import BufferSpec, Count, Digest, JobId, Name, Sent
-from .standing import Device, GroupInfo, JobInfo, Limits, ModelInfo, Priority, Quota
+from .standing import CorpusInfo, Device, GroupInfo, JobInfo, Limits, ModelInfo, Priority, Quota
 
 MAJOR, MINOR = 1, 0
 #: What this version can do beyond the first; told in the handshake, so that what a side lacks can be named.
-CAPABILITIES = ("share", "manage", "drop")
+CAPABILITIES = ("share", "manage", "drop", "read")
 
 # Client to broker
 
@@ -46,6 +46,15 @@ class Stat(Sent, frozen=True, tag="stat"):
     """Ask for the state of the pool: models and cards, queue, my jobs."""
 
     number: Count = 0
+
+
+class Read(Sent, frozen=True, tag="read"):
+    """Ask for whole lines of a corpus of the pool, from byte `offset` of its file number `file` on."""
+
+    number: Annotated[int, Meta(ge=1, le=2**53)]
+    corpus: Name
+    file: Count = 0
+    offset: Count = 0
 
 
 class Submit(Sent, frozen=True, tag="submit"):
@@ -115,7 +124,7 @@ class Manage(Sent, frozen=True, tag="manage"):
     target: Annotated[str, Meta(max_length=200)] = ""
 
 
-FromClient = Hello | Put | Drop | Stat | Submit | CancelJob | Fetch | Follow | Release | Credit | Share | Manage
+FromClient = Hello | Put | Drop | Stat | Read | Submit | CancelJob | Fetch | Follow | Release | Credit | Share | Manage
 
 
 # Broker to client
@@ -165,6 +174,7 @@ class PoolState(Sent, frozen=True, tag="state"):
     quota: Quota | None = None
     draining: bool = False
     paused: bool = False
+    corpora: tuple[CorpusInfo, ...] = ()
 
 
 class Event(Sent, frozen=True, tag="event"):
@@ -194,6 +204,16 @@ class Chunk(Sent, frozen=True, tag="chunk"):
     digest: str = ""
     offset: Count = 0
     size: Count = 0
+
+
+class Lines(Sent, frozen=True, tag="lines"):
+    """Whole lines of a corpus in one uint8 buffer, of the file `name`; the next begin at `offset` of file number `file`, which is -1
+    after the last."""
+
+    number: Count
+    name: str
+    file: Annotated[int, Meta(ge=-1, le=2**31)]
+    offset: Count
 
 
 class Ticket(Sent, frozen=True, tag="ticket"):
@@ -230,7 +250,7 @@ class Failure(Sent, frozen=True, tag="error"):
     number: Count = 0
 
 
-ToClient = Welcome | Accepted | PoolState | Event | Chunk | Ticket | Done | Failure
+ToClient = Welcome | Accepted | PoolState | Event | Chunk | Lines | Ticket | Done | Failure
 
 
 # Worker group to broker

@@ -75,6 +75,14 @@ class GroupInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
     engine: str = ""
 
 
+class CorpusInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A corpus that lies with the pool."""
+
+    name: str
+    files: int
+    nbytes: int
+
+
 class Quota(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the asker has of what they may: jobs and parts of jobs that wait, rows that run, bytes of objects and results."""
 

@@ -209,7 +209,7 @@ class Batch:
 
     def _add(self, assign: Assign) -> None:
         entry = self._bound(assign)
-        if entry is not None and not self._reread(assign, entry.tasks):
+        if entry is not None and not self._reread(entry.assign, entry.tasks):
             self._enter(entry)
 
     def _enter(self, entry: _Entry) -> None:
@@ -224,6 +224,9 @@ class Batch:
             if self._link.stopped(assign):
                 raise Cancelled("the job was cancelled before it ran")
             plans.validate(assign.request, self._engine.card)
+            assign = msgspec.structs.replace(
+                assign, request=self._holdings.scrubbers.cleaned(assign.request, self._engine.tokens)
+            )
             check_size(assign.request, self._engine, self._holdings.limits)
             programs = runs.programs(assign.request, self._engine)
         except Exception as error:

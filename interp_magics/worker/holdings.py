@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..launch.config import WorkLimits
 from .held import HeldRows
+from .scrubbing import Scrubbers
 from .trainings import Trainings
 from .vectors import VectorCache
 
@@ -12,13 +13,14 @@ from .vectors import VectorCache
 @dataclass(frozen=True)
 class Holdings:
     """Stored objects, rows that were asked to be kept, trainings that go on, where large results go, and how large they may
-    be."""
+    be; what texts are cleaned with."""
 
     cache: VectorCache
     held: HeldRows
     trainings: Trainings
     spool: Path
     limits: WorkLimits
+    scrubbers: Scrubbers
 
     def expire(self) -> None:
         """Let go of what has had its time."""

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import torch
 import zmq
+from msgspec import structs
 
 from ..engine.execution.engine import ProgramEngine
 from ..engine.ranks import Ranks, join, leave, stop_listening
@@ -23,6 +24,7 @@ from .held import HeldRows
 from .holdings import Holdings
 from .lifeline import die_with_parent
 from .link import Link
+from .scrubbing import Scrubbers
 from .trainings import Trainings
 from .vectors import VectorCache
 
@@ -37,6 +39,7 @@ def main(stdin: BinaryIO) -> None:
         torch.set_num_threads(config.threads)
     ranks = join(config.model.ranks, config.place)
     try:
+        scrubbers = Scrubbers(config.scrubbers)
         engine = load(config.model, ranks)
     except InterpError as error:
         if ranks.first:
@@ -48,7 +51,7 @@ def main(stdin: BinaryIO) -> None:
         stop_listening(config.place)
     if ranks.first:
         _say(SERVING)
-        serve(config, engine)
+        serve(config, engine, scrubbers)
         engine.end()
     else:
         engine.follow()
@@ -73,12 +76,13 @@ def load(model: ModelSpec, ranks: Ranks) -> ProgramEngine:
     return load_on_transformers(model, ranks)
 
 
-def serve(config: GroupConfig, engine: ProgramEngine) -> None:
+def serve(config: GroupConfig, engine: ProgramEngine, scrubbers: Scrubbers) -> None:
     """Take jobs until told to drain."""
-    link, limits = Link(config, engine.card, devices, engine.figures), config.limits
+    card, limits = structs.replace(engine.card, scrubbers=scrubbers.names), config.limits
+    link = Link(config, card, devices, engine.figures)
     held = HeldRows(link.epoch, limits.kept_bytes, limits.all_kept_bytes)
     trainings = Trainings(link.epoch, limits.trained_bytes)
-    holdings = Holdings(VectorCache(), held, trainings, Path(config.spool), limits)
+    holdings = Holdings(VectorCache(), held, trainings, Path(config.spool), limits, scrubbers)
     while not (link.draining and not link.assigned):
         link.pump(0.0 if link.assigned else 1.0)
         holdings.expire()

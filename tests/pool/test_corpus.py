@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import interp_magics as im
-from interp_magics import corpus, streaming
+from interp_magics import streaming
+from interp_magics.corpora import read_texts
 from interp_magics.errors import RequestError
 
 TEXTS = [f"The quick brown fox number {i} jumps over the lazy dog." for i in range(30)]
@@ -104,9 +105,7 @@ def test_shards_that_move_are_found_again_and_strangers_go(pool, tmp_path):
 def test_files_of_texts(pool, tmp_path):
     (tmp_path / "a.txt").write_text("one\n\ntwo\n")
     (tmp_path / "b.jsonl").write_text('{"text": "one"}\n{"text": "two", "id": 3}\n')
-    assert (
-        list(corpus.read_texts(tmp_path / "a.txt")) == list(corpus.read_texts(tmp_path / "b.jsonl")) == ["one", "two"]
-    )
+    assert list(read_texts(tmp_path / "a.txt")) == list(read_texts(tmp_path / "b.jsonl")) == ["one", "two"]
     assert pool.capture_corpus(tmp_path / "b.jsonl", tmp_path / "acts").texts == 2
     (tmp_path / "bad.jsonl").write_text('{"text": "one"}\n{"txt": "two"}\n')
     with pytest.raises(RequestError, match=r'line 2 of bad.jsonl is not an object with a field "text"'):

@@ -1,0 +1,17 @@
+"""A scrubber that comes along: what one can be reached by. Names and whatever else needs reading take a scrubber of one's own."""
+
+import re
+
+_FOUND = (
+    ("[email]", re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")),
+    ("[iban]", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b")),
+    ("[address]", re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])")),
+    ("[phone]", re.compile(r"(?<!\w)(?:\+\d|\(?0\d)[\d ()./-]{6,16}\d(?!\w)")),
+)
+
+
+def contacts(text: str) -> str:
+    """The text with e-mail addresses, IBANs, IPv4 addresses, and phone numbers that begin with + or 0, named instead of told."""
+    for name, pattern in _FOUND:
+        text = pattern.sub(name, text)
+    return text
