@@ -205,7 +205,7 @@ class Book(Registry):
         self._unwait(job.key)
         self._finish(job, "failed", now)
 
-    def beat(self, name: str, model: str, state: str, trouble: str, now: float) -> list[Job]:
+    def beat(self, name: str, model: str, state: str, trouble: str, now: float, awaited: str = "") -> list[Job]:
         """A nanny's word about its group; jobs that were lost with a process that died."""
         group = self.groups.setdefault(name, Group(name, model))
         group.heard = now
@@ -213,7 +213,7 @@ class Book(Registry):
             group.restarting = group.leaving = True
         if state in ("alive", "leaving"):
             group.state = group.state if group.state in ("up", "loading") else "loading"
-            group.trouble = trouble
+            group.awaited = awaited
             return []
         lost = self.lose(name, now, died=not group.blameless) if group.running else []
         group.state, group.trouble = state, trouble or group.trouble

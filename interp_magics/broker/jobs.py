@@ -108,6 +108,8 @@ class Group:
     slots: int = 0
     state: str = "loading"
     trouble: str = ""
+    #: What it waits for before it can load its model.
+    awaited: str = ""
     card: ModelCard | None = None
     heard: float = 0.0
     running: set[JobKey] = field(default_factory=set)

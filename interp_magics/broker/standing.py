@@ -72,14 +72,14 @@ class Standing:
     def model(self, name: str) -> ModelInfo:
         groups = [g for g in self._book.groups.values() if g.model == name]
         up = [g for g in groups if g.state == "up"]
-        troubled = [g for g in groups if g.state in ("failed", "loading") and g.trouble]
+        troubles = [g.trouble if g.state == "failed" else g.awaited for g in groups if g.state in ("failed", "loading")]
         return ModelInfo(
             name=name,
             state=_state(groups),
             workers=len(up),
             queued=self._book.queued_for(name),
             card=ablest(cards) if (cards := [g.card for g in up if g.card]) else None,
-            trouble=next((g.trouble for g in troubled), ""),
+            trouble=next((trouble for trouble in troubles if trouble), ""),
         )
 
     def _quota(self, user: str) -> Quota:

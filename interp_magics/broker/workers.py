@@ -135,7 +135,7 @@ class Workers:
         return group if group and group.route == route else None
 
     def _beat(self, route: bytes, beat: Beat, now: float) -> None:
-        self._tell_lost(self._book.beat(beat.group, beat.model, beat.state, beat.trouble, now))
+        self._tell_lost(self._book.beat(beat.group, beat.model, beat.state, beat.trouble, now, beat.awaited))
         group = self._book.groups.get(beat.group)
         if group is None:
             return

@@ -49,7 +49,7 @@ class Nanny:
         self._failed = False
         self._directory = Path(tempfile.mkdtemp(prefix="interp-ranks-"))
         self._next = 0.0
-        self._said: tuple[str, str] = ("", "")
+        self._said = ("", "", "")
 
     def run(self) -> None:
         self._poller.register(self._socket, zmq.POLLIN)
@@ -107,7 +107,7 @@ class Nanny:
             self._died()
         if not self._children and not self._failed and (self._meeting is None or self._meeting.free):
             self._start()
-        self._say("failed" if self._failed else "alive", self._awaited())
+        self._say("failed" if self._failed else "alive")
 
     def _awaited(self) -> str:
         """Why nothing runs yet, where other hosts are why."""
@@ -174,10 +174,10 @@ class Nanny:
 
     def _say(self, state: Literal["alive", "leaving", "down", "failed"], trouble: str = "") -> None:
         """By the clock, and when it is new."""
-        now = time.monotonic()
-        if (state, trouble) == self._said and now < self._next:
+        now, awaited = time.monotonic(), self._awaited()
+        if (said := (state, trouble, awaited)) == self._said and now < self._next:
             return
-        self._said, self._next = (state, trouble), now + BEAT_SECONDS
+        self._said, self._next = said, now + BEAT_SECONDS
         if self._meeting is not None:
             self._meeting.tell()
         beat = Beat(
@@ -185,6 +185,7 @@ class Nanny:
             model=self._config.model.name,
             state=state,
             trouble=trouble,
+            awaited=awaited,
             pid=self._children.pid,
         )
         try:

@@ -18,6 +18,9 @@ from . import plan
 from .request import SearchRequest
 
 _AT_ONCE = 4096
+#: Digits of an activation, in shares of the largest, that do not depend on which texts share a pass.
+_TIED_DIGITS = 4
+_LEAST = np.finfo(np.float32).tiny
 
 
 def programs(request: SearchRequest, engine: Engine) -> tuple[Program, ...]:
@@ -61,13 +64,17 @@ def _over(f: Tensor, over: str) -> Tensor:
 
 def compare(positive: npt.NDArray[np.float32], negative: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float64]]:
     """Of every column of [n, m] and [k, m]: the probability that a positive text has more of it than a negative one (ties count
-    half), Mann and Whitney's two-sided p, the means and the shares of texts in which it is active at all."""
+    half), Mann and Whitney's two-sided p, the means and the shares of texts in which it is active at all. What differs by less than
+    a pass may err is a tie."""
     from scipy.stats import mannwhitneyu
 
-    varies = np.concatenate([positive, negative]).std(0) > 0
+    both = np.concatenate([positive, negative])
+    ranked = np.round(both / np.maximum(np.abs(both).max(0), _LEAST), _TIED_DIGITS)
+    varies = ranked.std(0) > 0
     area, p = np.full(positive.shape[1], 0.5), np.ones(positive.shape[1])
     if varies.any():
-        found = mannwhitneyu(positive[:, varies], negative[:, varies], axis=0, method="asymptotic")
+        sides = ranked[: len(positive), varies], ranked[len(positive) :, varies]
+        found = mannwhitneyu(*sides, axis=0, method="asymptotic")
         area[varies] = found.statistic / (len(positive) * len(negative))
         p[varies] = found.pvalue
     return {
