@@ -104,6 +104,19 @@ def test_a_copy_of_the_state_goes_on_bit_by_bit(architecture):
         assert torch.equal(value, other[name]), name
 
 
+@pytest.mark.parametrize("architecture", ["relu", "jumprelu", "gated"])
+def test_latents_that_nothing_reaches_fire_again_before_they_are_dead(architecture):
+    """Their biases are so low that they fire on no row."""
+    x, _ = planted(30_000)
+    recipe = Recipe(96, architecture, sparsity=1.0, tokens=len(x), batch=250, dead_after=20_000, dtype="float32")
+    trainer = begin(recipe, x, None, CPU)
+    silent = trainer.state.weights["b_enc"]
+    silent[:12] = -3.0
+    for _ in trainer.learn(x):
+        pass
+    assert (trainer.state.since[:12] < recipe.window).all()
+
+
 def test_the_error_of_a_slice_is_that_of_the_definition():
     x, _ = planted(2_000)
     recipe = Recipe(96, "topk", k=3, tokens=len(x), batch=2_000, learning_rate=1e-9, dtype="float32")

@@ -156,18 +156,21 @@ class Trainer:
         looks = state.batches % _LOOK == 0
         if looks:
             state.dead = (state.since > recipe.window).nonzero().flatten()
-        if not len(state.dead):
-            return step.gradients
         if recipe.architecture in COUNTED:
-            return dead.revive(state.weights, batch, step, state.dead, recipe) if recipe.auxiliary else step.gradients
-        if looks and state.seen < (1 - recipe.decay) * recipe.tokens:
-            dead.set_anew(state.weights, state.moments, batch, step, state.dead, draw)
-            state.since[state.dead] = 0
-            if recipe.architecture == "jumprelu":
-                state.weights["log_threshold"][state.dead] = torch.tensor(_FIRST_THRESHOLD).log()
-            state.dead = state.dead[:0]
+            helps = recipe.auxiliary and len(state.dead)
+            return dead.revive(state.weights, batch, step, state.dead, recipe) if helps else step.gradients
+        if looks and len(state.dead) and state.seen < (1 - recipe.decay) * recipe.tokens:
+            self._set_anew(batch, step, draw)
         quiet = (state.since > _QUIET_SHARE * recipe.window).nonzero().flatten()
         return dead.lifted(step.gradients, quiet) if len(quiet) else step.gradients
+
+    def _set_anew(self, batch: Batch, step: Step, draw: torch.Generator) -> None:
+        state = self.state
+        dead.set_anew(state.weights, state.moments, batch, step, state.dead, draw)
+        state.since[state.dead] = 0
+        if self.recipe.architecture == "jumprelu":
+            state.weights["log_threshold"][state.dead] = torch.tensor(_FIRST_THRESHOLD).log()
+        state.dead = state.dead[:0]
 
     def _descend(self, found: Weights) -> None:
         weights = self.state.weights
