@@ -120,6 +120,7 @@ describe("the lens view", () => {
     keys("Enter");
     expect(model.traits.zoom).toEqual({ layers: [5, 5], positions: [0, 1] });
     expect(model.traits.pins).toEqual([]);
+    expect((el.querySelector(".iw-card") as HTMLElement).hidden, "the card of a cell that has moved").toBe(true);
     keys("0");
     keys("ArrowUp", true);
     keys("ArrowLeft");

@@ -89,7 +89,7 @@ export class LensView {
         this.#toggle(cell);
       },
       zoom: (from, to) => this.#zoom(from, to),
-      whole: () => this.#set("zoom", {}),
+      whole: () => this.#whole(),
     });
     this.#keyboard = new Keyboard(this.#table, () => this.#place(), {
       move: (cell) => {
@@ -98,7 +98,7 @@ export class LensView {
       },
       choose: (cell) => this.#toggle(cell),
       zoom: (from, to) => this.#zoom(from, to),
-      whole: () => this.#set("zoom", {}),
+      whole: () => this.#whole(),
       clear: () => {
         this.#set("pins", []);
         this.#hideCard();
@@ -249,7 +249,7 @@ export class LensView {
     const acts = {
       colour: (mode: string): void => this.#set("mode", mode),
       show: (sites: readonly string[]): void => this.#show(data, sites),
-      whole: (): void => this.#set("zoom", {}),
+      whole: (): void => this.#whole(),
       save: (kind: "PNG" | "SVG" | "CSV"): void => this.#save(kind),
     };
     keepingFocus(this.#choices, () => this.#choices.replaceChildren(...bar(state, acts)));
@@ -303,7 +303,13 @@ export class LensView {
   }
 
   #zoom(from: Cell, to: Cell): void {
+    this.#hideCard();
     this.#set("zoom", this.#grid.between(from, to));
+  }
+
+  #whole(): void {
+    this.#hideCard();
+    this.#set("zoom", {});
   }
 
   #reveal(cell: Cell): void {
