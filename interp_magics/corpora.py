@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .errors import RequestError
 
@@ -48,6 +49,13 @@ def read_texts(path: str | Path) -> Iterator[str]:
     if not file.is_file():
         raise RequestError(f"there is no file {file}")
     return _of_file(file)
+
+
+def listed(texts: Any) -> Any:
+    """A few texts, all in hand: those of a file (a Path) or of a corpus of the pool; others as they are."""
+    if isinstance(texts, Path):
+        return list(read_texts(texts))
+    return list(texts) if isinstance(texts, PoolCorpus) else texts
 
 
 def count_texts(texts: object) -> int:

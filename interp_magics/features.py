@@ -11,7 +11,7 @@ import numpy.typing as npt
 from . import building, lessons, training
 from .building import UserText
 from .client.job import Job
-from .corpora import count_texts, read_texts
+from .corpora import count_texts, listed, read_texts
 from .data.activation_store import ActivationStore, read_store
 from .data.dictionary import Dictionary
 from .data.feature_browser import FeatureBrowser
@@ -92,15 +92,16 @@ class FeatureCalls(StudyCalls):
         return self.train_saes(texts, [made], path=path, model=name, share=share, context=context)[0]
 
     def evaluate_sae(self, sae: Dictionary, texts: UserText | Sequence[UserText], context: int = 0, **call: Any) -> Any:
-        """What a dictionary is worth on texts: a SAEEvaluation, or a Job with `wait=False`. How well it stands for the
-        activations, and what becomes of the model's predictions when it replaces them, and when 0 or its bias does.
+        """What a dictionary is worth on texts (those of a file by its Path): a SAEEvaluation, or a Job with `wait=False`.
 
+        How well it stands for the activations, and what becomes of the model's predictions when it replaces them, and when 0 or
+        its bias does.
         Texts longer than `context` tokens (0: the model's) run in pieces; special tokens are left as they are. Raises
         RequestError.
         """
         form, stored = sae.stored
         self._check_vectors([stored], call.get("model"))
-        request = EvaluateRequest(building.texts(texts).texts, form, sae.site, sae.layer, sae.site_out, context)
+        request = EvaluateRequest(building.texts(listed(texts)).texts, form, sae.site, sae.layer, sae.site_out, context)
         return self._run(request, False, {stored.digest: stored.data}, **call)
 
     def features(
@@ -196,7 +197,8 @@ class FeatureCalls(StudyCalls):
 
         Each text counts once, by its largest activation (`over="max"`), its mean or its last. Raises RequestError.
         """
-        sides = [building.texts(side).texts if len(side) else () for side in (positive, negative)]
+        given = [listed(side) for side in (positive, negative)]
+        sides = [building.texts(side).texts if len(side) else () for side in given]
         form, objects, site, where = self._latents_of(sae, layer, call.get("model"))
         chosen = one_of("over", over, OVERS)
         request = SearchRequest((*sides[0], *sides[1]), len(sides[0]), site, where, form, chosen)

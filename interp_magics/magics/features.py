@@ -5,6 +5,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
+from ..corpora import listed
 from ..errors import nearest
 from .arguments import Parser, results
 from .sae import dictionary_of, texts_of
@@ -20,6 +21,7 @@ def parser() -> Parser:
         "features", "Read the features of a dictionary over texts, look at them, search among them, test one."
     )
     results(made)
+    made.add_argument("-a", "--no-wait", action="store_true", help="search: return a Job at once")
     made.add_argument("-k", "--top", type=int, metavar="K", help="search: how many rows (10)")
     made.add_argument("--sae", metavar="SAE", help="show: the dictionary, for its labels and every token's strength")
     made.add_argument("--prompt", metavar="TEXT", help="show: a text whose own latents are shown, token by token")
@@ -38,6 +40,8 @@ def run(session: Session, line: str) -> Any:
         raise UsageError(f"%features: unknown command {command!r}{nearest(command, COMMANDS)}")
     given, text = parser().split(rest.strip())
     words = text.split()
+    if given.no_wait and command != "search":
+        raise UsageError(f"%features {command} -a: this is more than one job, or none; leave -a out")
     return {"read": _read, "show": _show, "search": _search, "test": _test}[command](session, given, words)
 
 
@@ -66,8 +70,10 @@ def _search(session: Session, given: Any, words: list[str]) -> Any:
     sides = [texts_of(session, word) for word in words[1:]]
     chosen = {"over": given.over} if given.over else {}
     with user_faults():
-        found = session.watched(lambda pool: pool.search_features(sae, *sides, model=given.model, **chosen))
-    session.bound(given, found)
+        job = session.pool.search_features(sae, *sides, model=given.model, wait=False, **chosen)
+        if given.no_wait:
+            return session.later(given, job)
+        found = session.bound(given, session.wait(job, None))
     return None if given.quiet else found.to_pandas().head(given.top or 10)
 
 
@@ -75,10 +81,10 @@ def _test(session: Session, given: Any, words: list[str]) -> Any:
     if len(words) != 4 or not words[1].isdecimal() or not given.behaviour:
         raise UsageError("%features test --behaviour PATTERN [options] SAE LATENT PRESENT ABSENT")
     sae = dictionary_of(session, words[0])
-    present, absent = (texts_of(session, word) for word in words[2:])
+    present, absent = (listed(texts_of(session, word)) for word in words[2:])
     more: dict[str, Any] = {"max_new_tokens": given.max_new_tokens} if given.max_new_tokens else {}
     more |= {"table": _table(session, given.table)} if given.table else {}
-    more |= {"neutral": texts_of(session, given.neutral)} if given.neutral else {}
+    more |= {"neutral": listed(texts_of(session, given.neutral))} if given.neutral else {}
     with user_faults():
         proof = session.watched(
             lambda pool: pool.test_feature(

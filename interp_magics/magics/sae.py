@@ -34,6 +34,7 @@ def parser() -> Parser:
     made.add_argument("--path", metavar="DIRECTORY", help="train: where the state is kept, to go on from")
     made.add_argument("--force", action="store_true", help="load: although it was trained on another checkpoint")
     made.add_argument("--show-code", action="store_true", help="print the equivalent Python call")
+    made.add_argument("-a", "--no-wait", action="store_true", help="eval: return a Job at once")
     return made
 
 
@@ -59,6 +60,8 @@ def run(session: Session, line: str) -> Any:
         raise UsageError(f"%sae: unknown command {command!r}{nearest(command, COMMANDS)}")
     given, text = parser().split(rest.strip())
     words = text.split()
+    if given.no_wait and command != "eval":
+        raise UsageError(f"%sae {command} -a: this is more than one job, or none; leave -a out")
     return {"train": _train, "load": _load, "eval": _evaluate, "save": _save}[command](session, given, words)
 
 
@@ -96,8 +99,8 @@ def _evaluate(session: Session, given: Any, words: list[str]) -> Any:
         return None
     sae, texts = dictionary_of(session, words[0]), texts_of(session, words[1])
     with user_faults():
-        made = session.watched(lambda pool: pool.evaluate_sae(sae, texts, model=given.model))
-    return session.shown(given, made)
+        job = session.pool.evaluate_sae(sae, texts, model=given.model, wait=False)
+        return session.later(given, job)
 
 
 def _save(session: Session, given: Any, words: list[str]) -> Any:
@@ -127,7 +130,7 @@ def texts_of(session: Session, name: str) -> Any:
     if name in session.names and not name.startswith("_"):
         return session.names[name]
     if Path(name).expanduser().exists():
-        return name
+        return Path(name)
     known = [
         known for known, value in session.names.items() if isinstance(value, list | tuple) and not known.startswith("_")
     ]

@@ -86,6 +86,10 @@ class Session:
         self.bind(bound, result)
         return None if given.quiet else result
 
+    def later(self, given: Any, job: Any) -> Any:
+        """What a cell returns of a job that it asked for: as `shown` does, with -a the job itself."""
+        return self.shown(given, job if given.no_wait else self.wait(job, None))
+
     def watched(self, call: Callable[["Pool"], Any]) -> Any:
         """What a call of several steps returns, with progress meanwhile."""
         pool = self.pool

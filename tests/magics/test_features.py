@@ -44,6 +44,17 @@ def test_a_dictionary_is_trained_evaluated_saved_and_loaded(cell, sae, tmp_path)
     assert len(again.history) == len(sae.history)
 
 
+def test_a_file_stands_for_its_texts_and_a_job_for_what_is_to_come(cell, sae, names, tmp_path):
+    for name in ("texts", "goods", "bads"):
+        (tmp_path / f"{name}.txt").write_text("\n".join(cell(name)))
+    one, other = cell(f"%sae eval sae {tmp_path / 'texts.txt'}"), cell("%sae eval -a -o later sae texts")
+    assert isinstance(other, im.Job) and cell("later") is other
+    assert other.result(60).fidelity.tokens == one.fidelity.tokens > 1000
+    rows = cell(f"%features search -o found sae {tmp_path / 'goods.txt'} {tmp_path / 'bads.txt'}")
+    job = cell("%features search -a sae goods bads")
+    assert np.array_equal(job.result(60).columns["area"], cell("found").columns["area"]) and len(rows) == 10
+
+
 def test_features_are_read_shown_searched_and_tested(cell, sae):
     table = cell("%features read -o table sae texts")
     assert isinstance(table, im.FeatureTable) and table.latents == 48
@@ -75,6 +86,8 @@ def test_the_python_call_is_shown(cell, names, capsys):
         ("%features show nothing", "there is no table of features 'nothing'"),
         ("%features test sae 1 goods bads", "--behaviour"),
         ("%features search sae goods", "%features search"),
+        ("%features read -a sae texts", "more than one job"),
+        ("%sae train -a -l 1 texts", "more than one job"),
     ],
 )
 def test_the_users_fault_is_one_line(cell, names, line, says):
