@@ -226,7 +226,7 @@ def test_a_start_goes_on_until_what_had_begun_is_gone_anywhere(met):
     talk(first, other, until=lambda: first.free)
     first.begin("127.0.0.1:9")
     number = first.course.generation
-    talk(first, other, until=lambda: other.course.generation == number)
+    talk(first, other, until=lambda: other.course and other.course.generation == number)
     assert not first.broken, "it has not begun yet"
     talk(first, other, (number, "running", "", False), until=lambda: not first.free)
     assert not first.broken
@@ -235,7 +235,7 @@ def test_a_start_goes_on_until_what_had_begun_is_gone_anywhere(met):
     talk(first, other, (0, "idle", "", False), until=lambda: not first.refusal)
     assert first.broken
     first.stop()
-    talk(first, other, until=lambda: first.free and other.course.generation == 0)
+    talk(first, other, until=lambda: first.free and other.course and other.course.generation == 0)
     first.begin("127.0.0.1:9")
     assert first.course.generation > number
 
