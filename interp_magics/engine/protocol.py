@@ -11,6 +11,7 @@ from torch import Tensor
 from ..program.cards import ModelCard
 from ..program.handles import Handle
 from ..program.language import Edit, Program
+from .dictionaries.learners import Learners
 from .lens import LensArrays
 from .ranks import OutOfStep as OutOfStep
 from .tokens import Tokens
@@ -20,11 +21,6 @@ DEVICE_FAULTS: tuple[type[Exception], ...] = (
     OutOfStep,
     *(fault for name in ("AcceleratorError",) if (fault := getattr(torch, name, None)) is not None),
 )
-
-
-def out_of_memory(error: BaseException | None) -> bool:
-    """Whether a fault says that the device, or the host, has no more memory."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
 class Objects(Protocol):
@@ -221,6 +217,11 @@ class Engine(Protocol):
 
     def reread(self, task: Task, held: HeldRow) -> Outcome | None:
         """Answer a program of one row from what was kept of that row; None when it needs a pass."""
+        ...
+
+    @property
+    def learners(self) -> Learners:
+        """Where dictionaries are trained."""
         ...
 
     def effects(self, directions: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ..errors import RequestError
 from ..launch.config import Place
 
 #: Idle ranks wait for the next plan as long as it takes.
@@ -96,6 +97,15 @@ class Ranks:
         return value
 
     @_together
+    def summed(self, numbers: Sequence[int]) -> list[int]:
+        """The sums of numbers over ranks; on every rank."""
+        if self.size == 1:
+            return list(numbers)
+        told = torch.tensor(numbers, dtype=torch.int64)
+        dist.all_reduce(told, group=self.control)
+        return [int(n) for n in told]
+
+    @_together
     def spread(self, value: Tensor | None, origin: int, device: torch.device) -> Tensor:
         """The tensor of rank `origin`; on every rank, on its device."""
         told = torch.zeros(_MOST_AXES + 2, dtype=torch.int64)
@@ -130,8 +140,32 @@ class Ranks:
         dist.broadcast(data, 0, group=self.control)
         return bytes(data.numpy())
 
+    @_together
+    def hand(self, data: bytes) -> None:
+        """Give rank 0 what `taken` returns there."""
+        dist.send(torch.tensor([len(data)]), 0, group=self.control)
+        if data:
+            dist.send(torch.frombuffer(bytearray(data), dtype=torch.uint8), 0, group=self.control)
+
+    @_together
+    def taken(self, origin: int) -> bytes:
+        """What a rank hands to rank 0 next."""
+        size = torch.zeros(1, dtype=torch.int64)
+        dist.recv(size, origin, group=self.control)
+        data = torch.empty(int(size), dtype=torch.uint8)
+        if len(data):
+            dist.recv(data, origin, group=self.control)
+        return bytes(data.numpy())
+
 
 ALONE = Ranks()
+
+
+def out_of_step(error: Exception, ranks: Ranks) -> Exception:
+    """A fault as what it means here: with other ranks, that they may not have had it."""
+    if ranks.size == 1 or isinstance(error, RequestError | OutOfStep):
+        return error
+    return OutOfStep(f"{type(error).__name__}: {error}")
 
 
 def join(size: int, place: Place) -> Ranks:

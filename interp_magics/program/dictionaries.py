@@ -20,6 +20,10 @@ SHARING = ("batch_topk", "matryoshka")
 _SHARED_FROM = 0.82
 _TURNS = {"topk": 62, "batch_topk": 94, "matryoshka": 94}
 MOST_GROUPS = 16
+#: Of a weight while it is trained: itself, its gradient, Adam's two moments.
+STATE_BYTES = 16
+#: A dictionary with a larger state is shared out over the ranks of a group.
+LARGE_BYTES = 1 << 30
 _SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 
 
@@ -90,6 +94,11 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     def transcodes(self) -> bool:
         """Whether it writes elsewhere than it reads."""
         return self.site_out is not None
+
+    @property
+    def written_layer(self) -> int:
+        """The layer at which a transcoder writes."""
+        return self.layer if self.layer_out is None else self.layer_out
 
     @property
     def window(self) -> int:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..engine.protocol import out_of_memory
+from ..engine.memory import out_of_memory
 from ..errors import Cancelled, RequestError
 from ..wire.messages import Assign, Attempt, Done, Failed, Started
 from .holdings import Holdings

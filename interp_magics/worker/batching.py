@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from ..engine.memory import out_of_memory
 from ..engine.protocol import (
     DEVICE_FAULTS,
     Engine,
@@ -15,7 +16,6 @@ from ..engine.protocol import (
     RowOutcome,
     Task,
     Wish,
-    out_of_memory,
 )
 from ..errors import Cancelled, RequestError
 from ..methods import plans, runs

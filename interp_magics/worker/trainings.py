@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..engine.dictionaries.trainer import Trainer
+from ..engine.dictionaries.learners import Training
 from ..engine.protocol import Engine, Outcome
 from ..errors import RequestError
 from ..methods.train import run
@@ -24,15 +24,11 @@ class TrainingLost(Exception):
 
 @dataclass(frozen=True)
 class _Held:
-    """Trainers that wait for slice `slice`, since `since`."""
+    """A training that waits for slice `slice`, since `since`."""
 
-    trainers: Sequence[Trainer]
+    training: Training
     slice: int
     since: float
-
-    @property
-    def nbytes(self) -> int:
-        return 3 * sum(int(value.nbytes) for trainer in self.trainers for value in trainer.state.weights.values())
 
 
 class Trainings:
@@ -57,29 +53,43 @@ class Trainings:
         """
         key = (assign.owner, request.training)
         held = self._held.pop(key, None)
-        found = run.rows(request, outcomes, engine, fetch)
-        if request.state is not None:
-            trainers: Sequence[Trainer] = run.resumed(request, fetch(request.state.digest), engine)
-        elif request.slice == 0:
-            trainers = run.started(request, found, engine.device)
-        elif held is not None and held.slice == request.slice:
-            trainers = held.trainers
-            if tuple(trainer.recipe for trainer in trainers) != request.recipes:
-                raise RequestError("a slice has other recipes than the training that it goes on from")
-        else:
-            raise TrainingLost
-        seconds = [0.0] * len(trainers)
-        yield from run.learn(trainers, found, seconds)
-        made = run.told(request, trainers, seconds, found, engine, self._epoch)
-        self._keep(key, _Held(trainers, request.slice + 1, self._clock()))
+        training = None if held is None else held.training
+        try:
+            found = run.rows(request, outcomes, engine, fetch)
+            training = self._training(request, held, engine, fetch)
+            yield from training.learn(found)
+            made = run.told(request, training, found, engine, self._epoch)
+        except BaseException:
+            if training is not None:
+                training.give_up()
+            raise
+        self._keep(key, _Held(training, request.slice + 1, self._clock()))
         return made
+
+    def _training(
+        self, request: TrainRequest, held: _Held | None, engine: Engine, fetch: Callable[[str], Mapping[str, Tensor]]
+    ) -> Training:
+        if request.state is not None or request.slice == 0:
+            if held is not None:
+                held.training.give_up()
+            tensors = None if request.state is None else fetch(request.state.digest)
+            return run.started(request, engine) if tensors is None else run.resumed(request, tensors, engine)
+        if held is None or held.slice != request.slice:
+            raise TrainingLost
+        if held.training.recipes != request.recipes:
+            raise RequestError("a slice has other recipes than the training that it goes on from")
+        return held.training
 
     def expire(self) -> None:
         """Let go of what nobody has come for."""
         while self._held and next(iter(self._held.values())).since + IDLE < self._clock():
-            self._held.popitem(last=False)
+            self._drop_oldest()
 
     def _keep(self, key: tuple[str, str], held: _Held) -> None:
         self._held[key] = held
-        while len(self._held) > 1 and sum(one.nbytes for one in self._held.values()) > self._most_bytes:
-            self._held.popitem(last=False)
+        while len(self._held) > 1 and sum(one.training.nbytes for one in self._held.values()) > self._most_bytes:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        _, held = self._held.popitem(last=False)
+        held.training.give_up()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 
 import numpy as np
@@ -9,9 +10,11 @@ import psutil
 import pytest
 
 import interp_magics as im
+from interp_magics import training
 from interp_magics.errors import RequestError
 from interp_magics.program.language import Gradient, Ids, LogitDifference, Program, Row, Stage, Tap
-from tests.pool.conftest import named, until_begun
+from tests.pool.conftest import named, until_begun, wait_for
+from tests.pool.test_training import corpus_of, recipe, same
 
 IDS = [0, 17, 44, 9, 120, 301]
 
@@ -66,6 +69,46 @@ def test_a_dictionary_is_trained_spliced_and_measured_as_on_one_rank(two_ranks, 
     tables = [pool.features(theirs[0], texts[:10]) for pool in (two_ranks, shared_pool)]
     assert [token for token, _ in tables[0][3].promotes] == [token for token, _ in tables[1][3].promotes]
     assert np.allclose(tables[0].tensors["effect_values"], tables[1].tensors["effect_values"], atol=1e-4)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_dictionaries_on_two_ranks_outlive_a_rank(rank, own, two_ranks, monkeypatch):
+    """Killed after the second slice, when there are checkpoints."""
+    texts, recipes = corpus_of(), [recipe(), recipe(seed=1), recipe(architecture="gated", sparsity=1.0)]
+    whole = two_ranks.train_saes(texts, recipes, slice_tokens=2000)
+    noted, killed = training.Training._note, []
+
+    def kill_once(self, part):
+        noted(self, part)
+        if part.meta.slice == 2 and not killed:
+            killed.append(sorted(process.pid for process in _ranks(own)))
+            os.kill(killed[0][rank], signal.SIGKILL)
+
+    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(training.Training, "_note", kill_once)
+    again = two_ranks.train_saes(texts, recipes, slice_tokens=2000)
+    assert killed and all(same(one, other) for one, other in zip(whole, again, strict=True))
+
+
+def test_a_training_on_two_ranks_lets_others_run_and_can_be_cancelled(two_ranks):
+    ended = []
+
+    def train():
+        try:
+            two_ranks.train_saes(corpus_of(300), [recipe(latents=8192, tokens=10**6)] * 2, slice_tokens=100_000)
+        except im.Cancelled as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    wait_for(lambda: any(job.method == "train" and job.state == "running" for job in two_ranks.jobs()), 30)
+    (job,) = [job for job in two_ranks.jobs() if job.method == "train"]
+    for number in range(3):
+        two_ranks.lens([0, 1, 2, number])
+    assert [one.state for one in two_ranks.jobs() if one.job == job.job] == ["running"]
+    two_ranks.job(job.job).cancel()
+    thread.join(30)
+    assert len(ended) == 1 and len(two_ranks.lens(IDS).token_ids) == len(IDS)
 
 
 @pytest.mark.parametrize("rank", [0, 1])

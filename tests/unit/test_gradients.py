@@ -149,7 +149,7 @@ def test_the_loss_of_dead_latents_is_that_of_autograd():
     recipe = Recipe(LATENTS, "topk", k=5, auxiliary=0.25)
     step = gradients(weights, batch, recipe, 0.0)
     dead = torch.tensor([1, 4, 9, 10, 17, 23, 30, 31, 39])
-    made = revive(weights, batch, step, dead, recipe)
+    made = revive(weights, batch, step, dead, len(dead), recipe)
     w = {name: value.double().requires_grad_() for name, value in weights.items()}
     h = (x.double() - w["b_dec"]) @ w["encoder"].T + w["b_enc"]
     some = h[:, dead]

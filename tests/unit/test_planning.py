@@ -60,6 +60,10 @@ def test_a_dictionary_is_planned_with_the_passes_that_feed_it(capsys):
     assert made.weights == 4 * 2 * 4096 * 65_536 and made.state == 4 * made.weights
     assert made.learning_flops == 2 * 4096 * 65_536 + 8 * 4096 * 64
     assert made.pass_flops == shape.block_parameters
+    spread = planning_dictionaries.plan(shape, machine, recipe, 8)
+    assert spread.state == made.state / 8 and spread.learning_seconds == made.learning_seconds / 8
+    small = Recipe(4096, k=64, layer=15, tokens=10**9, batch=8192)
+    assert planning_dictionaries.plan(shape, machine, small, 8).state == 16 * 2 * 4096 * 4096
     relu = planning_dictionaries.plan(shape, machine, Recipe(65_536, "relu", layer=15, tokens=10**9, batch=8192), 1)
     assert relu.learning_flops == 10 * 4096 * 65_536
     main(["plan", "llama-3.1-8b", "--machine", "h100", "--sae-latents", "65536", "--sae-layer", "15"])

@@ -125,7 +125,7 @@ def test_the_error_of_a_slice_is_that_of_the_definition():
     for _ in trainer.learn(x):
         pass
     assert trainer.tally.fvu == pytest.approx(before.fvu, rel=1e-4)
-    assert trainer.tally.l0 == pytest.approx(before.l0, rel=1e-4)
+    assert trainer.l0() == pytest.approx(before.l0, rel=1e-4)
 
 
 def test_what_nothing_can_be_learned_from_is_refused():

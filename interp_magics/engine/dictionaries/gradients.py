@@ -3,7 +3,8 @@
 With x [B, d] and y [B, d_out] (y is x unless it is a transcoder), xc = x - b_dec (x for a transcoder), h = xc E^T + b_enc and
 f = sigma(h), y^ = f D + b_dec; the reconstruction loss is the mean over rows of |y^ - y|^2, g = 2 (y^ - y) / B, and
     dD = f^T g,  df = g D^T,  dE = dh^T xc,  db_enc = sum dh,  db_dec = sum g - E^T sum dh (without the last for a transcoder).
-What differs is sigma and what is added to df. The step function of a threshold has a gradient by a rectangular kernel
+What differs is sigma and what is added to df. Of a dictionary that is shared out over ranks each has the f, h, E, D and b_enc of its own
+latents; y^ and E^T sum dh are then sums over ranks. The step function of a threshold has a gradient by a rectangular kernel
 (arXiv:2407.14435, section 3).
 """
 
@@ -15,8 +16,8 @@ import torch
 from torch import Tensor
 
 from ...program.dictionaries import Recipe
-from .active import Active, of_flat, of_mask, of_top
-from .selection import largest_of_all, largest_of_rows
+from .active import Active, of_mask
+from .shards import WHOLE, Shard
 
 #: By name: encoder [m, d], decoder [m, d_out], b_enc [m], b_dec [d_out]; jumprelu log_threshold [m]; gated r_mag, b_mag [m].
 Weights = dict[str, Tensor]
@@ -25,7 +26,7 @@ Weights = dict[str, Tensor]
 @dataclass(frozen=True)
 class Batch:
     """Rows to learn from: x, what is to be reconstructed, x as the encoder sees it, the pre-activations in `dtype`; whether rows that
-    may share out their active pairs choose `alone`, k each."""
+    may share out their active pairs choose `alone`, k each; whose latents are here."""
 
     x: Tensor
     y: Tensor
@@ -33,6 +34,7 @@ class Batch:
     h: Tensor
     dtype: torch.dtype
     alone: bool = False
+    shard: Shard = WHOLE
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,13 @@ class Step:
     threshold: Tensor | None = None
 
 
-def encode(weights: Weights, x: Tensor, y: Tensor | None, dtype: torch.dtype, alone: bool = False) -> Batch:
+def encode(
+    weights: Weights, x: Tensor, y: Tensor | None, dtype: torch.dtype, alone: bool = False, shard: Shard = WHOLE
+) -> Batch:
     """The pre-activations of rows; `y` is None where x is to be reconstructed."""
     centred = x - weights["b_dec"] if y is None else x
     h = torch.addmm(weights["b_enc"].to(dtype), centred.to(dtype), weights["encoder"].to(dtype).T)
-    return Batch(x, x if y is None else y, centred, h, dtype, alone)
+    return Batch(x, x if y is None else y, centred, h, dtype, alone, shard)
 
 
 def gradients(weights: Weights, batch: Batch, recipe: Recipe, sparsity: float) -> Step:
@@ -70,13 +74,13 @@ def encoder_side(weights: Weights, batch: Batch, active: Active, dh: Tensor, g: 
     db_enc = active.by_latent(dh)
     db_dec = g.sum(0)
     if batch.y is batch.x:
-        db_dec = db_dec - db_enc @ weights["encoder"]
+        db_dec = db_dec - batch.shard.sum(db_enc @ weights["encoder"])
     return {"encoder": active.scatter(dh, batch.centred), "b_enc": db_enc, "b_dec": db_dec}
 
 
 def _residual(weights: Weights, batch: Batch, active: Active, f: Tensor) -> tuple[Tensor, Tensor]:
     """y - y^, and g."""
-    residual = batch.y - active.decode(f, weights["decoder"]) - weights["b_dec"]
+    residual = batch.y - batch.shard.sum(active.decode(f, weights["decoder"])) - weights["b_dec"]
     return residual, residual * (-2 / len(residual))
 
 
@@ -90,7 +94,7 @@ def _plain(weights: Weights, batch: Batch, active: Active, penalty: float) -> St
         dh += penalty / len(residual)
     dh *= on
     made = {"decoder": active.scatter(f, g)} | encoder_side(weights, batch, active, dh, g)
-    return Step(made, residual, active.by_latent(on.float()), f[on].amin() if on.any() else f.new_zeros(()))
+    return Step(made, residual, active.by_latent(on.float()), batch.shard.lowest(f[on]))
 
 
 def _relu(weights: Weights, batch: Batch, recipe: Recipe, sparsity: float) -> Step:
@@ -98,20 +102,19 @@ def _relu(weights: Weights, batch: Batch, recipe: Recipe, sparsity: float) -> St
 
 
 def _topk(weights: Weights, batch: Batch, recipe: Recipe, sparsity: float) -> Step:
-    return _plain(weights, batch, of_top(largest_of_rows(batch.h, recipe.k), recipe.latents), 0.0)
+    return _plain(weights, batch, batch.shard.of_rows(batch.h, recipe.k), 0.0)
 
 
 def _chosen(batch: Batch, recipe: Recipe) -> Active:
-    rows = len(batch.h)
     if batch.alone:
-        return of_top(largest_of_rows(batch.h, recipe.k), recipe.latents)
-    return of_flat(largest_of_all(batch.h, rows * recipe.k), rows, recipe.latents)
+        return batch.shard.of_rows(batch.h, recipe.k)
+    return batch.shard.of_all(batch.h, len(batch.h) * recipe.k)
 
 
 def shared_threshold(batch: Batch, recipe: Recipe) -> Tensor:
     """The smallest activation that a batch would choose, if its rows shared them out."""
-    chosen = batch.h.flatten()[largest_of_all(batch.h, len(batch.h) * recipe.k)].float()
-    return chosen.clamp_min(0).amin()
+    chosen = batch.shard.of_all(batch.h, len(batch.h) * recipe.k).take(batch.h)
+    return batch.shard.lowest(chosen.clamp_min(0))
 
 
 def _batch_topk(weights: Weights, batch: Batch, recipe: Recipe, sparsity: float) -> Step:
@@ -120,19 +123,19 @@ def _batch_topk(weights: Weights, batch: Batch, recipe: Recipe, sparsity: float)
 
 def _matryoshka(weights: Weights, batch: Batch, recipe: Recipe, sparsity: float) -> Step:
     """The mean of the reconstruction losses of all prefixes: a latent answers for every prefix that holds it."""
-    active, ends = _chosen(batch, recipe), recipe.prefixes
+    active, ends = _chosen(batch, recipe), batch.shard.ends(recipe.prefixes)
     f = exact(weights, batch, active).relu_()
     on = f > 0
     parts, values = active.split(ends), active.cut(f, ends)
     decoders = _rows(weights["decoder"], ends)
     pieces = [part.decode(some, rows) for part, some, rows in zip(parts, values, decoders, strict=True)]
-    residuals = [batch.y - weights["b_dec"] - sum_ for sum_ in accumulate(pieces)]
+    residuals = [batch.y - weights["b_dec"] - sum_ for sum_ in accumulate(batch.shard.sums(pieces))]
     share = -2 / (len(batch.x) * len(ends))
     owed = [sum_ * share for sum_ in accumulate(reversed(residuals))][::-1]
     decoder = [part.scatter(some, g) for part, some, g in zip(parts, values, owed, strict=True)]
     dh = active.join([part.products(g, rows) for part, g, rows in zip(parts, owed, decoders, strict=True)], ends) * on
     made = {"decoder": torch.cat(decoder)} | encoder_side(weights, batch, active, dh, owed[0])
-    return Step(made, residuals[-1], active.by_latent(on.float()), f[on].amin() if on.any() else f.new_zeros(()))
+    return Step(made, residuals[-1], active.by_latent(on.float()), batch.shard.lowest(f[on]))
 
 
 def _jumprelu(weights: Weights, batch: Batch, recipe: Recipe, sparsity: float) -> Step:

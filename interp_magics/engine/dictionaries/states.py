@@ -1,19 +1,21 @@
 """A training's state as named tensors, and back: what is written so that it can go on elsewhere."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from ...errors import RequestError
 from ...program.dictionaries import Recipe
-from .trainer import State
+from .shards import Shard
+from .trainer import DTYPES, State
 
 _NUMBERS = ("threshold_weight", "scale", "scale_out")
 _COUNTS = ("seen", "batches", "slices")
 _TENSORS = ("since", "dead", "threshold")
-_DTYPES = ("float32", "bfloat16")
+#: What every rank has of a dictionary that is shared out.
+_COMMON = ("b_dec", "threshold", "numbers", "counts")
 
 
 def to_tensors(state: State) -> dict[str, Tensor]:
@@ -23,9 +25,40 @@ def to_tensors(state: State) -> dict[str, Tensor]:
         made |= {f"moment{order}/{name}": value for name, value in kind.items()}
     made |= {name: getattr(state, name) for name in _TENSORS}
     made["numbers"] = torch.tensor([getattr(state, name) for name in _NUMBERS], dtype=torch.float64)
-    counts = [*(getattr(state, name) for name in _COUNTS), _DTYPES.index(state.dtype)]
+    counts = [*(getattr(state, name) for name in _COUNTS), DTYPES.index(state.dtype)]
     made["counts"] = torch.tensor(counts, dtype=torch.int64)
     return {name: value.detach().cpu().clone() for name, value in made.items()}
+
+
+def shared_out(tensors: Mapping[str, Tensor], shard: Shard) -> dict[str, Tensor]:
+    """What a rank has of a state."""
+    rank, size = shard.ranks.rank, shard.ranks.size
+    made = {name: value if _common(name) else shard.of(value) for name, value in tensors.items() if name != "dead"}
+    dead = tensors["dead"]
+    return made | {"dead": dead[dead % size == rank] // size}
+
+
+def joined(shares: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """A state of what each rank, in order, has of it."""
+    size = len(shares)
+    made = {
+        name: value if _common(name) else _woven([share[name] for share in shares])
+        for name, value in shares[0].items()
+        if name != "dead"
+    }
+    dead = torch.cat([share["dead"] * size + rank for rank, share in enumerate(shares)])
+    return made | {"dead": dead.sort().values}
+
+
+def _common(name: str) -> bool:
+    return name.rpartition("/")[2] in _COMMON
+
+
+def _woven(parts: Sequence[Tensor]) -> Tensor:
+    made = torch.empty(sum(map(len, parts)), *parts[0].shape[1:], dtype=parts[0].dtype)
+    for rank, part in enumerate(parts):
+        made[rank :: len(parts)] = part
+    return made
 
 
 def shapes_of(recipe: Recipe, width: int, out: int) -> dict[str, tuple[int, ...]]:
@@ -80,7 +113,7 @@ def from_tensors(tensors: Mapping[str, Tensor], device: torch.device) -> State:
             **others,
             **numbers,
             **dict(zip(_COUNTS, counts, strict=True)),
-            dtype=_DTYPES[dtype],
+            dtype=DTYPES[dtype],
         )
     except (KeyError, ValueError, IndexError, OverflowError, RuntimeError) as error:
         raise RequestError(f"this is not the state of a training ({error})") from None

@@ -1,7 +1,8 @@
 """Training one dictionary, batch by batch: where it begins, what a step does, what it has become.
 
 A slice of activations is shuffled by a generator that the recipe's seed and the slice's number key, and nothing but the state
-crosses from one slice to the next: so training that was interrupted goes on as if it had not been.
+crosses from one slice to the next: so training that was interrupted goes on as if it had not been. Of a dictionary that is shared out
+over ranks, each rank has a trainer with its share of the state, and all take every step together.
 """
 
 import time
@@ -17,6 +18,7 @@ from ...errors import RequestError
 from ...program.dictionaries import COUNTED, SHARING, Recipe, of_rate, of_sparsity, shares
 from . import dead, gradients
 from .gradients import Batch, Step, Weights
+from .shards import WHOLE, Shard
 
 _BETAS = (0.9, 0.99)
 _THRESHOLD_SHARE = 0.1
@@ -34,11 +36,14 @@ _MODEST = 0.66
 #: So many rows of the first slice tell how what a transcoder writes begins.
 _ANSWERED = 8192
 _AT_ONCE = 4096
+#: In which the large products may be made.
+DTYPES = ("float32", "bfloat16")
 
 
 @dataclass
 class Tally:
-    """Sums over the rows since it was begun, in float64: of them their mean, spread and error are made."""
+    """Sums over the rows since it was begun, in float64: of them their mean, spread and error are made; how often latents that are here
+    were active."""
 
     rows: int
     total: Tensor
@@ -66,11 +71,6 @@ class Tally:
         spread = self.squares - self.total.square().sum() / max(1, self.rows)
         return float(self.error / spread) if float(spread) > 0 else float("nan")
 
-    @property
-    def l0(self) -> float:
-        """Active latents of a row."""
-        return float(self.active) / max(1, self.rows)
-
 
 @dataclass
 class State:
@@ -94,13 +94,17 @@ class State:
 
 @dataclass
 class Trainer:
-    """Trains what a recipe says; `tally` is of the slice that it is at, `rate` Adam's learning rate at its highest."""
+    """Trains what a recipe says, or the share of it that is here; `tally` is of the slice that it is at, `rate` Adam's learning rate at
+    its highest."""
 
     recipe: Recipe
     state: State
+    shard: Shard = WHOLE
     tally: Tally = field(init=False)
     rate: float = field(init=False)
     _adam: torch.optim.Adam = field(init=False)
+    #: How many latents are dead, of each rank's.
+    _dead: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
         weights = self.state.weights
@@ -111,11 +115,21 @@ class Trainer:
             first, second = (kind[name] for kind in self.state.moments)
             count = torch.tensor(float(self.state.batches), device=weight.device)
             self._adam.state[weight] = {"step": count, "exp_avg": first, "exp_avg_sq": second}
+        self._dead = self.shard.counts(len(self.state.dead))
 
     @property
     def over(self) -> bool:
         """Whether it has had its tokens."""
         return self.state.seen >= self.recipe.tokens
+
+    def l0(self) -> float:
+        """Active latents of a row, over the slice."""
+        return float(self.shard.sum(self.tally.active.clone())) / max(1, self.tally.rows)
+
+    def dead_share(self) -> float:
+        """The share of latents that have not fired for as long as the recipe says."""
+        late = (self.state.since > self.recipe.window).sum(dtype=torch.float64)
+        return float(self.shard.sum(late)) / self.recipe.latents
 
     def learn(self, x: Tensor, y: Tensor | None = None) -> Iterator[None]:
         """Learn from the rows of a slice, x [n, d] (and y [n, d_out] for a transcoder), pausing after every batch."""
@@ -131,7 +145,8 @@ class Trainer:
             if len(some):
                 self._step(x[some], None if y is None else y[some], draw)
                 yield
-        if not all(bool(torch.isfinite(weight).all()) for weight in state.weights.values()):
+        bad = torch.stack([(~torch.isfinite(weight)).sum() for weight in state.weights.values()])
+        if self.shard.sum(bad).any():
             raise RequestError(
                 f"the training at {recipe.site!r} of layer {recipe.layer} has diverged: its weights are no longer finite; lower "
                 f"the learning rate ({self.rate:.2g})"
@@ -144,7 +159,7 @@ class Trainer:
         there = None if y is None else y.to(device, torch.float32) * state.scale_out
         with torch.no_grad():
             dtype, alone = getattr(torch, state.dtype), not shares(recipe, state.seen)
-            batch = gradients.encode(state.weights, here, there, dtype, alone)
+            batch = gradients.encode(state.weights, here, there, dtype, alone, self.shard)
             step = gradients.gradients(state.weights, batch, recipe, recipe.sparsity * of_sparsity(recipe, state.seen))
             found = self._revived(batch, step, draw)
             self._descend(found)
@@ -156,21 +171,23 @@ class Trainer:
         looks = state.batches % _LOOK == 0
         if looks:
             state.dead = (state.since > recipe.window).nonzero().flatten()
+            self._dead = self.shard.counts(len(state.dead))
+        count = sum(self._dead)
         if recipe.architecture in COUNTED:
-            helps = recipe.auxiliary and len(state.dead)
-            return dead.revive(state.weights, batch, step, state.dead, recipe) if helps else step.gradients
-        if looks and len(state.dead) and state.seen < (1 - recipe.decay) * recipe.tokens:
+            helps = recipe.auxiliary and count
+            return dead.revive(state.weights, batch, step, state.dead, count, recipe) if helps else step.gradients
+        if looks and count and state.seen < (1 - recipe.decay) * recipe.tokens:
             self._set_anew(batch, step, draw)
         quiet = (state.since > _QUIET_SHARE * recipe.window).nonzero().flatten()
         return dead.lifted(step.gradients, quiet) if len(quiet) else step.gradients
 
     def _set_anew(self, batch: Batch, step: Step, draw: torch.Generator) -> None:
         state = self.state
-        dead.set_anew(state.weights, state.moments, batch, step, state.dead, draw)
+        dead.set_anew(state.weights, state.moments, batch, step, state.dead, self._dead, draw)
         state.since[state.dead] = 0
         if self.recipe.architecture == "jumprelu":
             state.weights["log_threshold"][state.dead] = torch.tensor(_FIRST_THRESHOLD).log()
-        state.dead = state.dead[:0]
+        state.dead, self._dead = state.dead[:0], [0] * len(self._dead)
 
     def _descend(self, found: Weights) -> None:
         weights = self.state.weights
@@ -204,7 +221,7 @@ class Trainer:
         self.tally.add(batch.y, step)
 
 
-def begin(recipe: Recipe, x: Tensor, y: Tensor | None, device: torch.device) -> Trainer:
+def begin(recipe: Recipe, x: Tensor, y: Tensor | None, device: torch.device, shard: Shard = WHOLE) -> Trainer:
     """A trainer whose dictionary begins from its first slice: the bias at the mean, the latents at rows of it, with noise, so that
     they point where data is. Raises RequestError for rows that nothing can be learned from."""
     check(x, recipe, "read")
@@ -215,31 +232,32 @@ def begin(recipe: Recipe, x: Tensor, y: Tensor | None, device: torch.device) -> 
     scale_out, mean = _scale(out, recipe)
     draw = torch.Generator().manual_seed(recipe.seed)
     chosen = torch.randint(len(x), (recipe.latents,), generator=draw)
-    directions = _directions(x[chosen].float(), draw)
+    directions = shard.of(_directions(x[chosen].float(), draw))
+    zeros = torch.zeros(len(directions))
     weights: Weights = {
         "encoder": directions * _loudness(recipe),
         "decoder": directions.clone() if y is None else _answers(directions, x, y),
-        "b_enc": torch.zeros(recipe.latents),
+        "b_enc": zeros.clone(),
         "b_dec": (mean * scale_out).float(),
     }
     if y is not None:
         weights["b_enc"] -= weights["encoder"] @ (_mean(x) * scale).float()
     if recipe.architecture == "jumprelu":
-        weights["log_threshold"] = torch.full((recipe.latents,), _FIRST_THRESHOLD).log()
+        weights["log_threshold"] = (zeros + _FIRST_THRESHOLD).log()
     if recipe.architecture == "gated":
-        weights |= {"r_mag": torch.zeros(recipe.latents), "b_mag": torch.zeros(recipe.latents)}
+        weights |= {"r_mag": zeros.clone(), "b_mag": zeros.clone()}
     weights = {name: value.to(device).contiguous() for name, value in weights.items()}
     state = State(
         weights=weights,
         moments=[{name: torch.zeros_like(value) for name, value in weights.items()} for _ in range(2)],
-        since=torch.zeros(recipe.latents, dtype=torch.long, device=device),
+        since=torch.zeros(len(directions), dtype=torch.long, device=device),
         dead=torch.zeros(0, dtype=torch.long, device=device),
         threshold=torch.zeros((), device=device),
         scale=scale,
         scale_out=scale if y is None else scale_out,
-        dtype=recipe.dtype or fast_dtype(device),
+        dtype=recipe.dtype or DTYPES[shard.of_first(DTYPES.index(fast_dtype(device)))],
     )
-    return Trainer(recipe, state)
+    return Trainer(recipe, state, shard)
 
 
 def _loudness(recipe: Recipe) -> float:

@@ -156,16 +156,29 @@ class Pass:
 
 @dataclass(frozen=True)
 class Places:
-    """Places in the tensors of a call, one after another: row and column of each, and which member it is of."""
+    """Places in the tensors of a call, one after another: row and column of each, and which member it is of. Where they are `all` places
+    of tensors of so many rows and columns, in order, nothing needs to be picked out."""
 
     rows: Tensor
     columns: Tensor
     members: Tensor
+    all: tuple[int, int] | None = None
 
     @property
     def at(self) -> tuple[Tensor, Tensor]:
         """What indexes a tensor [batch, columns, ...] there."""
         return self.rows, self.columns
+
+    def of(self, value: Tensor) -> Tensor:
+        """The values [places, ...] of a tensor [batch, columns, ...]."""
+        return value.flatten(0, 1) if value.shape[:2] == self.all else value[self.at]
+
+    def put(self, value: Tensor, new: Tensor) -> None:
+        """Write them there."""
+        if value.shape[:2] == self.all:
+            value.copy_(new.view_as(value))
+        else:
+            value[self.at] = new
 
 
 def prefill_pass(rows: Sequence[BatchRow]) -> Pass:

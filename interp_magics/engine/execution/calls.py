@@ -1,11 +1,15 @@
 """What rank 0 tells the other ranks to run: programs as data, the tensors that they name as safetensors. Never pickle."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 import msgspec
 from safetensors.torch import load, save
 from torch import Tensor
 
 from ...program.language import Program, stored
 from ...program.operations import Stored
+from ..dictionaries.learners import Teaching
 from ..protocol import HeldRow, HeldSite, NoObjects, Objects, RowOutcome, Task
 from ..ranks import Ranks
 
@@ -22,22 +26,25 @@ class _Held(msgspec.Struct, frozen=True):
 
 
 class _Plan(msgspec.Struct, frozen=True):
-    """One call of the engine; without programs and effects, the end of the group's work."""
+    """One call of the engine; without programs, effects and teaching, the end of the group's work."""
 
     programs: tuple[Program, ...]
     vectors: tuple[Stored, ...] = ()
     held: _Held | None = None
     effects: int = 0
+    teaching: Teaching | None = None
 
 
+@dataclass(frozen=True)
 class Call:
-    """A call as every rank has it: tasks to run, a row to read again, or `effects` of directions, so many of each."""
+    """A call as every rank has it: tasks to run, a row to read again, `effects` of directions, so many of each, or what is done with a
+    training; with `tensors`."""
 
-    def __init__(
-        self, tasks: list[Task], held: HeldRow | None = None, directions: Tensor | None = None, effects: int = 0
-    ) -> None:
-        self.tasks, self.held = tasks, held
-        self.directions, self.effects = directions, effects
+    tasks: list[Task] = field(default_factory=list)
+    held: HeldRow | None = None
+    effects: int = 0
+    teaching: Teaching | None = None
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def carried(program: Program, objects: Objects) -> NoObjects:
@@ -72,6 +79,12 @@ def send_directions(ranks: Ranks, directions: Tensor, k: int) -> None:
         ranks.send(save({"directions": directions.contiguous()}))
 
 
+def send_teaching(ranks: Ranks, teaching: Teaching, tensors: Mapping[str, Tensor]) -> None:
+    """Tell the other ranks what to do with a training."""
+    ranks.send(msgspec.msgpack.encode(_Plan((), teaching=teaching)))
+    ranks.send(save(dict(tensors)))
+
+
 def end(ranks: Ranks) -> None:
     """Tell the other ranks that there is no more."""
     ranks.send(msgspec.msgpack.encode(_Plan(())))
@@ -80,8 +93,8 @@ def end(ranks: Ranks) -> None:
 def receive(ranks: Ranks) -> Call | None:
     """What rank 0 sent next; None at the end."""
     plan = msgspec.msgpack.decode(ranks.receive(), type=_Plan)
-    if plan.effects:
-        return Call([], directions=load(ranks.receive())["directions"], effects=plan.effects)
+    if plan.effects or plan.teaching is not None:
+        return Call(effects=plan.effects, teaching=plan.teaching, tensors=load(ranks.receive()))
     if not plan.programs:
         return None
     tensors = load(ranks.receive())

@@ -2,20 +2,22 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ...program.cards import ModelCard
 from ...program.supports import check
+from ..dictionaries.learners import Learners
 from ..protocol import HeldRow, Host, Outcome, OutOfStep, Task
-from ..ranks import Ranks
+from ..ranks import Ranks, out_of_step
 from ..readout import Readout
 from ..tokens import Tokens
 from . import calls
 from .effects import effects
 from .held import covered, reread
-from .hosts import Following, Leading, out_of_step
+from .hosts import Following, Leading
 from .plan import encode_rows
 
 
@@ -25,6 +27,7 @@ class ProgramEngine(ABC):
 
     def __init__(self, card: ModelCard, tokens: Tokens, readout: Readout) -> None:
         self.card, self.tokens, self._readout = card, tokens, readout
+        self.learners = Learners(readout.ranks, lambda: self.device, partial(calls.send_teaching, readout.ranks))
 
     @abstractmethod
     def execute(self, tasks: Sequence[Task], host: Host) -> None:
@@ -43,6 +46,7 @@ class ProgramEngine(ABC):
         if self._ranks.size == 1:
             self.execute(tasks, host)
             return
+        self.learners.settle()
         leading = Leading(host, self._ranks)
         if ready := leading.ready(tasks):
             calls.send(self._ranks, ready)
@@ -51,9 +55,11 @@ class ProgramEngine(ABC):
     def follow(self) -> None:
         """Do what rank 0 does, until it ends the group's work."""
         while call := calls.receive(self._ranks):
-            if call.directions is not None:
+            if call.teaching is not None:
+                self.learners.follow(call.teaching, call.tensors)
+            elif call.effects:
                 with torch.inference_mode():
-                    effects(call.directions, self._readout, call.effects)
+                    effects(call.tensors["directions"], self._readout, call.effects)
             elif call.held is None:
                 self.execute(call.tasks, Following(self._ranks, self.follow))
             else:

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from ...errors import RequestError
-from ..protocol import Host, Outcome, OutOfStep, Quiet, Reading, Room, RowOutcome, Task, Wish
+from ..protocol import Host, Outcome, Quiet, Reading, Room, RowOutcome, Task, Wish
 from ..ranks import Ranks
 from . import calls
 
@@ -66,10 +65,3 @@ class Following(Quiet):
     def joining(self, room: Room) -> Sequence[Task]:
         call = calls.receive(self._ranks)
         return call.tasks if call else ()
-
-
-def out_of_step(error: Exception, ranks: Ranks) -> Exception:
-    """A fault as what it means here: with other ranks, that they may not have had it."""
-    if ranks.size == 1 or isinstance(error, RequestError | OutOfStep):
-        return error
-    return OutOfStep(f"{type(error).__name__}: {error}")

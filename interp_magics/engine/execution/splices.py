@@ -25,7 +25,7 @@ class BoundSource:
     def at(self, places: Places, width: int) -> tuple[Tensor, int]:
         """The values at some places, and how wide they are where no rank holds only a share."""
         assert self.value is not None
-        return self.value[places.at], width
+        return places.of(self.value), width
 
 
 def bind_splice(op: Splice, dictionary: Loaded) -> Callable[..., Tensor]:

@@ -91,7 +91,10 @@ class Writer:
             rows += [call.rows[index]] * len(found)
             members += [index] * len(found)
             columns += found
-        return Places(*(torch.tensor(one) for one in (rows, columns, members))) if rows else None, lasts
+        if not rows:
+            return None, lasts
+        every = _every(rows, columns) if lasts else None
+        return Places(torch.tensor(rows), torch.tensor(columns), torch.tensor(members), every), lasts
 
     def apply(self, edit: BoundEdit, places: Places, view: Tensor, width: int) -> None:
         """Edit the places of `view`. Where a rank holds only its share of a site, what is edited is gathered, and each
@@ -101,7 +104,7 @@ class Writer:
             return
         if edit.when is not None:
             places = edit.when.among(places)
-        values = self._whole(view[places.at], width)
+        values = self._whole(places.of(view), width)
         if edit.shifts is not None:
             values = self._shifted(edit.shifts, places, values)
         elif edit.operation is None:
@@ -113,7 +116,7 @@ class Writer:
         else:
             index = torch.tensor(edit.index)
             values[:, index] = edit.operation(values[:, index])
-        self._write(view, places.at, values)
+        places.put(view, self._here(view, values))
 
     def _shifted(self, shifts: dict[int, Tensor], places: Places, values: Tensor) -> Tensor:
         """`values` [n, width, ...] of members of this pass, each with its own vector added."""
@@ -134,8 +137,9 @@ class Writer:
         """[n, width, ...] from this rank's share of it, or as it is where every rank holds all."""
         return values if values.shape[1] == width else self._ranks.gather(values, 1, width)
 
-    def _write(self, view: Tensor, places: tuple[Tensor, Tensor], values: Tensor) -> None:
-        view[places] = values if values.shape[1] == view.shape[2] else self._ranks.share(values, 1)
+    def _here(self, view: Tensor, values: Tensor) -> Tensor:
+        """This rank's share of values, or as they are where every rank holds all."""
+        return values if values.shape[1] == view.shape[2] else self._ranks.share(values, 1)
 
     def _copy(self, edit: BoundEdit, places: Places, view: Tensor, width: int) -> None:
         """Copy from a row of this pass. Positions that the source does not hold in this pass are left as they are."""
@@ -158,7 +162,15 @@ class Writer:
             here, index = self._whole(view[rows, columns], width), torch.tensor(edit.index)
             here[:, index] = values[:, index]
             values = here
-        self._write(view, (rows, columns), values)
+        view[rows, columns] = self._here(view, values)
+
+
+def _every(rows: list[int], columns: list[int]) -> tuple[int, int] | None:
+    """(rows, columns) of the tensors of which these are all places, in order, if each row or each column has one."""
+    numbers = list(range(len(rows)))
+    if rows == numbers and not any(columns):
+        return len(rows), 1
+    return (1, len(rows)) if columns == numbers and not any(rows) else None
 
 
 def apart(one: BoundEdit, other: BoundEdit) -> bool:

@@ -7,10 +7,11 @@ import torch
 
 from ...program.cards import ModelCard
 from ...program.supports import check
-from ..execution.hosts import out_of_step
 from ..execution.plan import BoundStage, bind_stage, encode_rows, fetcher
 from ..execution.running import Running
-from ..protocol import DEVICE_FAULTS, Host, Task, out_of_memory
+from ..memory import out_of_memory
+from ..protocol import DEVICE_FAULTS, Host, Task
+from ..ranks import out_of_step
 from .gathering import Room, batches
 from .loop import Runner
 from .together import Bound, Newcomers, Together

@@ -6,10 +6,10 @@ from ...errors import Cancelled
 from ...program.cards import ModelCard
 from ...program.language import Program
 from ...program.supports import check
-from ..execution.hosts import out_of_step
 from ..execution.plan import bind_stage, encode_rows, fetcher
 from ..execution.running import Running
 from ..protocol import DEVICE_FAULTS, Host, Outcome, Task, Wish
+from ..ranks import out_of_step
 from ..readout import Readout
 from ..tokens import Tokens
 from .flight import Flight, Going

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from ...errors import RequestError
 from ...program.cards import ModelCard
-from ...program.dictionaries import COUNTED, Recipe
+from ...program.dictionaries import COUNTED, STATE_BYTES, Recipe
 from ...program.language import Ids, Program, Raw, Row, Stage, Tap, Text
 from ...program.supports import check, check_context, check_ids
 from ..cost import Cost, pieces_flops
@@ -28,13 +28,8 @@ def addresses(request: TrainRequest) -> dict[str, tuple[int, ...]]:
     for recipe in request.recipes:
         wanted.setdefault(recipe.site, set()).add(recipe.layer)
         if recipe.site_out is not None:
-            wanted.setdefault(recipe.site_out, set()).add(written_layer(recipe))
+            wanted.setdefault(recipe.site_out, set()).add(recipe.written_layer)
     return {site: tuple(sorted(layers)) for site, layers in sorted(wanted.items())}
-
-
-def written_layer(recipe: Recipe) -> int:
-    """The layer at which a transcoder writes."""
-    return recipe.layer if recipe.layer_out is None else recipe.layer_out
 
 
 def program(request: TrainRequest, text: Text) -> Program:
@@ -76,10 +71,14 @@ def width(card: ModelCard, site: str) -> int:
     return math.prod(card.sites[site].shape)
 
 
+def parameters(recipe: Recipe, card: ModelCard) -> int:
+    """Weights and biases of a dictionary."""
+    return recipe.latents * (width(card, recipe.site) + width(card, recipe.site_out or recipe.site) + 4)
+
+
 def state_bytes(recipe: Recipe, card: ModelCard) -> int:
     """What a worker holds of a training: weights, Adam's moments, and gradients while it learns."""
-    out = width(card, recipe.site_out or recipe.site)
-    return 4 * recipe.latents * (4 * (width(card, recipe.site) + out) + 16)
+    return STATE_BYTES * parameters(recipe, card)
 
 
 def _step_bytes(recipe: Recipe, card: ModelCard) -> int:

@@ -1,7 +1,6 @@
 """A slice of a training on a worker: passes, rows out of them, and steps, each of which may be interrupted."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -9,13 +8,12 @@ from torch import Tensor
 from ...data import training as parts
 from ...data.dictionary_object import plain_of, tensors_of
 from ...data.files import Array
-from ...data.training import Reached, TrainingMeta, TrainingPart
+from ...data.training import TrainingMeta, TrainingPart
 from ...engine.dictionaries.finished import finished
-from ...engine.dictionaries.states import check, from_tensors, to_tensors
-from ...engine.dictionaries.trainer import Trainer, begin
+from ...engine.dictionaries.learners import Training
+from ...engine.dictionaries.states import check, from_tensors
 from ...engine.protocol import Engine, Outcome
 from ...errors import RequestError
-from ...program.dictionaries import Recipe, of_rate
 from ...program.language import Program
 from ..finish import provenance, to_numpy
 from ..pieces import pieces
@@ -87,80 +85,49 @@ def _kept(request: TrainRequest, number: int, ids: Sequence[int], engine: Engine
     return kept
 
 
-def started(request: TrainRequest, found: Rows, device: torch.device) -> list[Trainer]:
-    """Trainers that begin from a first slice."""
-    return [begin(recipe, *_pair(recipe, found), device) for recipe in request.recipes]
+def started(request: TrainRequest, engine: Engine) -> Training:
+    """A training that begins from its first slice."""
+    return engine.learners.begin(request.recipes, _sizes(request, engine))
 
 
-def resumed(request: TrainRequest, tensors: Mapping[str, Tensor], engine: Engine) -> list[Trainer]:
-    """Trainers as a checkpoint left them. Raises RequestError for one of other recipes."""
-    made = []
+def resumed(request: TrainRequest, tensors: Mapping[str, Tensor], engine: Engine) -> Training:
+    """A training as a checkpoint left it. Raises RequestError for one of other recipes."""
+    states = {}
     for number, recipe in enumerate(request.recipes):
         prefix = f"{number}/"
-        some = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-        state = from_tensors(some, engine.device)
+        states[number] = {
+            name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)
+        }
+        state = from_tensors(states[number], torch.device("cpu"))
         if state.slices != request.slice:
             raise RequestError("the checkpoint is of another slice of the training")
         check(state, recipe, *(plan.width(engine.card, site) for site in (recipe.site, recipe.site_out or recipe.site)))
-        made.append(Trainer(recipe, state))
-    return made
+    return engine.learners.begin(request.recipes, _sizes(request, engine), states)
 
 
-def learn(trainers: Sequence[Trainer], found: Rows, seconds: list[float]) -> Iterator[None]:
-    """All trainers learn from a slice, one after another, pausing after every batch; what each has taken is added to its
-    `seconds`."""
-    for number, trainer in enumerate(trainers):
-        if trainer.over or not found:
-            continue
-        begun = time.perf_counter()
-        for _ in trainer.learn(*_pair(trainer.recipe, found)):
-            seconds[number] += time.perf_counter() - begun
-            yield
-            begun = time.perf_counter()
+def _sizes(request: TrainRequest, engine: Engine) -> list[int]:
+    return [plan.parameters(recipe, engine.card) for recipe in request.recipes]
 
 
-def told(
-    request: TrainRequest,
-    trainers: Sequence[Trainer],
-    seconds: Sequence[float],
-    found: Rows,
-    engine: Engine,
-    epoch: str,
-) -> bytes:
-    """How they do; what was asked for of what they have come to."""
-    over = request.finish or all(trainer.over for trainer in trainers)
+def told(request: TrainRequest, training: Training, found: Rows, engine: Engine, epoch: str) -> bytes:
+    """How the dictionaries do; what was asked for of what they have come to. Raises what keeps one of them from going on."""
+    reached, states = training.reached(request.checkpoint or request.finish)
+    over = request.finish or all(
+        one.seen >= recipe.tokens for one, recipe in zip(reached, request.recipes, strict=True)
+    )
+    if over and not states:
+        reached, states = training.reached(True)
     tensors: dict[str, Array] = {}
     plain = []
     made_from = {"model": engine.card.name, "checkpoint": engine.card.digest}
-    for number, trainer in enumerate(trainers):
+    for number, (recipe, state) in enumerate(zip(request.recipes, states, strict=False)):
         if over:
-            made = finished(trainer.recipe, trainer.state, made_from)
+            made = finished(recipe, from_tensors(state, torch.device("cpu")), made_from)
             tensors |= {f"dictionary/{number}/{name}": value for name, value in tensors_of(made).items()}
             plain.append(plain_of(made))
         if request.checkpoint:
-            states = to_tensors(trainer.state)
-            tensors |= {f"state/{number}/{name}": to_numpy(value) for name, value in states.items()}
-    reached = tuple(_reached(trainer, spent) for trainer, spent in zip(trainers, seconds, strict=True))
+            tensors |= {f"state/{number}/{name}": to_numpy(value) for name, value in state.items()}
     tokens = len(next(iter(found.values()))) if found else 0
     brief = TrainRequest((), request.recipes, request.training, request.slice)
-    meta = TrainingMeta(request.slice, tokens, reached, epoch, over, provenance(brief, engine), tuple(plain))
+    meta = TrainingMeta(request.slice, tokens, tuple(reached), epoch, over, provenance(brief, engine), tuple(plain))
     return parts.encode(TrainingPart(meta, tensors))
-
-
-def _reached(trainer: Trainer, seconds: float) -> Reached:
-    state, recipe = trainer.state, trainer.recipe
-    fvu = trainer.tally.fvu
-    return Reached(
-        seen=state.seen,
-        fvu=fvu if fvu == fvu else None,
-        l0=trainer.tally.l0,
-        dead=float((state.since > recipe.window).double().mean()),
-        window=recipe.window,
-        rate=trainer.rate * of_rate(recipe, state.seen),
-        seconds=seconds,
-    )
-
-
-def _pair(recipe: Recipe, found: Rows) -> tuple[Tensor, Tensor | None]:
-    x = found[recipe.site, recipe.layer]
-    return x, None if recipe.site_out is None else found[recipe.site_out, plan.written_layer(recipe)]
