@@ -7,7 +7,7 @@ from typing import Any, Self, get_args
 
 from .client.connection import Connection
 from .client.job import Job, Progress
-from .corpora import Page, PoolCorpus
+from .corpora import Piece, PoolCorpus
 from .data import results
 from .errors import PoolUnavailable, RemoteError, RequestError, nearest, one_of
 from .program.cards import ModelCard
@@ -94,9 +94,9 @@ class Attached:
         if name not in known:
             raise RequestError(f"the pool has no corpus {name!r}{nearest(name, known)}")
 
-        def read(file: int, offset: int) -> Page:
-            told, lines = self._connection.read(name, file, offset)
-            return Page(told.name, lines, told.file, told.offset)
+        def read(file: int, offset: int) -> Piece:
+            told, data = self._connection.read(name, file, offset)
+            return Piece(told.name, data, told.size, told.files)
 
         return PoolCorpus(name, read)
 

@@ -7,44 +7,58 @@ from pathlib import Path
 from typing import Any
 
 from .errors import RequestError
-
-#: Files that hold texts: one a line, or objects with a field "text".
-SUFFIXES = (".txt", ".jsonl")
+from .wire.frames import MAX_CLIENT_HEADER
+from .wire.standing import CORPUS_SUFFIXES
 
 
 @dataclass(frozen=True)
-class Page:
-    """Whole lines of a file of a corpus, and where the next page begins; `file` -1 after the last."""
+class Piece:
+    """Bytes of the file `name`, which has `size` bytes; the corpus has `files`."""
 
     name: str
-    lines: bytes
-    file: int
-    offset: int
+    data: bytes
+    size: int
+    files: int
 
 
 @dataclass(frozen=True)
 class PoolCorpus:
-    """A corpus that lies with the pool. Iterating reads it anew, a page at a time; every call that takes texts takes it."""
+    """A corpus that lies with the pool. Iterating reads it anew, a piece at a time; every call that takes texts takes it."""
 
     name: str
-    _read: Callable[[int, int], Page]
+    _read: Callable[[int, int], Piece]
 
     def __iter__(self) -> Iterator[str]:
-        file, offset = 0, 0
-        while file >= 0:
-            page = self._read(file, offset)
-            where = f"{page.name}, after byte {offset},"
-            yield from _texts((line.decode("utf-8", "replace") for line in page.lines.splitlines()), page.name, where)
-            file, offset = page.file, page.offset
+        file, files = 0, 1
+        while file < files:
+            first = self._read(file, 0)
+            yield from _texts(self._lines(file, first), first.name)
+            file, files = file + 1, first.files
 
     def __repr__(self) -> str:
         return f"PoolCorpus({self.name!r})"
+
+    def _lines(self, file: int, piece: Piece) -> Iterator[bytes]:
+        begun: list[bytes] = []
+        offset, size = 0, piece.size
+        while piece.data:
+            first, *others = piece.data.split(b"\n")
+            begun.append(first)
+            if others:
+                yield b"".join(begun)
+                yield from others[:-1]
+                begun = others[-1:]
+            offset += len(piece.data)
+            if offset >= size:
+                break
+            piece = self._read(file, offset)
+        yield b"".join(begun)
 
 
 def read_texts(path: str | Path) -> Iterator[str]:
     """The texts of a file, one at a time: lines of a .txt file, or the field "text" of the lines of a .jsonl file."""
     file = Path(path).expanduser()
-    if file.suffix not in SUFFIXES:
+    if file.suffix not in CORPUS_SUFFIXES:
         raise RequestError(f"a corpus is a .txt or a .jsonl file, or texts, not {file.name}")
     if not file.is_file():
         raise RequestError(f"there is no file {file}")
@@ -52,10 +66,20 @@ def read_texts(path: str | Path) -> Iterator[str]:
 
 
 def listed(texts: Any) -> Any:
-    """A few texts, all in hand: those of a file (a Path) or of a corpus of the pool; others as they are."""
-    if isinstance(texts, Path):
-        return list(read_texts(texts))
-    return list(texts) if isinstance(texts, PoolCorpus) else texts
+    """A few texts, all in hand: those of a file (a Path) or of a corpus of the pool; others as they are. Raises RequestError for more
+    than one request can hold."""
+    if not isinstance(texts, Path | PoolCorpus):
+        return texts
+    made, size = [], 0
+    for text in read_texts(texts) if isinstance(texts, Path) else texts:
+        made.append(text)
+        size += len(text)
+        if size > MAX_CLIENT_HEADER:
+            raise RequestError(
+                f"{texts} has more than {size / 1e6:.0f} MB of text, and this sends all of it in one request; take some of it: "
+                "list(itertools.islice(texts, 1000))"
+            )
+    return made
 
 
 def count_texts(texts: object) -> int:
@@ -67,14 +91,23 @@ def count_texts(texts: object) -> int:
 
 
 def _of_file(file: Path) -> Iterator[str]:
-    with file.open(encoding="utf-8") as lines:
-        yield from _texts(lines, file.name, file.name)
+    with file.open("rb") as lines:
+        yield from _texts(lines, file.name)
 
 
-def _texts(lines: Iterable[str], name: str, where: str) -> Iterator[str]:
+def _texts(lines: Iterable[bytes], name: str) -> Iterator[str]:
     for number, line in enumerate(lines, 1):
         if line.strip():
-            yield line.rstrip("\n") if name.endswith(".txt") else _field(line, f"line {number} of {where}")
+            where = f"line {number} of {name}"
+            text = _decoded(line.rstrip(b"\r\n"), where)
+            yield text if name.endswith(".txt") else _field(text, where)
+
+
+def _decoded(line: bytes, where: str) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{where} is not UTF-8 (byte {error.start}); convert the file") from None
 
 
 def _field(line: str, where: str) -> str:

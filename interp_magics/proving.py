@@ -9,6 +9,7 @@ import numpy as np
 from . import building
 from .building import UserText
 from .client.job import Job
+from .corpora import listed
 from .data.dictionary import Dictionary
 from .data.feature_proof import FeatureProof, Floats, matched
 from .data.feature_table import FeatureTable
@@ -57,6 +58,7 @@ class ProofCalls(FeatureCalls):
         """
         number = integer("latent", latent)
         sae.vector(number)
+        present, absent, neutral = listed(present), listed(absent), listed(neutral)
         judge = _judge(behaviour)
         if 0.0 not in doses or 1.0 not in doses or not levels:
             raise RequestError("doses must hold 0 (ablation) and 1 (nothing), and there must be a level")

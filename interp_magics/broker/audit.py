@@ -13,7 +13,7 @@ import msgspec
 
 from ..methods import plans
 from ..methods.requests import Request
-from ..wire.messages import Manage, Share
+from ..wire.messages import Manage, Read, Share
 from .jobs import Job
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,9 @@ class Audit:
 
     def shared(self, user: str, job: Job, share: Share) -> None:
         self._say("shared", user, job=job.key[1], owner=job.key[0], users=share.users, groups=share.groups)
+
+    def read(self, user: str, read: Read) -> None:
+        self._say("read", user, corpus=read.corpus, file=read.file)
 
     def managed(self, user: str, manage: Manage) -> None:
         self._say(manage.action, user, target=manage.target)

@@ -16,12 +16,12 @@ from ..wire.messages import (
     Done,
     Drop,
     Event,
+    Extract,
     Failure,
     Fetch,
     Follow,
     FromClient,
     Hello,
-    Lines,
     Manage,
     Put,
     Read,
@@ -181,11 +181,14 @@ class Clients:
 
     def _read(self, route: Route, who: Key, read: Read, buffers: Sequence[Buffer]) -> None:
         try:
-            name, lines, file, offset = self._corpora.page(read.corpus, read.file, read.offset)
-        except (RequestError, OSError) as error:
+            piece = self._corpora.piece(read.corpus, read.file, read.offset)
+        except RequestError as error:
             self._out.client(route, Failure(code="bad_request", message=str(error), number=read.number))
             return
-        self._out.client(route, Lines(number=read.number, name=name, file=file, offset=offset), lines)
+        if not read.offset:
+            self._audit.read(who.user, read)
+        told = Extract(number=read.number, name=piece.name, size=piece.size, files=piece.files)
+        self._out.at_once(route, told, piece.data)
 
     def _submit(self, route: Route, who: Key, submit: Submit, size: int) -> None:
         known = self._book.jobs.get((who.user, submit.job))

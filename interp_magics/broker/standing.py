@@ -61,7 +61,7 @@ class Standing:
             quota=self._quota(who.user),
             draining=self.draining,
             paused=self._book.paused,
-            corpora=self._corpora.infos(),
+            corpora=self._corpora.infos,
         )
 
     def _info(self, who: Key, job: Job, now: float) -> JobInfo:

@@ -25,11 +25,11 @@ from ..wire.messages import (
     Done,
     Drop,
     Event,
+    Extract,
     Failure,
     Follow,
     FromClient,
     Hello,
-    Lines,
     Manage,
     PoolState,
     Put,
@@ -52,6 +52,8 @@ log = logging.getLogger(__name__)
 
 _TICK = 0.25
 _PING_SECONDS = 3.0
+#: How often a piece of a corpus is asked for, and how long is waited for it.
+_READS, _READ_SECONDS = 4, 15.0
 _SILENCE_SECONDS = 20.0
 
 
@@ -178,13 +180,19 @@ class Connection:
         assert isinstance(state, PoolState)
         return state
 
-    def read(self, corpus: str, file: int, offset: int) -> tuple[Lines, bytes]:
-        """A page of a corpus of the pool. Raises RequestError where there is none."""
+    def read(self, corpus: str, file: int, offset: int) -> tuple[Extract, bytes]:
+        """A piece of a corpus of the pool, asked for again while it does not come. Raises RequestError where there is none."""
         self._need("read")
-        page: tuple[Lines, bytes] = self._ask(
-            lambda number: Read(number=number, corpus=corpus, file=file, offset=offset), 60.0
-        )
-        return page
+        for left in reversed(range(_READS)):
+            try:
+                piece: tuple[Extract, bytes] = self._ask(
+                    lambda number: Read(number=number, corpus=corpus, file=file, offset=offset), _READ_SECONDS
+                )
+                return piece
+            except PoolUnavailable:
+                if self.closed or not left:
+                    raise
+        raise AssertionError("a piece comes, or does not")
 
     def share(self, job_id: str, users: tuple[str, ...], groups: tuple[str, ...]) -> None:
         """Let others see a job. Raises RequestError when it is not this user's."""
@@ -260,7 +268,7 @@ class Connection:
             self._welcomed.set()
         elif isinstance(message, PoolState):
             self._take_state(message)
-        elif isinstance(message, Lines):
+        elif isinstance(message, Extract):
             self._questions.answer(message.number, (message, bytes(buffers[0])))
         elif isinstance(message, Accepted | Failure) and message.number:
             self._questions.answer(message.number, message)

@@ -49,7 +49,7 @@ class Stat(Sent, frozen=True, tag="stat"):
 
 
 class Read(Sent, frozen=True, tag="read"):
-    """Ask for whole lines of a corpus of the pool, from byte `offset` of its file number `file` on."""
+    """Ask for what a corpus of the pool holds from byte `offset` of its file number `file` on."""
 
     number: Annotated[int, Meta(ge=1, le=2**53)]
     corpus: Name
@@ -206,14 +206,13 @@ class Chunk(Sent, frozen=True, tag="chunk"):
     size: Count = 0
 
 
-class Lines(Sent, frozen=True, tag="lines"):
-    """Whole lines of a corpus in one uint8 buffer, of the file `name`; the next begin at `offset` of file number `file`, which is -1
-    after the last."""
+class Extract(Sent, frozen=True, tag="extract"):
+    """Bytes of a corpus in one uint8 buffer, of the file `name`, which has `size` of them; there are `files`."""
 
     number: Count
     name: str
-    file: Annotated[int, Meta(ge=-1, le=2**31)]
-    offset: Count
+    size: Count
+    files: Count
 
 
 class Ticket(Sent, frozen=True, tag="ticket"):
@@ -250,7 +249,7 @@ class Failure(Sent, frozen=True, tag="error"):
     number: Count = 0
 
 
-ToClient = Welcome | Accepted | PoolState | Event | Chunk | Lines | Ticket | Done | Failure
+ToClient = Welcome | Accepted | PoolState | Event | Chunk | Extract | Ticket | Done | Failure
 
 
 # Worker group to broker

@@ -75,6 +75,10 @@ class GroupInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
     engine: str = ""
 
 
+#: Of files that hold texts: one a line, or objects with a field "text".
+CORPUS_SUFFIXES = (".txt", ".jsonl")
+
+
 class CorpusInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A corpus that lies with the pool."""
 

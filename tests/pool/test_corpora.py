@@ -1,16 +1,18 @@
 """Corpora that lie with a pool, and what is taken out of texts before anything is made of them."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import interp_magics as im
+from interp_magics import corpora
 from interp_magics.broker import corpora as laid
 from interp_magics.broker.corpora import Corpora
 from interp_magics.cards import CardView
-from interp_magics.corpora import Page, PoolCorpus, read_texts
+from interp_magics.corpora import Piece, PoolCorpus, listed, read_texts
 from interp_magics.scrubbing import contacts
 from tests import checkpoints
 from tests.pool.conftest import wait_for
@@ -58,7 +60,7 @@ def pool(served):
         yield made
 
 
-def test_a_corpus_of_the_pool_is_read_as_its_files_are_as_often_as_one_likes(pool, lines, monkeypatch):
+def test_a_corpus_of_the_pool_is_read_as_its_files_are_as_often_as_one_likes(served, pool, lines):
     assert pool.corpora() == {
         "letters": sum((lines / name).stat().st_size for name in ("a.txt", "b.jsonl")),
         "one": (lines / "a.txt").stat().st_size,
@@ -71,6 +73,8 @@ def test_a_corpus_of_the_pool_is_read_as_its_files_are_as_often_as_one_likes(poo
     for name, file, said in (("../letters", 0, "no corpus"), ("letters", 2, "no file 2")):
         with pytest.raises(im.RequestError, match=said):
             pool._connection.read(name, file, 0)
+    audit = (served.directory / "audit.jsonl").read_text()
+    assert '"corpus":"letters","file":1' in audit.replace(" ", "")
 
 
 def test_it_stands_wherever_texts_do(pool, tmp_path):
@@ -133,21 +137,60 @@ def test_long_texts_are_cleaned_in_no_time_that_grows_with_their_square():
         contacts(text)
 
 
-@pytest.mark.parametrize("size", [40, 64, 1 << 20])
-def test_pages_are_whole_lines_and_lose_none(size, lines, monkeypatch):
-    monkeypatch.setattr(laid, "PAGE_BYTES", size)
-    made = Corpora({"letters": str(lines)})
-    read = PoolCorpus("letters", lambda file, offset: Page(*made.page("letters", file, offset)))
+def corpus_of(roots):
+    made = Corpora(roots)
+    (name,) = roots
+    return PoolCorpus(name, lambda file, offset: Piece(**asdict(made.piece(name, file, offset))))
+
+
+@pytest.mark.parametrize("size", [1, 7, 40, 1 << 20])
+def test_pieces_of_any_size_lose_no_line(size, lines, monkeypatch):
+    monkeypatch.setattr(laid, "PIECE_BYTES", size)
+    read = corpus_of({"letters": str(lines)})
     assert list(read) == [*read_texts(lines / "a.txt"), *read_texts(lines / "b.jsonl")]
 
 
-def test_a_line_without_end_and_a_corpus_without_texts_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(laid, "PAGE_BYTES", 16)
-    monkeypatch.setattr(laid, "MOST_LINE_BYTES", 64)
-    (tmp_path / "long.txt").write_text("x" * 200)
-    with pytest.raises(im.RequestError, match="has a line of more than"):
-        Corpora({"long": str(tmp_path / "long.txt")}).page("long", 0, 0)
+def test_what_is_no_corpus_is_refused_at_the_start(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "long.csv").write_text("x")
     for where in (tmp_path / "nowhere.txt", tmp_path / "empty", tmp_path / "long.csv"):
-        (tmp_path / "empty").mkdir(exist_ok=True)
         with pytest.raises(im.RequestError, match=r"is no \.txt or \.jsonl file"):
             Corpora({"x": str(where)})
+
+
+def test_a_file_that_is_gone_or_has_become_a_link_is_not_read_and_its_path_is_not_told(tmp_path):
+    (tmp_path / "a.txt").write_text("one\ntwo\n")
+    (tmp_path / "secret").write_text("secret\n")
+    made = Corpora({"x": str(tmp_path)})
+    infos = made.infos
+    (tmp_path / "a.txt").unlink()
+    with pytest.raises(im.RequestError, match=r"a\.txt of the corpus 'x' cannot be read \(No such file") as gone:
+        made.piece("x", 0, 0)
+    (tmp_path / "a.txt").symlink_to(tmp_path / "secret")
+    with pytest.raises(im.RequestError, match=r"a\.txt of the corpus 'x' cannot be read") as linked:
+        made.piece("x", 0, 0)
+    assert made.infos == infos and all(str(tmp_path) not in str(error.value) for error in (gone, linked))
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"one", b"one\n", b"one\r\n\r\ntwo", b"\none\n\n\ntwo\n"])
+def test_lines_end_as_they_do_in_a_file_here(content, tmp_path):
+    (tmp_path / "a.txt").write_bytes(content)
+    found = list(corpus_of({"x": str(tmp_path)}))
+    assert found == list(read_texts(tmp_path / "a.txt")) == [word for word in content.decode().split() if word]
+
+
+def test_what_is_not_utf_8_is_refused_wherever_it_lies(tmp_path):
+    (tmp_path / "a.txt").write_bytes("good\nmüde\n".encode("latin-1"))
+    for texts in (corpus_of({"x": str(tmp_path)}), read_texts(tmp_path / "a.txt")):
+        with pytest.raises(im.RequestError, match=r"line 2 of a\.txt is not UTF-8 \(byte 1\)"):
+            list(texts)
+
+
+def test_a_corpus_that_one_request_cannot_hold_is_refused_before_all_of_it_is_read(lines, monkeypatch):
+    read = []
+    made = corpus_of({"letters": str(lines)})
+    counting = PoolCorpus("letters", lambda file, offset: read.append(file) or made._read(file, offset))
+    monkeypatch.setattr(corpora, "MAX_CLIENT_HEADER", 100)
+    with pytest.raises(im.RequestError, match="in one request; take some of it"):
+        listed(counting)
+    assert read == [0]
