@@ -4,8 +4,9 @@ A scrubber is a function from text to text under the entry point group `interp_m
 behind that is kept: captures, trainings, evaluations, readings of and searches for features; not to prompts that are answered.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import EntryPoint, entry_points
+from itertools import groupby
 from typing import Any
 
 from msgspec import structs
@@ -35,7 +36,7 @@ class Scrubbers:
                 raise RequestError(
                     f"the scrubber {name!r} that the pool asks for is not installed here{nearest(name, known)}"
                 )
-        self._calls: dict[str, Callable[[str], str]] = {name: known[name].load() for name in names}
+        self._calls: dict[str, Callable[[str], str]] = {name: _loaded(known[name]) for name in names}
         self.names = tuple(_versioned(known[name]) for name in names)
 
     def cleaned(self, request: Request, tokens: Tokens) -> Request:
@@ -54,9 +55,15 @@ class Scrubbers:
             return Plain(self._clean(text.text))
         if isinstance(text, Chat):
             return Chat(tuple(structs.replace(m, content=self._clean(m.content)) for m in text.messages))
-        read = tokens.decode(text.ids)
+        return Ids(tuple(i for run in _runs(text.ids, tokens) for i in self._run(run, tokens)))
+
+    def _run(self, ids: Sequence[int], tokens: Tokens) -> Sequence[int]:
+        """Tokens that are all ordinary, or all special; the latter are nobody's words."""
+        if not tokens.ordinary(ids):
+            return ids
+        read = tokens.decode(ids)
         clean = self._clean(read)
-        return text if clean == read else Ids(tuple(tokens.again(clean)))
+        return ids if clean == read else tokens.again(clean)
 
     def _clean(self, text: str) -> str:
         for name, call in self._calls.items():
@@ -69,11 +76,31 @@ class Scrubbers:
                 ) from error
             if not isinstance(text, str):
                 raise RequestError(f"the scrubber {name!r} did not give a text; tell the pool's administrator")
+            if not text:
+                raise RequestError(
+                    f"the scrubber {name!r} left nothing of a text, and an empty one cannot be read; leave that text out"
+                )
         return text
 
 
 def _are_texts(value: Any) -> bool:
     return isinstance(value, tuple) and bool(value) and all(isinstance(each, Plain | Chat | Ids) for each in value)
+
+
+def _runs(ids: Sequence[int], tokens: Tokens) -> Iterator[Sequence[int]]:
+    """The ids cut where special tokens begin and end."""
+    ordinary = set(tokens.ordinary(ids))
+    for _, run in groupby(range(len(ids)), key=ordinary.__contains__):
+        yield [ids[position] for position in run]
+
+
+def _loaded(point: EntryPoint) -> Callable[[str], str]:
+    try:
+        call: Callable[[str], str] = point.load()
+    # Its module may raise anything.
+    except Exception as error:
+        raise RequestError(f"the scrubber {point.name!r} cannot be loaded here: {error}") from error
+    return call
 
 
 def _versioned(point: EntryPoint) -> str:

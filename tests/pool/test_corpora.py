@@ -96,6 +96,9 @@ def test_what_is_kept_of_texts_is_clean_and_what_is_answered_is_as_it_was(pool, 
 
     chat = [{"role": "user", "content": TELLING}]
     ids = [int(i) for i in pool.tokenize(TELLING).ids]
+    special = next(i for i in pool.capture(chat, layers=[1]).rows[0].token_ids.tolist() if i not in ids)
+    kept = pool.capture([special, *ids, special], layers=[1]).rows[0].token_ids.tolist()
+    assert kept[0] == kept[-1] == special and CLEAN in read(kept)
     for text in (TELLING, chat, ids):
         captured = pool.capture(text, layers=[1])
         assert CLEAN in read(captured.rows[0].token_ids) and "ada" not in read(captured.rows[0].token_ids)
@@ -124,6 +127,10 @@ def test_a_scrubber_that_is_not_there_keeps_the_model_from_being_served(tmp_path
         (TELLING, CLEAN),
         ("(030) 901820 or 0049 30 901820", "[phone] or [phone]"),
         ("from 10.0.0.1, version 1.2.3", "from [address], version 1.2.3"),
+        ("The server is 10.0.0.1.", "The server is [address]."),
+        ("müller@exämple.de", "[email]"),
+        ("+1-415-555-2671x12 or 030 901820 ext. 4", "[phone] or [phone]"),
+        ("born 01.02.1990, 05/06/2024 and 01-02-99", "born 01.02.1990, 05/06/2024 and 01-02-99"),
         ("IBAN DE89 3704 0044 0532 0130 00.", "IBAN [iban]."),
         ("1 + 1 = 2; 3.14159; 100000; 12:30", "1 + 1 = 2; 3.14159; 100000; 12:30"),
     ],

@@ -142,9 +142,8 @@ def test_a_search_finds_what_tells_texts_apart_and_nothing_in_noise(pool):
         varies &= steady
         areas = [roc_auc_score(labels, values[:, latent]) for latent in np.flatnonzero(varies)]
         assert np.allclose(found.columns["area"][varies], areas, atol=5e-3)
-        ranked = np.round(values / np.maximum(values.max(0), 1e-30), 4)
-        p = mannwhitneyu(ranked[:40, varies], ranked[40:, varies], axis=0, method="asymptotic").pvalue
-        assert np.allclose(found.columns["p"][varies], p, rtol=0.02, atol=1e-4)
+        p = mannwhitneyu(values[:40, varies], values[40:, varies], axis=0, method="asymptotic").pvalue
+        assert np.allclose(found.columns["p"][varies], p, rtol=0.05, atol=1e-4)
         assert np.allclose(found.columns["q"], false_discovery_control(found.columns["p"]))
         assert (found.columns["p"][still] == 1).all() and (found.columns["area"][still] == 0.5).all()
     best = found.to_pandas().index[0]

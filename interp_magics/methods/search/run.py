@@ -18,9 +18,8 @@ from . import plan
 from .request import SearchRequest
 
 _AT_ONCE = 4096
-#: Digits of an activation, in shares of the largest, that do not depend on which texts share a pass.
-_TIED_DIGITS = 4
-_LEAST = np.finfo(np.float32).tiny
+#: Digits of an activation that do not depend on which texts share a pass.
+_DIGITS = 4
 
 
 def programs(request: SearchRequest, engine: Engine) -> tuple[Program, ...]:
@@ -62,14 +61,22 @@ def _over(f: Tensor, over: str) -> Tensor:
     return f.mean(0) if over == "mean" else f[-1]
 
 
+def rounded(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """To four digits, so that what a pass may err by rarely decides an order: of each value, and of values that are smaller to the place of
+    the fourth digit of their column's median, of those that are not 0. An outlier takes no digit from the others."""
+    sizes = np.abs(values, dtype=np.float64)
+    quiet = ~sizes.any(0)
+    least = np.nanmedian(np.where(quiet, 1.0, np.where(sizes > 0, sizes, np.nan)), axis=0)
+    step = 10.0 ** (np.floor(np.log10(np.maximum(sizes, least))) + 1 - _DIGITS)
+    return np.asarray(np.round(values / step) * step)
+
+
 def compare(positive: npt.NDArray[np.float32], negative: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float64]]:
     """Of every column of [n, m] and [k, m]: the probability that a positive text has more of it than a negative one (ties count
-    half), Mann and Whitney's two-sided p, the means and the shares of texts in which it is active at all. What differs by less than
-    a pass may err is a tie."""
+    half), Mann and Whitney's two-sided p, the means and the shares of texts in which it is active at all. They are ranked as `rounded`."""
     from scipy.stats import mannwhitneyu
 
-    both = np.concatenate([positive, negative])
-    ranked = np.round(both / np.maximum(np.abs(both).max(0), _LEAST), _TIED_DIGITS)
+    ranked = rounded(np.concatenate([positive, negative]))
     varies = ranked.std(0) > 0
     area, p = np.full(positive.shape[1], 0.5), np.ones(positive.shape[1])
     if varies.any():
