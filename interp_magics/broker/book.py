@@ -205,22 +205,33 @@ class Book(Registry):
         self._unwait(job.key)
         self._finish(job, "failed", now)
 
-    def beat(self, name: str, model: str, state: str, trouble: str, now: float, awaited: str = "") -> list[Job]:
+    def beat(
+        self, name: str, model: str, state: str, trouble: str, now: float, awaited: str = "", blameless: bool = False
+    ) -> list[Job]:
         """A nanny's word about its group; jobs that were lost with a process that died."""
         group = self.groups.setdefault(name, Group(name, model))
         group.heard = now
         if state == "leaving":
             group.restarting = group.leaving = True
+        if group.unfit and state == "alive":
+            return []
         if state in ("alive", "leaving"):
             group.state = group.state if group.state in ("up", "loading") else "loading"
             group.awaited = awaited
             return []
-        lost = self.lose(name, now, died=not group.blameless) if group.running else []
+        lost = self.lose(name, now, died=not (group.blameless or blameless)) if group.running else []
         group.state, group.trouble = state, trouble or group.trouble
         if group.leaving:
             del self.groups[name]
         if group.leaving or state == "failed":
             self._reroute(model)
+        return lost
+
+    def refuse(self, name: str, model: str, unfit: str, now: float) -> list[Job]:
+        """A process of a group is given nothing, until one comes that is fit; jobs that it had are lost."""
+        lost = self.beat(name, model, "failed", unfit, now, blameless=True)
+        if name in self.groups:
+            self.groups[name].unfit = unfit
         return lost
 
     def ready(
@@ -243,7 +254,7 @@ class Book(Registry):
         before, group.word = same and group.state == "up", now
         known, old = self.cards(card.name), group.card
         group.route, group.epoch, group.card, group.slots = route, epoch, card, slots
-        group.state, group.heard, group.trouble = "up", now, ""
+        group.state, group.heard, group.trouble, group.unfit = "up", now, "", ""
         if known and card != old:
             self._reroute(card.name)
         wholes = {job.parent for job in self.line if job.parent and job.model == group.model} if not before else ()

@@ -110,6 +110,8 @@ class Group:
     trouble: str = ""
     #: What it waits for before it can load its model.
     awaited: str = ""
+    #: Why what it runs is given nothing.
+    unfit: str = ""
     card: ModelCard | None = None
     heard: float = 0.0
     running: set[JobKey] = field(default_factory=set)

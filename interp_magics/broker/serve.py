@@ -225,6 +225,7 @@ def _settings(config: PoolConfig, directory: Path) -> Settings:
         audit=directory / "audit.jsonl" if config.audit else None,
         audit_texts=config.audit_texts,
         corpora=config.corpora,
+        scrubbers=config.scrubbers,
     )
 
 

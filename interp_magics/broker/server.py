@@ -56,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True):
     audit_texts: bool = False
     patience: float = 5.0
     corpora: dict[str, str] = {}
+    scrubbers: tuple[str, ...] = ()
 
     @property
     def spool(self) -> Path:
@@ -95,7 +96,7 @@ class Server:
         self._door = Door(settings.directory)
         self._out = Outbox(self._clients_socket, self._bulk_socket, self._workers_socket, self.admission.who)
         self.upkeep = Upkeep(self.book, self._out, settings.limits)
-        self.workers = Workers(self.book, self._store, spool, self._out, self.rules, self.upkeep)
+        self.workers = Workers(self.book, self._store, spool, self._out, self.rules, self.upkeep, settings.scrubbers)
         self.workers.sweep()
         self.metrics, self._audit = Metrics(), Audit(settings.audit, settings.audit_texts)
         self.clients = self._make_clients(spool)

@@ -49,8 +49,17 @@ class Workers:
     """Hands jobs to worker groups, and passes on what they say to those who follow the jobs."""
 
     def __init__(
-        self, book: Book, store: ObjectStore, spool: Spool, outbox: Outbox, rules: Rules, upkeep: Upkeep
+        self,
+        book: Book,
+        store: ObjectStore,
+        spool: Spool,
+        outbox: Outbox,
+        rules: Rules,
+        upkeep: Upkeep,
+        scrubbers: Sequence[str] = (),
     ) -> None:
+        """`scrubbers` are what every process must clean texts with."""
+        self._scrubbers = scrubbers
         self._book, self._store, self._spool, self._out = book, store, spool, outbox
         self._rules, self._upkeep = rules, upkeep
         self._routes: dict[bytes, str] = {}
@@ -135,7 +144,9 @@ class Workers:
         return group if group and group.route == route else None
 
     def _beat(self, route: bytes, beat: Beat, now: float) -> None:
-        self._tell_lost(self._book.beat(beat.group, beat.model, beat.state, beat.trouble, now, beat.awaited))
+        self._tell_lost(
+            self._book.beat(beat.group, beat.model, beat.state, beat.trouble, now, beat.awaited, beat.blameless)
+        )
         group = self._book.groups.get(beat.group)
         if group is None:
             return
@@ -146,6 +157,9 @@ class Workers:
             self._fail_waiting(beat.model, group.trouble)
 
     def _ready(self, route: bytes, ready: Ready, now: float) -> None:
+        if unfit := self._unfit(ready):
+            self._tell_lost(self._book.refuse(ready.group, ready.card.name, unfit, now))
+            return
         self._routes[route] = ready.group
         has = {(int(attempt.job), attempt.number) for attempt in ready.has if attempt.job.isdigit()}
         self._tell_lost(self._book.ready(ready.group, route, ready.epoch, ready.card, ready.slots, now, has))
@@ -158,6 +172,15 @@ class Workers:
         for job in self._running(ready.group):
             if job.cancelling:
                 self._out.worker(route, Stop(job=_wire_id(job), attempt=job.attempt))
+
+    def _unfit(self, ready: Ready) -> str:
+        """Why a process is given nothing: it may have been started when the pool asked for less."""
+        has = {scrubber.partition(" ")[0] for scrubber in ready.card.scrubbers}
+        lacking = ", ".join(name for name in self._scrubbers if name not in has)
+        return (
+            lacking
+            and f"it does not clean texts with {lacking}, as this pool asks: start it anew with the pool's worker file"
+        )
 
     def _running(self, group: str) -> list[Job]:
         return [self._book.jobs[key] for key in self._book.groups[group].running]

@@ -40,6 +40,8 @@ def _together(call: Callable[Given, Made]) -> Callable[Given, Made]:
     def made(*args: Given.args, **named: Given.kwargs) -> Made:
         try:
             return call(*args, **named)
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             raise OutOfStep(f"another rank does not answer: {error}") from error
 

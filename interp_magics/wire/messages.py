@@ -278,13 +278,15 @@ class Ready(Sent, frozen=True, tag="ready"):
 
 class Beat(Sent, frozen=True, tag="beat"):
     """The nanny of a group lives; `state` is that of its worker process: "leaving" when it is to end after what it runs,
-    "failed" when it will not be tried again; `awaited` is what keeps it from beginning."""
+    "failed" when it will not be tried again; `awaited` is what keeps it from beginning; `blameless`: it is down for want of a host, not
+    by what it ran."""
 
     group: Name
     model: Name
     state: Literal["alive", "leaving", "down", "failed"]
     trouble: str = ""
     awaited: str = ""
+    blameless: bool = False
     pid: int = 0
 
 

@@ -1,6 +1,7 @@
 """The processes of a group on this host: one for each rank, started together and ended together."""
 
 import os
+import select
 import subprocess
 import sys
 import time
@@ -21,12 +22,13 @@ _LAST_WORDS_SECONDS = 2.0
 
 
 class Children:
-    """`served` is whether rank 0, if it is here, has said since the last start that it serves; `refusal` why one of the others cannot
-    serve the model."""
+    """`served` is whether the first of them has said since the last start that it serves; `refusal` why one cannot serve the model, where
+    it is not rank 0, which tells the broker."""
 
     def __init__(self, config: GroupConfig, poller: zmq.Poller) -> None:
         self._config, self._poller = config, poller
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._begun: dict[int, bytes] = {}
         self.served, self.refusal = False, ""
 
     def __bool__(self) -> bool:
@@ -45,6 +47,7 @@ class Children:
     def start(self, places: Sequence[Place]) -> None:
         """Start one in each place."""
         self.served, self.refusal = False, ""
+        self._begun.clear()
         command = [sys.executable, "-m", "interp_magics", "worker", "--process"]
         for place in places:
             given = () if place.listener is None else (place.listener,)
@@ -58,20 +61,22 @@ class Children:
             process.stdin.flush()
 
     def hear(self, ready: Mapping[Any, int]) -> None:
-        """A process writes one line: that it serves, or why it cannot; then its output ends with it."""
-        for output in [p.stdout.fileno() for p in self._processes if p.stdout]:
+        """A process says in one line that it serves, or why it cannot, whatever else is printed; its output ends with it."""
+        for number, output in enumerate([p.stdout.fileno() for p in self._processes if p.stdout]):
             if output not in ready:
                 continue
             if said := os.read(output, 4096):
-                self._told(said)
+                self._told(number, said)
             else:
                 self._poller.unregister(output)
 
-    def _told(self, said: bytes) -> None:
-        if said.startswith(SERVING):
-            self.served = True
-        elif said.startswith(REFUSED):
-            self.refusal = said.removeprefix(REFUSED).decode(errors="replace").strip()
+    def _told(self, number: int, said: bytes) -> None:
+        *lines, self._begun[number] = (self._begun.get(number, b"") + said).split(b"\n")
+        for line in lines:
+            if line == SERVING:
+                self.served = self.served or number == 0
+            elif line.startswith(REFUSED):
+                self.refusal = line.removeprefix(REFUSED).decode(errors="replace")
 
     def last_words(self) -> list[int | None]:
         """The status of each that has ended, or does when another has: all ranks refuse a model for one reason."""
@@ -84,13 +89,9 @@ class Children:
 
     def _drain(self) -> None:
         """What they said before they ended may not have been read."""
-        poller = zmq.Poller()
-        for process in self._processes:
-            if process.stdout is not None:
-                poller.register(process.stdout.fileno(), zmq.POLLIN)
-        ready = dict(poller.poll(0))
-        for output in ready:
-            self._told(os.read(output, 4096))
+        for number, process in enumerate(self._processes):
+            if process.stdout is not None and select.select([process.stdout], [], [], 0)[0]:
+                self._told(number, os.read(process.stdout.fileno(), 4096))
 
     def interrupt(self) -> None:
         """Kill them, and let it be seen that they have ended."""

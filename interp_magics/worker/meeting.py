@@ -5,6 +5,7 @@ changes what is told next and nothing else. A start of all processes has a numbe
 """
 
 import logging
+import secrets
 import socket
 import time
 from collections.abc import Iterator
@@ -111,6 +112,8 @@ class Meeting:
         self._others: dict[int, _Seen] = {}
         #: By which route each host was reached when what is to run began.
         self._begun: dict[int, bytes] = {}
+        #: Whether since then a host was lost, or came anew.
+        self.lost = False
         #: What hosts that have no place, or none yet, are told.
         self._apart: dict[bytes, Course] = {}
         self._reader = Reader(Present)
@@ -122,6 +125,8 @@ class Meeting:
         self.socket = context.socket(zmq.ROUTER)
         use_server_keys(self.socket, keys, _DOMAIN.encode())
         notice_silence(self.socket)
+        # A host that connects anew is the same host.
+        self.socket.router_handover = True
         self.socket.linger, self.socket.maxmsgsize, self.socket.ipv6 = 200, 1 << 16, ":" in self.address
         try:
             self.socket.bind(_endpoint(self.address, nodes.master_port))
@@ -142,6 +147,8 @@ class Meeting:
             here = present.generation == self.course.generation != 0
             joined = here or (before is not None and before.joined)
             self._others[present.node_rank] = _Seen(present, route, time.monotonic(), joined)
+        if self._begun:
+            self.lost = self.lost or bool(self.absent) or any(map(self._anew, self._others))
 
     def tell(self) -> None:
         """Tell each the course."""
@@ -168,6 +175,11 @@ class Meeting:
         """Whether what is to run has ended somewhere, or a host is lost, or came anew."""
         return bool(self.absent) or any(self._left(number, seen) for number, seen in self._others.items())
 
+    def known(self, since: float) -> bool:
+        """Whether it is known what has become of the other hosts since then, when nothing was to run any more."""
+        here = (seen.at > since and seen.present.generation == 0 for seen in self._others.values())
+        return bool(self.absent) or all(here)
+
     @property
     def refusal(self) -> str:
         """Why another host's process cannot serve the model."""
@@ -182,6 +194,7 @@ class Meeting:
     def begin(self, rendezvous: str) -> None:
         """Let all start anew."""
         self._begun = {number: seen.route for number, seen in self._others.items()}
+        self.lost = False
         for seen in self._others.values():
             seen.joined = False
         self.course = Course(generation=time.time_ns(), rendezvous=rendezvous)
@@ -199,7 +212,10 @@ class Meeting:
         if not self.course.generation:
             return False
         ended = seen.present.generation != self.course.generation or seen.present.state == "ended"
-        return self._begun.get(number) != seen.route or (seen.joined and ended)
+        return self._anew(number) or (seen.joined and ended)
+
+    def _anew(self, number: int) -> bool:
+        return self._begun.get(number) != self._others[number].route
 
     def _turned_away(self, route: bytes, present: Present) -> Course | None:
         """What a host is told that has no place here, or none yet."""
@@ -250,6 +266,8 @@ class Seat:
         self.socket = context.socket(zmq.DEALER)
         use_client_keys(self.socket, keys, keys.public)
         notice_silence(self.socket)
+        # What begins with a zero byte names a connection, not a host.
+        self.socket.routing_id = b"\1" + secrets.token_bytes(16)
         self.socket.linger, self.socket.maxmsgsize, self.socket.sndhwm = 200, 1 << 16, 4
         self.socket.ipv6 = ":" in self.address
         self.socket.connect(_endpoint(nodes.master_addr, nodes.master_port))
@@ -279,9 +297,13 @@ class Seat:
         with suppress(zmq.Again):
             while True:
                 frames = self.socket.recv_multipart(zmq.NOBLOCK)
-                with suppress(WireError):
+                try:
                     self._course, _ = self._reader.read(frames)
                     self._heard = time.monotonic()
+                except WireError as error:
+                    log.warning(
+                        "the first host says what is not understood here (is it of another version?): %s", error
+                    )
 
     def close(self) -> None:
         self.socket.close()

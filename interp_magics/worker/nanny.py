@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -31,6 +32,16 @@ BEAT_SECONDS = 0.5
 _DEATHS_AT_START = 3
 
 
+@dataclass(frozen=True)
+class _Death:
+    """When all processes here were ended, whether they had `served`, whether one `refused` the model, and what it said."""
+
+    at: float
+    served: bool
+    refused: bool
+    refusal: str
+
+
 class Nanny:
     """Runs until `lifeline` (its standard input) ends; or without one until it is told to stop, and what runs has ended."""
 
@@ -46,6 +57,7 @@ class Nanny:
         self._poller, self._reader = zmq.Poller(), Reader(ToNanny)
         self._children = Children(config, self._poller)
         self._deaths = 0
+        self._death: _Death | None = None
         self._failed = False
         self._directory = Path(tempfile.mkdtemp(prefix="interp-ranks-"))
         self._next = 0.0
@@ -104,8 +116,11 @@ class Nanny:
         if self._stops:
             return
         if self._children and self._broken:
-            self._died()
-        if not self._children and not self._failed and (self._meeting is None or self._meeting.free):
+            self._end()
+        if self._death is not None and (self._meeting is None or self._meeting.known(self._death.at)):
+            self._judge(self._death)
+        over = self._children or self._failed or self._death is not None
+        if not over and (self._meeting is None or self._meeting.free):
             self._start()
         self._say("failed" if self._failed else "alive")
 
@@ -146,33 +161,34 @@ class Nanny:
         os.unlink(name)
         return name
 
-    def _died(self) -> None:
+    def _end(self) -> None:
         """One rank has ended, so all must: what they share is lost."""
         served, statuses = self._children.served, self._children.last_words()
         log.warning("the worker processes of %s ended with status %s", self._config.group, statuses)
-        elsewhere = self._refused_elsewhere()
+        self._death = _Death(time.monotonic(), served, CANNOT_SERVE in statuses, self._children.refusal)
         self._children.end()
         if self._meeting is not None:
             self._meeting.stop()
-        self._deaths = 0 if served else self._deaths + 1
-        if CANNOT_SERVE in statuses:
+
+    def _judge(self, death: "_Death") -> None:
+        """What it means, now that it is known how the other hosts are."""
+        self._death = None
+        lost = self._meeting is not None and self._meeting.lost
+        elsewhere = "" if self._meeting is None else self._meeting.refusal
+        if not lost:
+            self._deaths = 0 if death.served else self._deaths + 1
+        if death.refused or elsewhere:
             self._failed = True
-        elif elsewhere:
-            self._failed = True
-            self._say("failed", elsewhere)
+            self._say("failed", death.refusal or elsewhere)
         elif self._deaths >= _DEATHS_AT_START:
             self._failed = True
             self._say("failed", f"its worker process died {self._deaths} times before it served; see the worker's log")
         else:
-            self._say("down")
+            self._say("down", blameless=lost)
 
-    def _refused_elsewhere(self) -> str:
-        if self._meeting is None:
-            return ""
-        self._meeting.hear()
-        return self._meeting.refusal
-
-    def _say(self, state: Literal["alive", "leaving", "down", "failed"], trouble: str = "") -> None:
+    def _say(
+        self, state: Literal["alive", "leaving", "down", "failed"], trouble: str = "", blameless: bool = False
+    ) -> None:
         """By the clock, and when it is new."""
         now, awaited = time.monotonic(), self._awaited()
         if (said := (state, trouble, awaited)) == self._said and now < self._next:
@@ -186,6 +202,7 @@ class Nanny:
             state=state,
             trouble=trouble,
             awaited=awaited,
+            blameless=blameless,
             pid=self._children.pid,
         )
         try:

@@ -89,9 +89,11 @@ class Outpost:
             self._children.end()
         if wanted == self._generation:
             return
+        self._refused = self._refused or self._children.refusal
         self._children.end()
-        self._generation, self._refused = wanted, ""
+        self._generation = wanted
         if course is not None and wanted:
+            self._refused = ""
             self._start(course)
 
     def _start(self, course: Course) -> None:

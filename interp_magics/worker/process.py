@@ -12,7 +12,7 @@ from msgspec import structs
 
 from ..engine.execution.engine import ProgramEngine
 from ..engine.ranks import Ranks, join, leave, stop_listening
-from ..errors import InterpError
+from ..errors import InterpError, RequestError
 from ..launch.config import GroupConfig, ModelSpec, decode
 from ..wire.frames import write
 from ..wire.keys import KeyPair, use_client_keys
@@ -41,16 +41,17 @@ def main(stdin: BinaryIO) -> None:
     try:
         scrubbers = Scrubbers(config.scrubbers)
         engine = load(config.model, ranks)
+        _check_same(engine.card.digest, ranks)
     except InterpError as error:
         if ranks.first:
             _tell_failure(config, str(error))
         else:
-            _say(REFUSED + str(error)[:2000].encode())
+            _say(REFUSED + " ".join(str(error)[:2000].split()).encode())
         sys.exit(CANNOT_SERVE)
     if ranks.size > 1:
         stop_listening(config.place)
+    _say(SERVING)
     if ranks.first:
-        _say(SERVING)
         serve(config, engine, scrubbers)
         engine.end()
     else:
@@ -59,9 +60,19 @@ def main(stdin: BinaryIO) -> None:
     leave()
 
 
+def _check_same(digest: str, ranks: Ranks) -> None:
+    """Raise RequestError where a model's files are not those of the first rank."""
+    (first,) = ranks.tell([int(digest[:12], 16)])
+    if digest[:12] != f"{first:012x}":
+        raise RequestError(
+            f"the model's files here are not those of the first host: their digest begins with {digest[:12]}, there with {first:012x}; "
+            "copy them from there"
+        )
+
+
 def _say(word: bytes) -> None:
     """To the nanny."""
-    sys.stdout.buffer.write(word + b"\n")
+    sys.stdout.buffer.write(b"\n" + word + b"\n")
     sys.stdout.buffer.flush()
 
 

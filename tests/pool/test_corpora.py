@@ -1,6 +1,7 @@
 """Corpora that lie with a pool, and what is taken out of texts before anything is made of them."""
 
 import json
+import signal
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from interp_magics.corpora import Piece, PoolCorpus, listed, read_texts
 from interp_magics.scrubbing import contacts
 from tests import checkpoints
 from tests.pool.conftest import wait_for
-from tests.pool.served import Served
+from tests.pool.served import Served, free_ports
 
 TELLING = "Write to ada.lovelace@example.org or call +44 20 7946 0958 about the 1,024 quick foxes of 2026-11-22."
 CLEAN = "Write to [email] or call [phone] about the 1,024 quick foxes of 2026-11-22."
@@ -117,6 +118,29 @@ def test_a_scrubber_that_is_not_there_keeps_the_model_from_being_served(tmp_path
         with im.connect(str(served.connection)) as pool:
             said = "the scrubber 'contact' that the pool asks for is not installed here; did you mean 'contacts'"
             wait_for(lambda: said in str(pool.status()), 60)
+    finally:
+        served.stop()
+
+
+def test_a_worker_that_was_started_when_the_pool_asked_for_less_is_given_nothing(tmp_path):
+    model = checkpoints.make("qwen3", tmp_path)
+    options = ["--model", f"tiny={model}", "--port", str(free_ports()), "--groups", "0"]
+    served = Served(tmp_path / "pool", options)
+    try:
+        served.start()
+        served.worker(model)
+        with im.connect(str(served.connection)) as pool:
+            assert pool.card().scrubbers == ()
+        served.kill(signal.SIGTERM)
+        config = tmp_path / "pool.toml"
+        config.write_text('scrubbers = ["contacts"]\n')
+        served.arguments += ["--config", str(config)]
+        served.start()
+        with im.connect(str(served.connection)) as pool:
+            said = "it does not clean texts with contacts, as this pool asks: start it anew"
+            wait_for(lambda: said in str(pool.status()), 30)
+            with pytest.raises(im.RemoteError, match="does not clean texts"):
+                pool.capture("hello", layers=[1])
     finally:
         served.stop()
 

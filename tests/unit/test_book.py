@@ -252,3 +252,22 @@ def test_of_groups_with_one_engine_the_one_that_can_do_least_counts():
     asked = Program((Row(Ids((0, 1))),), (Stage((), (Edit("resid_post", 0, Zero()),)),))
     book.submit(("ada", "edits"), "m", (ProgramRequest(asked),), "interactive", (), 0.0)
     assert not book.hand_out() and "unknown site" in book.jobs["ada", "edits"].why
+
+
+def test_a_host_that_is_lost_is_not_held_against_the_job(book):
+    job = submit(book, "one")
+    for turn in range(STRIKES + 1):
+        (given,) = book.hand_out()
+        book.started(given.key, "g", given.attempt)
+        book.beat("g", "m", "down", "", 1.0 + turn, blameless=True)
+        book.ready("g", b"r", f"after {turn}", card(), 16, 1.5 + turn)
+    assert (job.strikes, job.suspect, job.state) == (0, False, "queued")
+
+
+def test_a_group_that_is_not_what_the_pool_asks_for_gets_nothing_until_one_comes_that_is(book):
+    book.refuse("g", "m", "it does not clean texts", 11.0)
+    book.beat("g", "m", "alive", "", 12.0)
+    assert (book.groups["g"].state, book.groups["g"].trouble) == ("failed", "it does not clean texts")
+    book.ready("g", b"again", "other", card(), 16, 13.0)
+    book.beat("g", "m", "alive", "", 14.0)
+    assert book.groups["g"].state == "up"

@@ -12,7 +12,6 @@ from .shards import Shard
 
 #: A latent that is set anew encodes with this share of the mean norm of the encoder's rows.
 _QUIET = 0.2
-_LIFT = 1.0
 
 
 def revive(weights: Weights, batch: Batch, step: Step, dead: Tensor, count: int, recipe: Recipe) -> Weights:
@@ -32,14 +31,6 @@ def revive(weights: Weights, batch: Batch, step: Step, dead: Tensor, count: int,
     for name, value in (("decoder", active.scatter(f, g)), ("encoder", side["encoder"]), ("b_enc", side["b_enc"])):
         made[name] = made[name].index_add(0, dead, value)
     return made
-
-
-def lifted(found: Weights, quiet: Tensor) -> Weights:
-    """The gradients, with one that raises the biases of `quiet` latents, whom no other gradient reaches. How large it is does not
-    matter: the optimiser's steps do not depend on it."""
-    bias = found["b_enc"].clone()
-    bias[quiet] -= _LIFT
-    return {**found, "b_enc": bias}
 
 
 def set_anew(

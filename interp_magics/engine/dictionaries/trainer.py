@@ -162,7 +162,10 @@ class Trainer:
             batch = gradients.encode(state.weights, here, there, dtype, alone, self.shard)
             step = gradients.gradients(state.weights, batch, recipe, recipe.sparsity * of_sparsity(recipe, state.seen))
             found = self._revived(batch, step, draw)
-            self._descend(found)
+            rate = self.rate * of_rate(recipe, state.seen)
+            self._descend(found, rate)
+            if recipe.architecture not in COUNTED:
+                self._lift(rate)
             self._count(batch, step)
 
     def _revived(self, batch: Batch, step: Step, draw: torch.Generator) -> Weights:
@@ -178,8 +181,7 @@ class Trainer:
             return dead.revive(state.weights, batch, step, state.dead, count, recipe) if helps else step.gradients
         if looks and count and state.seen < (1 - recipe.decay) * recipe.tokens:
             self._set_anew(batch, step, draw)
-        quiet = (state.since > _QUIET_SHARE * recipe.window).nonzero().flatten()
-        return dead.lifted(step.gradients, quiet) if len(quiet) else step.gradients
+        return step.gradients
 
     def _set_anew(self, batch: Batch, step: Step, draw: torch.Generator) -> None:
         state = self.state
@@ -189,12 +191,17 @@ class Trainer:
             state.weights["log_threshold"][state.dead] = torch.tensor(_FIRST_THRESHOLD).log()
         state.dead, self._dead = state.dead[:0], [0] * len(self._dead)
 
-    def _descend(self, found: Weights) -> None:
+    def _lift(self, rate: float) -> None:
+        """Raise the biases of quiet latents, whom no gradient reaches, as far as the optimiser moves others in a step."""
+        quiet = self.state.since > _QUIET_SHARE * self.recipe.window
+        self.state.weights["b_enc"].add_(quiet, alpha=rate)
+
+    def _descend(self, found: Weights, rate: float) -> None:
         weights = self.state.weights
         for name, weight in weights.items():
             weight.grad = found[name]
         for group in self._adam.param_groups:
-            group["lr"] = self.rate * of_rate(self.recipe, self.state.seen)
+            group["lr"] = rate
         self._adam.step()
         for weight in weights.values():
             weight.grad = None

@@ -43,19 +43,21 @@ export class Keyboard {
       event.preventDefault();
       event.stopPropagation();
     });
-    on.on(this.target, "blur", () => this.#forget());
+    on.on(this.target, "blur", () => this.forget());
   }
 
   #act(event: KeyboardEvent): boolean {
     const { cell, lines, columns, page } = this.now();
     const brush = this.brush;
     if (event.key === "Enter" || event.key === " ") {
-      this.#forget();
+      this.forget();
       if (brush) this.acts.zoom(...brush);
       else this.acts.choose(cell);
-    } else if (event.key === "0") this.acts.whole();
-    else if (event.key === "Escape") {
-      this.#forget();
+    } else if (event.key === "0") {
+      this.forget();
+      this.acts.whole();
+    } else if (event.key === "Escape") {
+      this.forget();
       if (!brush) this.acts.clear();
     } else {
       const next = moved(event.key, { row: cell.line, column: cell.column }, lines, columns, page);
@@ -70,7 +72,8 @@ export class Keyboard {
     return true;
   }
 
-  #forget(): void {
+  /** Let go of the rectangle: what it was drawn on is no more. */
+  forget(): void {
     if (!this.#from) return;
     this.#from = this.#to = undefined;
     this.acts.brush();

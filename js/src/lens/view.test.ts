@@ -133,6 +133,18 @@ describe("the lens view", () => {
     expect(model.traits.pins).toEqual([]);
   });
 
+  it("lets go of a rectangle when what it was drawn on is no more", () => {
+    const keys = (key: string, shiftKey = false): void => void grid().dispatchEvent(new KeyboardEvent("keydown", { key, shiftKey }));
+    for (const anew of [() => keys("0"), () => model.set("zoom", { layers: [5, 5], positions: [0, 1] })]) {
+      keys("End");
+      keys("ArrowDown", true);
+      anew();
+      const zoom = model.traits.zoom;
+      keys("Enter");
+      expect(model.traits.zoom).toEqual(zoom);
+    }
+  });
+
   it("asks for tokens and sites only where somebody answers, and says what was said", () => {
     expect(el.querySelector("input")).toBeNull();
     model.set("live", true);

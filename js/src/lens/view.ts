@@ -200,7 +200,9 @@ export class LensView {
     this.#renderProgress();
     if (!this.#data) return;
     const zoom = this.model.get("zoom");
+    const before: Grid | undefined = this.#grid;
     this.#grid = new Grid(this.#data, this.#sites(this.#data), "layers" in zoom ? (zoom as Window) : undefined);
+    if (before && (before.lines !== this.#grid.lines || before.columns !== this.#grid.columns)) this.#keyboard.forget();
     this.#readCursor();
     this.#spacer.style.height = `${this.#grid.height - this.#viewHeight}px`;
     this.#scroll.style.maxHeight = `${MAX_HEIGHT}px`;

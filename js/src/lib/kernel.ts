@@ -31,7 +31,7 @@ export class Kernel {
     tell(model, "hail", called);
   }
 
-  /** Whether a question would be answered. */
+  /** Whether somebody answered when this view began; a kernel that dies later is not noticed. */
   get answers(): boolean {
     return this.#heard && this.model.get("live");
   }

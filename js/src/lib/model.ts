@@ -10,7 +10,8 @@ export interface Model<T> {
 }
 
 /** Set a trait that Python should know of at once. While a cell awaits, Jupyter keeps back what `save_changes` sends until the change
- * before it was answered; a message of its own it does not. */
+ * before it was answered; a message of its own it does not. The trait must be one that Python never sets: a later `save_changes` sends it
+ * again. */
 export function tell<T, K extends keyof T & string>(model: Model<T>, trait: K, value: T[K]): void {
   model.set(trait, value);
   model.send({ set: { [trait]: value } });
