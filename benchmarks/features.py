@@ -26,7 +26,7 @@ from .checkpoint import reference_engine
 from .pairs import interleaved, ratio, write
 from .sae import rows_of
 
-PROMPT, NEW, ROUNDS = 24, 32, 25
+PROMPT, NEW, ROUNDS = 24, 32, 100
 LATENTS, ACTIVE, WIDTH, TOKENS, PIECE = 16_384, 64, 256, 1_000_000, 512
 ROWS, WORDS = 65_536, 50_000
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]

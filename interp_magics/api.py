@@ -48,12 +48,7 @@ class Pool(AttributionCalls):
         counted = [len(t) for t in self._tokens(plans.texts(request), name)]
         cost = plans.cost(request, card, counted)
         plans.check_size(cost, self.limits.result_bytes)
-        state = self._connection.state()
-        ahead = next((m.queued for m in state.models if m.name == name), 0)
-        seconds = cost.seconds(card)
-        return Estimate(
-            plans.method(request), name, len(counted), cost.tokens, seconds, cost.result_bytes, cost.held_bytes, ahead
-        )
+        return self._estimated(plans.method(request), name, len(counted), cost)
 
     def tokenize(self, text: Any, model: str | None = None) -> Any:
         """Token ids of a text and how each reads."""

@@ -14,7 +14,9 @@ from .data import live
 from .data.tokenized import Tokenized
 from .data.vector_edits import Storable
 from .errors import RequestError, nearest, one_of
+from .estimate import Estimate
 from .methods import plans
+from .methods.cost import Cost
 from .methods.lens.request import LensRequest
 from .methods.requests import Request
 from .methods.tokenize.request import TokenizeRequest
@@ -38,6 +40,12 @@ class Asking(Attached):
     ) -> None:
         super().__init__(connection, close, model)
         self._objects: dict[str, bytes] = {}
+
+    def _estimated(self, method: str, name: str, texts: int, cost: Cost) -> Estimate:
+        state = self._connection.state()
+        before = next((m.queued for m in state.models if m.name == name), 0)
+        seconds = cost.seconds(self.card(name))
+        return Estimate(method, name, texts, cost.tokens, seconds, cost.result_bytes, cost.held_bytes, before)
 
     def _card_for(self, layers: LayerSpec, model: str | None) -> ModelCard | None:
         """The card if it is known already, or must be because layers are named."""

@@ -1,5 +1,6 @@
 """Calls about features: dictionaries trained on a pool."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ from .data.feature_browser import FeatureBrowser
 from .data.feature_table import FeatureTable, merge
 from .data.latents import LatentActivations
 from .errors import RequestError, one_of
+from .estimate import Estimate
 from .methods.evaluate.request import EvaluateRequest
 from .methods.features.request import FeaturesRequest
 from .methods.program.request import ProgramRequest
 from .methods.search.request import OVERS, SearchRequest
-from .methods.train.plan import NONE, addresses, validate, width
+from .methods.train.plan import NONE, addresses, cost, validate, width
 from .methods.train.request import TrainRequest
 from .program.dictionaries import TRAINED, Recipe
 from .program.language import Ids, Latents, Program, Row, Stage, Tap
@@ -72,14 +74,32 @@ class FeatureCalls(StudyCalls):
         state is written there now and then, and the same call goes on from it. `sae.history` says how it went. Raises
         RequestError before anything runs.
         """
-        name = self.model if model is None else model
-        card = self.card(name)
+        given: dict[str, Any] = {"latents": latents, "model": model, **recipe}
+        made = self.recipe(layer, site, architecture, expansion, k, tokens, seed, **given)
+        return self.train_saes(texts, [made], path=path, model=model, share=share, context=context)[0]
+
+    def recipe(
+        self,
+        layer: int,
+        site: str = "resid_post",
+        architecture: str = "batch_topk",
+        expansion: float = 8,
+        k: int = 32,
+        tokens: int = 1_000_000,
+        seed: int = 0,
+        *,
+        latents: int | None = None,
+        model: str | None = None,
+        **recipe: Any,
+    ) -> Recipe:
+        """The Recipe of a dictionary for a site of a model, as `train_sae` makes it. Raises RequestError."""
+        card = self.card(self.model if model is None else model)
         where = parse_site(site)[0]
         check_site(where, card)
         (chosen,) = parse_layers(integer("layer", layer), card.layers)
         count = round(expansion * width(card, where)) if latents is None else integer("latents", latents)
         kind = one_of("architecture", architecture, TRAINED)
-        made = Recipe(
+        return Recipe(
             latents=count,
             architecture=kind,
             k=k,
@@ -89,7 +109,19 @@ class FeatureCalls(StudyCalls):
             seed=seed,
             **recipe,
         )
-        return self.train_saes(texts, [made], path=path, model=name, share=share, context=context)[0]
+
+    def estimate_training(
+        self, recipes: Sequence[Recipe], *, model: str | None = None, share: float = 1.0, context: int = 0
+    ) -> Estimate:
+        """What training them on one stream would cost, the passes of the model included, as if each learned from as many tokens as the
+        one that wants most. Raises RequestError for whatever can be told to be wrong."""
+        name = self.model if model is None else model
+        card = self.card(name)
+        asked = msgspec.structs.replace(training.asked_for(recipes, share, context), finish=True, training=NONE)
+        validate(asked, card)
+        length = min(context or card.context, card.context)
+        passes = math.ceil(max(recipe.tokens for recipe in recipes) / share / length)
+        return self._estimated("training", name, 0, cost(asked, card, [length] * passes))
 
     def evaluate_sae(self, sae: Dictionary, texts: UserText | Sequence[UserText], context: int = 0, **call: Any) -> Any:
         """What a dictionary is worth on texts (those of a file by its Path): a SAEEvaluation, or a Job with `wait=False`.

@@ -151,13 +151,14 @@ class InterpMagics(Magics):
     def sae(self, line: str) -> Any:
         """Train a sparse autoencoder on the pool, load one, evaluate it, save it.
 
-        %sae train -l LAYER [options] TEXTS   TEXTS is a variable, or a .txt or .jsonl file
+        %sae train -l LAYER [options] TEXTS   TEXTS is a variable, a .txt or .jsonl file, or pool:NAME
         %sae load DIRECTORY                   SAELens, sparsify, Gemma Scope, Llama Scope
         %sae eval SAE TEXTS                   how well it stands for activations, and in the model
         %sae save SAE DIRECTORY               SAELens' layout, with a manifest
 
         -s SITE   --architecture batch_topk|topk|matryoshka|jumprelu|gated|relu   --expansion X   --latents M
-        -k K   --sparsity X   --tokens N   --batch N   --seed N   --path DIRECTORY   -o NAME bind   -q quiet   --show-code
+        -k K   --sparsity X   --tokens N   --batch N   --seed N   --path DIRECTORY   --dry-run estimate
+        -o NAME bind   -a Job (eval)   -q quiet   -m MODEL   --show-code
 
         Examples
         --------

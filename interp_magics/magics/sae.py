@@ -33,6 +33,7 @@ def parser() -> Parser:
     made.add_argument("--seed", type=int, metavar="N")
     made.add_argument("--path", metavar="DIRECTORY", help="train: where the state is kept, to go on from")
     made.add_argument("--force", action="store_true", help="load: although it was trained on another checkpoint")
+    made.add_argument("--dry-run", action="store_true", help="train: estimate, do not run")
     made.add_argument("--show-code", action="store_true", help="print the equivalent Python call")
     made.add_argument("-a", "--no-wait", action="store_true", help="eval: return a Job at once")
     return made
@@ -62,6 +63,8 @@ def run(session: Session, line: str) -> Any:
     words = text.split()
     if given.no_wait and command != "eval":
         raise UsageError(f"%sae {command} -a: this is more than one job, or none; leave -a out")
+    if given.dry_run and command != "train":
+        raise UsageError(f"%sae {command} --dry-run: what a training costs can be told; leave --dry-run out")
     return {"train": _train, "load": _load, "eval": _evaluate, "save": _save}[command](session, given, words)
 
 
@@ -76,6 +79,11 @@ def _train(session: Session, given: Any, words: list[str]) -> Any:
         print(code("pool", "train_sae", [words[0], str(given.layer)], options, given.out))
         return None
     texts = texts_of(session, words[0])
+    if given.dry_run:
+        options.pop("path", None)
+        with user_faults():
+            recipe = session.pool.recipe(given.layer, **options)
+            return session.pool.estimate_training([recipe], model=given.model)
     with user_faults():
         made = session.watched(lambda pool: pool.train_sae(texts, given.layer, **options))
     return session.shown(given, made)

@@ -32,6 +32,14 @@ def sae(cell, names):
     return made
 
 
+def test_a_dry_run_of_a_training_says_what_it_costs_and_trains_nothing(cell, names):
+    few, many = (cell(f"%sae train --dry-run -l 1 --latents 48 -k 4 --tokens {n} texts") for n in (4000, 4_000_000))
+    assert few.tokens == pytest.approx(4000, rel=0.2) and many.seconds > 500 * few.seconds > 0
+    assert str(few).startswith("training, ") and "texts" not in str(few)
+    assert "has layers 0 to" in str(cell("%sae train --dry-run -l 99 texts"))
+    assert "leave --dry-run out" in str(cell("%sae eval --dry-run sae texts"))
+
+
 def test_a_dictionary_is_trained_evaluated_saved_and_loaded(cell, sae, tmp_path):
     assert (sae.latents, sae.layer, len(sae.history) > 0) == (48, 1, True)
     found = cell("%sae eval -o worth sae texts")
