@@ -4,6 +4,7 @@ All ranks run the same code on the same plan, so that collectives meet. Nothing 
 bytes in a uint8 tensor. `Ranks` of one process does nothing and costs nothing.
 """
 
+import gc
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -201,6 +202,8 @@ def _store(size: int, place: Place) -> dist.Store:
 def leave() -> None:
     """End what `join` began, before the interpreter does: gloo's threads abort a process that ends under them."""
     if dist.is_initialized():
+        # A group that something still refers to keeps its threads, and they must not outlive the interpreter.
+        gc.collect()
         dist.destroy_process_group()
 
 

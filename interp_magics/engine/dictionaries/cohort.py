@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from ...data.training import Reached
-from ...errors import RequestError
 from ...program.dictionaries import Recipe, of_rate
 from ..ranks import Ranks
 from .shards import WHOLE, Shard
@@ -24,7 +23,7 @@ Rows = Mapping[tuple[str, int], Tensor]
 
 class Cohort:
     """Trainers by the number of their recipe: first those that all ranks share, then this rank's own. `fault` says why they cannot go
-    on."""
+    on, `memory_fault` whether for want of memory."""
 
     def __init__(self, recipes: Sequence[Recipe], owners: Sequence[int], ranks: Ranks, device: torch.device) -> None:
         numbered = [(number, owner) for number, owner in enumerate(owners) if owner in (EVERY, ranks.rank)]
@@ -35,7 +34,7 @@ class Cohort:
         self._trainers: dict[int, Trainer] = {}
         self._seconds: dict[int, float] = {}
         self._steps: Iterator[bool] = iter(())
-        self.fault: RequestError | MemoryError | None = None
+        self.fault, self.memory_fault = "", False
 
     @property
     def shares(self) -> bool:

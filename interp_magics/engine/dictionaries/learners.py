@@ -71,8 +71,10 @@ class Learners:
             self.lead(Teaching(0, "forget"), {}, {})
 
     def give_up(self, training: int) -> None:
-        """A training is over. May be called at any time: it is let go of when the ranks are next told something."""
-        self._gone.append(training)
+        """A training is over. May be called at any time: the other ranks let go of it when they are next told something."""
+        self._cohorts.pop(training, None)
+        if self.ranks.size > 1:
+            self._gone.append(training)
 
     def lead(self, teaching: Teaching, rows: Rows, states: States) -> int:
         """Do it on all ranks. How many have more to learn when they went on; how many could not take in a slice."""
@@ -118,11 +120,11 @@ class Learners:
             _tried(made, lambda: made.resume(states) if teaching.resumed else made.begin(rows))
         cohort = self._cohorts[teaching.training]
         cohort.take(rows)
-        return self.ranks.summed([cohort.fault is not None])[0]
+        return self.ranks.summed([bool(cohort.fault)])[0]
 
     def _go(self, cohort: Cohort) -> int:
         more = _tried(cohort, cohort.go)
-        left, faults = self.ranks.summed([bool(more), cohort.fault is not None])
+        left, faults = self.ranks.summed([bool(more), bool(cohort.fault)])
         return 0 if faults else left
 
     def _tell(self, cohort: Cohort, states: bool) -> None:
@@ -219,21 +221,21 @@ def unpacked(tensors: Mapping[str, Tensor]) -> tuple[dict[tuple[str, int], Tenso
 def _tried(cohort: Cohort, call: Callable[[], Made]) -> Made | None:
     """What a call gives; None when the cohort cannot go on. Where ranks take steps together a fault that the others may not have had
     is not a thing to go on from."""
-    if cohort.fault is not None:
+    if cohort.fault:
         return None
     try:
         return call()
     except RequestError as error:
-        cohort.fault = error
+        cohort.fault = str(error)
     except Exception as error:
         if cohort.shares or not out_of_memory(error):
             raise
-        cohort.fault = MemoryError(str(error))
+        cohort.fault, cohort.memory_fault = str(error) or "out of memory", True
     return None
 
 
 def _told(cohort: Cohort) -> _Told:
-    return _Told(cohort.reached(), str(cohort.fault or ""), isinstance(cohort.fault, MemoryError))
+    return _Told(cohort.reached(), cohort.fault, cohort.memory_fault)
 
 
 def _whole(number: int, owner: int, parts: Sequence[States]) -> dict[str, Tensor]:
