@@ -176,6 +176,19 @@ describe("the lens view", () => {
     expect(el.querySelector(".iw-progress")?.textContent).toContain("Stop the cell");
   });
 
+  it("leaves a button where it is while it is pressed, whatever news come", async () => {
+    model.set("progress", { state: "running", text: "1 of 9", end: "button" });
+    const button = el.querySelector(".iw-progress button") as HTMLButtonElement;
+    button.dispatchEvent(new PointerEvent("pointerdown", { bubbles: true }));
+    model.set("progress", { state: "running", text: "2 of 9", end: "button" });
+    expect(button.isConnected).toBe(true);
+    button.dispatchEvent(new PointerEvent("pointerup", { bubbles: true }));
+    button.click();
+    expect(model.traits.cancelled).toBe(true);
+    await new Promise((turn) => setTimeout(turn));
+    expect(el.querySelector(".iw-progress")?.textContent).toContain("2 of 9");
+  });
+
   it("leaves the field and the focus where they are when an answer comes", () => {
     model.set("live", true);
     answer(model);

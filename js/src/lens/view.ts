@@ -3,6 +3,7 @@
 import { element, keepingFocus, Listeners } from "../lib/dom";
 import { type Answered, Kernel } from "../lib/kernel";
 import { follow, type Model, tell } from "../lib/model";
+import { Pressed } from "../lib/pressed";
 import { seriesPin } from "../lib/ramp";
 import { csv, download } from "../lib/save";
 import { empty, failed, loading } from "../lib/states";
@@ -156,8 +157,12 @@ export class LensView {
     observer.observe(this.root);
     on.add(() => observer.disconnect());
     on.add(follow(this.model, ["mode", "site", "shown", "pins", "zoom", "live", "offered"], () => this.#render()));
-    on.add(follow(this.model, ["payload", "header"], () => this.#load()));
-    on.add(follow(this.model, ["progress", "cancelled"], () => this.#renderProgress()));
+    const { after } = new Pressed(this.root, on);
+    const load = (): void => this.#load();
+    const progress = (): void => this.#renderProgress();
+    on.add(follow(this.model, ["payload", "header"], () => after(load)));
+    on.add(follow(this.model, ["progress"], () => after(progress)));
+    on.add(follow(this.model, ["cancelled"], progress));
     on.add(follow(this.model, ["asked", "told"], () => this.#field.tell(this.model.get("asked"), this.model.get("told"))));
     on.add(
       follow(this.model, ["cursor"], () => {
@@ -219,7 +224,7 @@ export class LensView {
     const progress = this.model.get("progress");
     const cancel = (): void => tell(this.model, "cancelled", true);
     const strip = progress.state ? [progressStrip(progress, this.model.get("cancelled"), cancel)] : [];
-    this.#progress.replaceChildren(...strip);
+    keepingFocus(this.#progress, () => this.#progress.replaceChildren(...strip));
   }
 
   /** Paint in the next frame, once, however many events ask for it. */

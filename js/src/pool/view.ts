@@ -1,7 +1,8 @@
 // The pool panel: who serves what, how busy it is, my jobs and what I may still have. A cancel button asks Python.
 
 import { element, Listeners } from "../lib/dom";
-import { type Model, tell } from "../lib/model";
+import { follow, type Model, tell } from "../lib/model";
+import { Pressed } from "../lib/pressed";
 import { empty } from "../lib/states";
 import { bytes, duration, ended, type Group, type Job, place, type PoolState, type Share } from "./data";
 
@@ -25,11 +26,9 @@ export class PoolView {
   ) {
     root.classList.add("iw", "iw-pool");
     root.replaceChildren(this.#body, this.#live);
-    for (const trait of ["state", "cancelling"] as const) {
-      const handle = (): void => this.#render();
-      model.on(`change:${trait}`, handle);
-      this.#listeners.add(() => model.off(`change:${trait}`, handle));
-    }
+    const { after } = new Pressed(root, this.#listeners);
+    const render = (): void => this.#render();
+    this.#listeners.add(follow(model, ["state", "cancelling"], () => after(render)));
     this.#render();
   }
 

@@ -1,9 +1,10 @@
 // Trainings side by side, while they go on and afterwards: their course, what they reach, what was asked of each.
 
 import { choiceButtons } from "../lib/choice";
-import { element, Listeners } from "../lib/dom";
+import { element, keepingFocus, Listeners } from "../lib/dom";
 import { exportButtons } from "../lib/exports";
 import { follow, type Model } from "../lib/model";
+import { Pressed } from "../lib/pressed";
 import { seriesColour, seriesDash } from "../lib/ramp";
 import { empty } from "../lib/states";
 import { type Theme, themeOf, watchTheme } from "../lib/theme";
@@ -36,7 +37,10 @@ export class SweepView {
     observer.observe(root);
     this.#listeners.add(() => observer.disconnect());
     this.#listeners.add(watchTheme(() => this.#render()));
-    this.#listeners.add(follow(model, ["header", "metric", "run"], () => this.#render()));
+    const { after } = new Pressed(root, this.#listeners);
+    const render = (): void => this.#render();
+    this.#listeners.add(follow(model, ["header"], () => after(render)));
+    this.#listeners.add(follow(model, ["metric", "run"], render));
     this.#render();
   }
 
@@ -58,18 +62,20 @@ export class SweepView {
     const each = width < LEAST ? width : several ? Math.floor((width - GAP) / 2) : Math.min(width, LEAST);
     const named = this.model.get("run");
     const chosen = header.runs.some((run) => run.name === named) ? named : "";
-    const focused = [...this.#table.querySelectorAll("button")].indexOf(document.activeElement as HTMLButtonElement);
     const beside = several ? [exchange(header, chosen, theme, each)] : [];
     this.#charts.replaceChildren(course(header, this.model.get("metric"), chosen, theme, each), ...beside);
-    this.#bar.replaceChildren(
+    keepingFocus(this.#bar, () => this.#bar.replaceChildren(...this.#buttons(header)));
+    keepingFocus(this.#table, () => this.#table.replaceChildren(this.#runs(header, chosen, theme)));
+    this.root.dataset.drawn = "true";
+  }
+
+  #buttons(header: Header): HTMLElement[] {
+    return [
       element("div", { class: "iw-title", title: header.title }, header.title),
       choiceButtons("what is drawn", METRICS, this.model.get("metric"), (metric) => this.#set("metric", metric)),
       element("div", { class: "iw-hint", role: "status" }, progress(header)),
       exportButtons({ name: "training", root: this.root, pictures: () => [...this.#charts.querySelectorAll("svg")], rows: () => rows(header) }),
-    );
-    this.#table.replaceChildren(this.#runs(header, chosen, theme));
-    if (focused >= 0) this.#table.querySelectorAll("button")[focused]?.focus();
-    this.root.dataset.drawn = "true";
+    ];
   }
 
   #runs(header: Header, chosen: string, theme: Theme): HTMLElement {
