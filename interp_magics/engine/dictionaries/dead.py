@@ -19,8 +19,8 @@ def revive(weights: Weights, batch: Batch, step: Step, dead: Tensor, count: int,
     over (it is not moved), e^ its reconstruction by the d / 2 largest of the `dead` latents (arXiv:2406.04093, A.2), of which there
     are `count` on all ranks."""
     some = {name: weights[name][dead] for name in ("encoder", "decoder", "b_enc")} | {"b_dec": weights["b_dec"]}
-    h = batch.h[:, dead]
-    active = batch.shard.of_rows(h, min(count, batch.x.shape[1] // 2))
+    h = batch.h.index_select(1, dead)
+    active = batch.shard.of_rows(h, min(count, batch.x.shape[1] // 2), batch.dtype)
     f = active.take(h).relu_()
     left = step.residual - batch.shard.sum(active.decode(f, some["decoder"]))
     g = left * (-2 * recipe.auxiliary / len(left))

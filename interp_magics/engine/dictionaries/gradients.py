@@ -102,12 +102,12 @@ def _relu(weights: Weights, batch: Batch, recipe: Recipe, sparsity: float) -> St
 
 
 def _topk(weights: Weights, batch: Batch, recipe: Recipe, sparsity: float) -> Step:
-    return _plain(weights, batch, batch.shard.of_rows(batch.h, recipe.k), 0.0)
+    return _plain(weights, batch, batch.shard.of_rows(batch.h, recipe.k, batch.dtype), 0.0)
 
 
 def _chosen(batch: Batch, recipe: Recipe) -> Active:
     if batch.alone:
-        return batch.shard.of_rows(batch.h, recipe.k)
+        return batch.shard.of_rows(batch.h, recipe.k, batch.dtype)
     return batch.shard.of_all(batch.h, len(batch.h) * recipe.k)
 
 

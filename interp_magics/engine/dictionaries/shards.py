@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..ranks import ALONE, Ranks
-from .active import Active, of_flat, of_top
+from .active import DENSE, Active, Mask, of_flat, of_top
 from .selection import largest_of_all, largest_of_rows
 
 
@@ -60,13 +60,16 @@ class Shard:
             least = self.ranks.stacked(least).amin()
         return torch.where(least.isinf(), 0.0, least)
 
-    def of_rows(self, h: Tensor, k: int) -> Active:
-        """The k largest of each row, of which those of this rank's latents are in h [rows, latents]."""
+    def of_rows(self, h: Tensor, k: int, dtype: torch.dtype) -> Active:
+        """The k largest of each row, of which those of this rank's latents are in h [rows, latents]; products are made in `dtype` where
+        most are chosen."""
         rows, width = h.shape
         here = largest_of_rows(h, min(k, width))
+        mine = True if self.whole else self._chosen(h.gather(1, here), k)
+        if here.shape[1] > DENSE * width:
+            return Mask(torch.zeros_like(h, dtype=torch.bool).scatter_(1, here, mine), dtype)
         if self.whole:
             return of_top(here, width)
-        mine = self._chosen(h.gather(1, here), k)
         numbers = torch.arange(rows, device=h.device)[:, None].expand_as(here)
         return of_flat((numbers * width + here)[mine], rows, width)
 
