@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from .errors import RequestError
-from .launch.config import Engine
+from .launch.config import Engine, ModelImpl
 from .launch.templates import TEMPLATES, filled
 
 if TYPE_CHECKING:
@@ -113,6 +113,12 @@ def _add_engine(parser: Any) -> None:
     parser.add_argument(
         "--compiled", action="store_true", help="vllm: compile its steps, which leaves the stream's sites"
     )
+    parser.add_argument(
+        "--model-impl",
+        choices=get_args(ModelImpl),
+        default="auto",
+        help="vllm: whose modules run the model, its own where their sites are known (auto) or transformers'",
+    )
     parser.add_argument("--context", type=int, metavar="TOKENS", help="vllm: the most tokens of a text")
 
 
@@ -161,7 +167,9 @@ def _serve(given: argparse.Namespace) -> None:
 def _placed(given: argparse.Namespace, max_memory: str | None = None) -> Any:
     from .broker.serve import Placed
 
-    named = {name: getattr(given, name) for name in ("dtype", "tp", "pp", "engine", "context", "compiled")}
+    named = {
+        name: getattr(given, name) for name in ("dtype", "tp", "pp", "engine", "context", "compiled", "model_impl")
+    }
     return Placed(**named, max_memory=max_memory)
 
 

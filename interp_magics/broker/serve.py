@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
@@ -20,7 +20,7 @@ import msgspec
 
 from ..errors import InterpError, RequestError, nearest
 from ..launch.checks import check_ranks
-from ..launch.config import Engine, ModelSpec, WorkerFile
+from ..launch.config import Engine, ModelImpl, ModelSpec, WorkerFile
 from ..wire.keys import Address, KeyPair, write_secret
 from ..wire.standing import Limits
 from .admission import CLIENT, WORKER, Key
@@ -140,7 +140,7 @@ class _Stop:
 @dataclass(frozen=True)
 class Placed:
     """How each model is held: its dtype, the ranks of a group, the memory that it may take of each device, what runs it, and for vLLM
-    how many tokens a row may have, its stages, and whether its steps are compiled."""
+    how many tokens a row may have, its stages, whether its steps are compiled, and whose modules they are of."""
 
     dtype: str | None = None
     tp: int = 1
@@ -149,6 +149,7 @@ class Placed:
     context: int | None = None
     pp: int = 1
     compiled: bool = False
+    model_impl: ModelImpl = "auto"
 
 
 def models_of(models: Sequence[str], adapters: Sequence[str], groups: int, placed: Placed) -> tuple[ModelConfig, ...]:
@@ -314,10 +315,7 @@ def _spec(text: str, placed: Placed) -> ModelSpec:
     local = Path(path).expanduser()
     source = str(local.resolve()) if local.is_dir() else path
     name = name if has_name else local.name
-    held = {
-        name: getattr(placed, name) for name in ("dtype", "tp", "pp", "max_memory", "engine", "context", "compiled")
-    }
-    return ModelSpec(name, source, **held)
+    return ModelSpec(name, source, **asdict(placed))
 
 
 def _with_adapters(specs: Sequence[ModelSpec], adapters: Sequence[str]) -> list[ModelSpec]:

@@ -23,17 +23,31 @@ def _whole(value: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Port:
-    """A tensor that a hook can read and replace: the input or an output of a module, seen through `view`.
+class Slot:
+    """One of a module's arguments, by its place or, where it is given so, by its name; or one of its outputs."""
 
-    `view` returns a view [batch, position, ...] that shares memory with what it is given. With `base`, the site's value is
-    this tensor plus the value at `base` (resid_mid = what attention adds + what came in).
+    place: int = 0
+    name: str = "hidden_states"
+
+
+Slots = tuple[Slot, ...]
+_ONE: Slots = (Slot(),)
+
+
+@dataclass(frozen=True)
+class Port:
+    """A tensor that a hook can read and replace: what is in `slots` of the input or the output of a module, seen through `view`.
+
+    Of two slots the value is the sum: some blocks hand on the stream in two parts, the second None before anything was
+    added. `view` returns a view [batch, position, ...] that shares memory with what it is given. With `base`, the site's value
+    is this tensor plus the value at `base` (resid_mid = what attention adds + what came in).
     """
 
     module: nn.Module
-    side: Literal["input", "output", "weights"]
+    side: Literal["input", "output"]
     view: View = _whole
     base: "Port | None" = None
+    slots: Slots = _ONE
 
 
 @dataclass(frozen=True)
@@ -49,7 +63,12 @@ class Heads:
 
 @dataclass(frozen=True)
 class Family:
-    """The sites of a block by the paths of their modules. `head_out` and `mlp_act` name the projection that reads them."""
+    """The sites of a block by the paths of their modules. `head_out` and `mlp_act` name the projection that reads them.
+
+    The stream is in the slots `entering` and `leaving` a block, and in the slot `attending` of attention's arguments; `between`
+    is the norm, if there is one, that is given the stream in two parts after attention. Where an engine runs all sequences one
+    after another in one (`flat`), tensors have no axis for the batch.
+    """
 
     attn: str | None
     mlp: str | None
@@ -61,6 +80,11 @@ class Family:
     head_out: str | None = None
     mlp_act: str | None = None
     parallel: bool | str = False
+    entering: Slots = _ONE
+    leaving: Slots = _ONE
+    attending: Slots = _ONE
+    between: str | None = None
+    flat: bool = False
     notes: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
@@ -247,7 +271,8 @@ def _ports(
     sites = [site for site in max(per_layer, key=len) if site not in missing]
     ports: dict[str, tuple[Port | None, ...]] = {site: tuple(layer.get(site) for layer in per_layer) for site in sites}
     ports["embed"] = ports["resid_pre"][:1]
-    ports["ln_final"] = (Port(norm, "output") if here(norm) else None,)
+    final = Port(norm, "output")
+    ports["ln_final"] = ((_batched(final) if family.flat else final) if here(norm) else None,)
     for site in ("q", "k", "v", "head_out", "mlp_act"):
         if site not in ports:
             missing.setdefault(site, "this family keeps it inside one fused operation")
@@ -256,14 +281,16 @@ def _ports(
 
 def _block_ports(family: Family, block: nn.Module, shapes: Shapes) -> dict[str, Port]:
     get = block.get_submodule
-    entering = Port(block, "input")
-    ports = {"resid_pre": entering, "resid_post": Port(block, "output")}
+    entering = Port(block, "input", slots=family.entering)
+    ports = {"resid_pre": entering, "resid_post": Port(block, "output", slots=family.leaving)}
     if family.attn and family.attn_out:
         added = Port(get(family.attn_out), "output")
-        ports["ln_attn"] = Port(get(family.attn), "input")
-        ports["attn_pattern"] = Port(get(family.attn), "weights", _queries_first)
+        ports["ln_attn"] = Port(get(family.attn), "input", slots=family.attending)
+        ports["attn_pattern"] = Port(get(family.attn), "output", _queries_first, slots=(Slot(1),))
         ports["attn_out"] = added
         ports["resid_mid"] = replace(added, base=entering)
+        if family.between:
+            ports["resid_mid"] = Port(get(family.between), "input", slots=(Slot(0), Slot(1, "residual")))
     if family.mlp and family.mlp_out:
         ports["ln_mlp"] = Port(get(family.mlp), "input")
         ports["mlp_out"] = Port(get(family.mlp_out), "output")
@@ -275,7 +302,13 @@ def _block_ports(family: Family, block: nn.Module, shapes: Shapes) -> dict[str, 
         ports["head_out"] = Port(get(family.head_out), "input", _split(shapes.d_head))
     if family.mlp_act:
         ports["mlp_act"] = Port(get(family.mlp_act), "input")
-    return ports
+    return {site: _batched(port) for site, port in ports.items()} if family.flat else ports
+
+
+def _batched(port: Port) -> Port:
+    """A port of tensors without an axis for the batch."""
+    view = port.view
+    return replace(port, view=lambda value: view(value.unsqueeze(0)))
 
 
 def _queries_first(pattern: Tensor) -> Tensor:

@@ -50,6 +50,18 @@ def _together(call: Callable[Given, Made]) -> Callable[Given, Made]:
 
 
 @dataclass(frozen=True)
+class Posted:
+    """A tensor on its way to another rank, which is kept until it is there."""
+
+    value: Tensor
+    work: dist.Work | None
+
+    def wait(self) -> None:
+        if self.work is not None:
+            self.work.wait()
+
+
+@dataclass(frozen=True)
 class Ranks:
     """Rank `rank` of `size`. `control` is a gloo group for plans and tokens, so that idle ranks never wait on a GPU; `group` the
     one in which tensors cross, if that is not of all processes."""
@@ -149,6 +161,17 @@ class Ranks:
         dist.send(torch.tensor([len(data)]), 0, group=self.control)
         if data:
             dist.send(torch.frombuffer(bytearray(data), dtype=torch.uint8), 0, group=self.control)
+
+    @_together
+    def post(self, value: Tensor, to: int) -> "Posted":
+        """Send a tensor in host memory to a rank that will `fetch` it, and go on."""
+        return Posted(value, dist.isend(value, to, group=self.control))
+
+    @_together
+    def fetch(self, value: Tensor, origin: int) -> Tensor:
+        """Fill a tensor in host memory with what a rank has posted next, which is as large."""
+        dist.recv(value, origin, group=self.control)
+        return value
 
     @_together
     def taken(self, origin: int) -> bytes:

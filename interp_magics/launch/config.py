@@ -8,6 +8,7 @@ import msgspec
 from ..errors import RequestError
 
 Engine = Literal["transformers", "vllm"]
+ModelImpl = Literal["auto", "vllm", "transformers"]
 
 
 class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -17,7 +18,8 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     is the GPU if there is one; `tp` ranks share every layer of a replica, and `pp` such stages (vLLM alone) its layers.
     `max_memory` ("0=20GB,cpu=60GB") lays a model that no device holds over several of them. `engine` is what runs it; for vLLM
     `context` (None: the model's own) is how many tokens a row may have and `kv_bytes` (None: what is free) what its pages
-    take; `compiled` steps are faster, at fewer sites. A hub token is read from HF_TOKEN, as transformers does.
+    take; `compiled` steps are faster, at fewer sites; `model_impl` is whose modules it runs, its own where their sites are known
+    ("auto") or transformers'. A hub token is read from HF_TOKEN, as transformers does.
     """
 
     name: str
@@ -33,6 +35,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     context: int | None = None
     kv_bytes: int | None = None
     compiled: bool = False
+    model_impl: ModelImpl = "auto"
 
     @property
     def ranks(self) -> int:

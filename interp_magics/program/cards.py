@@ -16,6 +16,7 @@ class ModelCard(Struct, frozen=True, forbid_unknown_fields=True):
     """A model as one engine serves it.
 
     `missing` gives a reason for each site that it lacks; `flops_per_second` is what its self-test reached, for estimates.
+    Rows of a program that pass `together` may copy from one another; else one row must come after those that it copies from.
     `scrubbers` are what its workers clean texts with before anything is made of them that is kept.
     """
 
@@ -45,6 +46,7 @@ class ModelCard(Struct, frozen=True, forbid_unknown_fields=True):
     chat_template: bool
     gradients: bool = False
     conditions: bool = False
+    together: bool = False
     flops_per_second: float = 1e11
     versions: dict[str, str] = {}
     remarks: tuple[str, ...] = ()

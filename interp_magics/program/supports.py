@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from ..errors import RequestError, nearest
 from .cards import ModelCard
+from .copies import check_order
 from .language import (
     At,
     Divergence,
@@ -99,6 +100,15 @@ def _check_stage(stage: Stage, card: ModelCard, rows: int, kept: set[str]) -> No
         _check_edit(edit, card, rows, kept)
         if isinstance(edit.op, Copy) and stage.rows is not None and edit.op.row not in stage.rows:
             raise RequestError(f"copy: row {edit.op.row} does not run in this stage, so nothing can be copied from it")
+    if not card.together:
+        _check_order(stage, card, rows)
+
+
+def _check_order(stage: Stage, card: ModelCard, rows: int) -> None:
+    try:
+        check_order(stage, rows)
+    except RequestError as error:
+        raise RequestError(f"{error}, which those of engine {card.engine} do not; ask a group with another") from None
 
 
 def check_site(site: str, card: ModelCard) -> None:

@@ -18,7 +18,7 @@ from interp_magics.engine import ranks as group
 from interp_magics.engine.execution import reading
 from interp_magics.engine.protocol import NoObjects, Outcome, Task, collect
 from interp_magics.engine.transformers_engine.load import load
-from interp_magics.launch.config import Engine, ModelSpec, Place
+from interp_magics.launch.config import Engine, ModelImpl, ModelSpec, Place
 from interp_magics.program.language import Program
 from interp_magics.worker.meeting import listening
 from tests.engine.running import Arriving
@@ -37,6 +37,7 @@ class Case:
     engine: Engine = "transformers"
     stages: int = 1
     compiled: bool = False
+    model_impl: ModelImpl = "auto"
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -107,6 +108,7 @@ def _load(case: Case, ranks: group.Ranks) -> Any:
         pp=case.stages,
         engine=case.engine,
         compiled=case.compiled,
+        model_impl=case.model_impl,
     )
     if case.engine == "transformers":
         return load(spec, ranks)

@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -22,28 +24,37 @@ from interp_magics.engine.protocol import NoObjects, Task, collect
 from interp_magics.engine.execution import reading
 from interp_magics.engine.transformers_engine.load import load
 from interp_magics.launch.config import ModelSpec
-from interp_magics.program.language import Ids, Lens, Program, Row, Stage, Tap
+from interp_magics.program.language import Ids, Last, Lens, Program, Raw, Row, Stage, Tap
 
 def resident(what):
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(what)).split()[1]) * 1024
 
 torch.set_num_threads(1)
+how = {"lens": {"reduce": Lens(top_k=3)}, "last": {"reduce": Raw(), "positions": Last()}}[sys.argv[4]]
+taps = tuple(Tap(site, **how) for site in sys.argv[3].split(","))
 engine = load(ModelSpec("long", sys.argv[1], device="cpu"))
 def run(ids):
-    taps = tuple(Tap(site, reduce=Lens(top_k=3)) for site in sys.argv[3].split(","))
     (outcome,) = collect(engine, [Task(Program((Row(Ids(ids)),), (Stage(taps),)), NoObjects())])
     return outcome
 run((1, 2, 3))
 Path("/proc/self/clear_refs").write_text("5")
 before = resident("VmRSS")
 outcome = run(tuple(1 + i % 1000 for i in range(int(sys.argv[2]))))
-shapes = [list(reading.values[0].top_ids.shape) for reading in outcome.readings[0]]
+values = [reading.values[0] for reading in outcome.readings[0]]
+shapes = [list((value["values"] if isinstance(value, dict) else value.top_ids).shape) for value in values]
 print(json.dumps({"rise": resident("VmHWM") - before, "held": reading.HELD_BYTES, "shapes": shapes}))
 """
 
 
-def test_a_lens_of_three_sites_at_all_layers_of_a_long_prompt_holds_a_bounded_part_of_it(tmp_path: Path) -> None:
+EVERYTHING = len(SITES) * LAYERS * TOKENS * WIDTH * 4
+#: What the model itself has of a prompt: keys and values, twice while they are made, and what a block works with.
+OWN = 2 * 2 * LAYERS * TOKENS * WIDTH // 8 * 4 + (64 << 20)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("long")
     config = LlamaConfig(
         vocab_size=VOCABULARY,
         hidden_size=WIDTH,
@@ -55,17 +66,30 @@ def test_a_lens_of_three_sites_at_all_layers_of_a_long_prompt_holds_a_bounded_pa
         tie_word_embeddings=False,
     )
     torch.manual_seed(0)
-    LlamaForCausalLM(config).save_pretrained(tmp_path)
-    checkpoints.tokenizer().save_pretrained(tmp_path)
-    command = [sys.executable, "-c", _SCRIPT, str(tmp_path), str(TOKENS), ",".join(SITES)]
+    LlamaForCausalLM(config).save_pretrained(made)
+    checkpoints.tokenizer().save_pretrained(made)
+    return made
+
+
+def measured(path: Path, how: str) -> dict[str, Any]:
+    command = [sys.executable, "-c", _SCRIPT, str(path), str(TOKENS), ",".join(SITES), how]
     # What is freed goes back at once, so that the process is as large as what it holds.
     given = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
     made = subprocess.run(command, check=True, capture_output=True, text=True, env=given)
-    said = json.loads(made.stdout.splitlines()[-1])
-    everything = len(SITES) * LAYERS * TOKENS * WIDTH * 4
-    cache = 2 * LAYERS * TOKENS * WIDTH // 8 * 4
-    bound = said["held"] + 2 * cache + (64 << 20)
-    print(f"rise {said['rise'] / 1e6:.0f} MB, bound {bound / 1e6:.0f} MB, all values {everything / 1e6:.0f} MB")
+    said: dict[str, Any] = json.loads(made.stdout.splitlines()[-1])
+    print(f"rise {said['rise'] / 1e6:.0f} MB, all values {EVERYTHING / 1e6:.0f} MB")
+    return said
+
+
+def test_a_lens_of_three_sites_at_all_layers_of_a_long_prompt_holds_a_bounded_part_of_it(path: Path) -> None:
+    said = measured(path, "lens")
+    bound = said["held"] + OWN
     assert said["shapes"] == [[LAYERS, TOKENS, 3]] * 3
-    assert bound < 0.9 * everything
+    assert bound < 0.9 * EVERYTHING
     assert said["rise"] < bound
+
+
+def test_of_the_last_position_alone_nothing_else_is_held(path: Path) -> None:
+    said = measured(path, "last")
+    assert said["shapes"] == [[LAYERS, 1, WIDTH]] * 3
+    assert said["rise"] < OWN < 0.5 * EVERYTHING

@@ -34,13 +34,14 @@ class Rounds:
 
 @dataclass
 class Told:
-    """Outcomes of each round; tokens that its requests found in the cache, how often one of them lost its pages, and the
-    last position that each word of a lens which streams was of."""
+    """Outcomes of each round; tokens that its requests found in the cache, how often one of them lost its pages, the
+    last position that each word of a lens which streams was of, and whether each step was kept out of CUDA graphs."""
 
     outcomes: list[list[Outcome | Exception]]
     cached: list[int]
     preempted: list[int]
     streamed: list[list[int]]
+    ungraphed: list[list[bool]]
 
 
 def run_rounds(directory: Path, case: Rounds) -> Told:
@@ -93,11 +94,14 @@ def main(directory: Path) -> None:
     faulty = _Faulty(engine, case.at)
     seen: list[dict[str, int]] = []
     preempted = [0]
+    ungraphed: list[list[bool]] = []
     _spy(engine, seen, preempted)
-    told: tuple[list[Any], list[int], list[int], list[list[int]]] = ([], [], [], [])
+    _spy_graphs(engine, ungraphed)
+    told: tuple[list[Any], list[int], list[int], list[list[int]], list[list[bool]]] = ([], [], [], [], ungraphed)
     for number, programs in enumerate(case.rounds):
         seen.append({})
         preempted.append(0)
+        ungraphed.append([])
         if number == case.fault:
             faulty.arm()
         host = _Cancelling(case.cancel.get(number))
@@ -125,6 +129,18 @@ def _spy(engine: Any, seen: list[dict[str, int]], preempted: list[int]) -> None:
         return preempt(*arguments, **named)
 
     inner.step, scheduler._preempt_request = stepped, preempting
+
+
+def _spy_graphs(engine: Any, ungraphed: list[list[bool]]) -> None:
+    dispatcher = engine._flight._seam._runner.cudagraph_dispatcher
+    dispatch = dispatcher.dispatch
+
+    def dispatching(*arguments: Any, **named: Any) -> Any:
+        if ungraphed:
+            ungraphed[-1].append({mode.name for mode in named["valid_modes"] or ()} == {"NONE"})
+        return dispatch(*arguments, **named)
+
+    dispatcher.dispatch = dispatching
 
 
 if __name__ == "__main__":

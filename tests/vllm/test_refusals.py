@@ -16,19 +16,28 @@ import interp_magics.engine.vllm_engine.load as loading
 from interp_magics.errors import RequestError
 from interp_magics.launch.config import ModelSpec
 
-find, adapted = loading.find_readout, loading.adapted
+find, adaptation = loading.find_readout, loading.adaptation
 {broken}
 try:
-    card = loading.load(ModelSpec("tiny", sys.argv[1], dtype="float32")).card
+    card = loading.load(ModelSpec("tiny", sys.argv[1], dtype="float32", model_impl=sys.argv[2])).card
 except RequestError as error:
     print("refused:", error)
 else:
     print("missing:", card.missing)
 """
 
+#: A family with a site elsewhere.
+_MOVED = """
+def moved(model):
+    adapt = adaptation(model)
+    return lambda *given: replace(adapt(*given), {place})
 
-def loaded(path, broken):
-    command = [sys.executable, "-c", _LOAD.format(broken=broken), str(path)]
+loading.adaptation = moved
+"""
+
+
+def loaded(path, broken, model_impl="auto"):
+    command = [sys.executable, "-c", _LOAD.format(broken=broken), str(path), model_impl]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=200).stdout
 
 
@@ -53,7 +62,14 @@ def test_a_model_whose_lens_is_not_what_is_sampled_from_is_refused(root):
 
 def test_a_site_whose_module_is_never_run_is_taken_off_the_card_and_one_that_does_not_add_up(root):
     path = checkpoints.make("qwen3", root, sizes=checkpoints.WIDE)
-    said = loaded(path, 'loading.adapted = lambda *given: replace(adapted(*given), head_out="self_attn.attn")')
+    said = loaded(path, _MOVED.format(place='head_out="self_attn.attn"'), "transformers")
     assert "'head_out': 'vLLM does not run it as a module of its own (no pass came by)'" in said
-    said = loaded(path, 'loading.adapted = lambda *given: replace(adapted(*given), mlp_out="input_layernorm")')
-    assert "what its modules put out does not add up to the stream" in said
+    for model_impl in ("transformers", "vllm"):
+        said = loaded(path, _MOVED.format(place='mlp_out="input_layernorm"'), model_impl)
+        assert "what its modules put out does not add up to the stream" in said
+
+
+def test_a_family_whose_own_modules_are_not_known_is_refused_by_name(root):
+    path = checkpoints.make("olmo2", root, sizes=checkpoints.WIDE)
+    said = loaded(path, "", "vllm")
+    assert "refused: where 'olmo2' has its sites in vLLM's own modules is not known (it is for gemma2, " in said

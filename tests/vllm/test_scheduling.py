@@ -19,7 +19,7 @@ from interp_magics.program.language import (
     Stage,
     Tap,
 )
-from interp_magics.program.operations import Add, Ref, When
+from interp_magics.program.operations import Add, Copy, Ref, When
 from tests.engine.cases import check_same, objects
 from tests.engine.running import program, raw, run, vector
 from tests.vllm.side import Rounds, run_rounds
@@ -72,6 +72,44 @@ def test_positions_that_are_asked_for_are_those_that_are_edited_and_read_in_prom
     clean = raw(run(served, program([prompt], TAPS), objects=vectors)[0])
     moved = (raw(told.outcomes[0][1])[1, :40] - clean[1]).abs().amax(-1) > 1e-3
     assert moved.nonzero().flatten().tolist() == [20]
+
+
+def test_rows_copy_from_those_that_have_passed_before_what_they_were_at_that_point_of_the_edits(
+    reference, root, tmp_path
+):
+    served = reference("qwen3")
+    vectors = objects(served.card)
+    texts = (PROMPT[:40], OTHER[:40], [*OTHER[:20], *PROMPT[:13]])
+    rows = tuple(Row(Ids(tuple(ids)), Sampling(new)) for ids, new in zip(texts, (5, 8, 4), strict=True))
+    edits = (
+        Edit("resid_post", 1, Add(vector("d"), 2.0), rows=(0,)),
+        Edit("resid_post", 1, Copy(0), rows=(1,)),
+        Edit("resid_post", 1, Add(vector("d"), 5.0), At((3, 17)), rows=(0,)),
+        Edit("head_out", 2, Copy(0), rows=(1,), index=(1, 2)),
+        Edit("resid_mid", 0, Copy(1, ((3, 30), (20, 5))), At((3, 20)), rows=(2,)),
+        Edit("mlp_out", 0, Copy(2, ((31, 2),)), At((31,)), rows=(2,)),
+    )
+    asked = Program(rows, (Stage((*TAPS, Tap("resid_post", reduce=Lens(top_k=3))), edits),))
+    circle = (*edits, Edit("resid_post", 0, Copy(2), rows=(0,)))
+    cut = {**PAGES, "max_num_batched_tokens": 16, "max_num_seqs": 4}
+    refused = Program(rows, (Stage(TAPS, circle),))
+    told = run_rounds(tmp_path, Rounds(root / "qwen3", [[asked, refused], [asked]], vectors, cut))
+    (expected,) = run(served, asked, objects=vectors)
+    check_same(expected, told.outcomes[0][0])
+    check_same(expected, told.outcomes[1][0])
+    assert "rows copy from one another (row 1 from row 0 from row 2 from row 1)" in str(told.outcomes[0][1])
+    plain = run(served, Program(rows, (Stage(TAPS),)), objects=vectors)[0]
+    assert (raw(expected, row=1) - raw(plain, row=1)).abs().max() > 1e-2
+
+
+def test_steps_in_which_something_is_read_or_written_run_outside_of_cuda_graphs_and_others_within(
+    reference, root, tmp_path
+):
+    vectors = objects(reference("qwen3").card)
+    plain, steered = program([PROMPT], sampling=Sampling(4)), program([OTHER], (), [steer()], Sampling(4))
+    rounds = [[plain], [steered], [plain], [program([PROMPT], TAPS)], [plain]]
+    told = run_rounds(tmp_path, Rounds(root / "qwen3", rounds, vectors, PAGES))
+    assert [set(steps) for steps in told.ungraphed] == [{False}, {True}, {False}, {True}, {False}]
 
 
 def test_rows_that_lose_their_pages_and_are_read_again_give_the_same(reference, root, tmp_path):

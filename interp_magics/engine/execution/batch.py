@@ -6,10 +6,16 @@ from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from ...program.language import Sampling
 from ..tokens import Encoded
+
+#: A site at a layer.
+Address = tuple[str, int]
+#: Positions from the first to the one before the second.
+Span = tuple[int, int]
 
 #: The most tokens of one pass; more are read in several.
 PASS_TOKENS = 16384
@@ -107,23 +113,36 @@ class Pass:
         column = self.columns[index]
         return value[self.rows[index], column : column + self.counts[index]]
 
-    def only(self, members: frozenset[int]) -> "tuple[Pass, list[int]]":
-        """The part of this call that some batch rows are read from, and what of the tensors that is: rows, or columns of the one
-        row of a flat call."""
-        followed = {index for follower, index in self.followers.items() if follower in members}
-        chosen = [i for i, member in enumerate(self.members) if member in members or i in followed]
-        place = {index: i for i, index in enumerate(chosen)}
+    def cut(self, spans: Mapping[int, Span]) -> "Cut":
+        """The part of this call that some batch rows are read from, each in its span."""
+        named: dict[int, list[Span]] = {}
+        for index, member in (*enumerate(self.members), *((i, m) for m, i in self.followers.items())):
+            if member in spans:
+                named.setdefault(index, []).append(spans[member])
+        taken = {index: span for index in sorted(named) if (span := self._taken(index, named[index]))}
+        place = {index: i for i, index in enumerate(taken)}
         followers = {m: place[index] for m, index in self.followers.items() if index in place}
-        named, starts, columns, counts = (
-            tuple(values[i] for i in chosen) for values in (self.members, self.starts, self.columns, self.counts)
-        )
-        if not self.flat:
-            return Pass(named, starts, tuple(range(len(chosen))), columns, counts, followers), [
-                self.rows[i] for i in chosen
-            ]
-        taken = [column + i for column, count in zip(columns, counts, strict=True) for i in range(count)]
-        packed = tuple(accumulate(counts[:-1], initial=0)) if counts else ()
-        return Pass(named, starts, (0,) * len(chosen), packed, counts, followers), taken
+        begins = [self.columns[i] + low for i, (low, _) in taken.items()]
+        members = tuple(self.members[i] for i in taken)
+        starts = tuple(self.starts[i] + low for i, (low, _) in taken.items())
+        counts = tuple(high - low for low, high in taken.values())
+        if self.flat:
+            columns = [begin + i for begin, count in zip(begins, counts, strict=True) for i in range(count)]
+            packed = tuple(accumulate(counts[:-1], initial=0)) if counts else ()
+            return Cut(
+                Pass(members, starts, (0,) * len(members), packed, counts, followers), None, torch.tensor(columns)
+            )
+        first = min(begins, default=0)
+        after = max((begin + count for begin, count in zip(begins, counts, strict=True)), default=0)
+        shifted = tuple(begin - first for begin in begins)
+        part = Pass(members, starts, tuple(range(len(members))), shifted, counts, followers)
+        return Cut(part, torch.tensor([self.rows[i] for i in taken]), slice(first, after))
+
+    def _taken(self, index: int, spans: Sequence[Span]) -> Span | None:
+        """The stretch of a member's positions, counted from its first here, in which some spans are."""
+        low = max(0, min(low for low, _ in spans) - self.starts[index])
+        high = min(self.counts[index], max(high for _, high in spans) - self.starts[index])
+        return (low, high) if low < high else None
 
     def between(self, begin: int, end: int) -> "Pass":
         """The part of a padded call from column `begin` to `end` - 1, when the columns before are in the cache."""
@@ -152,6 +171,23 @@ class Pass:
         """The position of every column [batch, width] of a padded call, 0 in pads."""
         columns = np.arange(self.width)[None, :] - np.array(self.columns)[:, None]
         return np.where(columns < 0, 0, columns + np.array(self.starts)[:, None])
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A part of a call, and where it lies in the tensors of the call: in `rows` of a stretch of columns, or in columns of the one row
+    that all members share."""
+
+    part: Pass
+    rows: Tensor | None
+    columns: Tensor | slice
+
+    def of(self, value: Tensor) -> Tensor:
+        """A copy of that part of a tensor [batch, columns, ...]."""
+        if isinstance(self.columns, Tensor):
+            return value.index_select(1, self.columns.to(value.device))
+        assert self.rows is not None
+        return value[:, self.columns].index_select(0, self.rows.to(value.device))
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class Served:
     ops: tuple[str, ...]
     gradients: bool
     conditions: bool
+    together: bool
     versions: Mapping[str, str]
     remarks: Sequence[str]
 
@@ -65,6 +66,7 @@ def card_of(checkpoint: ModelSpec, arch: Arch, tokens: Tokens, served: Served) -
         engine=served.engine,
         ops=served.ops,
         conditions=served.conditions,
+        together=served.together,
         reductions=REDUCTION_NAMES,
         lens_kinds=tuple(LENS_KINDS),
         special_tokens=tokens.special,

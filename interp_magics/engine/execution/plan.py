@@ -18,11 +18,12 @@ from ...program.supports import over_context, vectors
 from ..dictionaries.loaded import Loaded
 from ..protocol import Objects
 from ..tokens import Encoded, Tokens
-from .batch import BatchRow
+from .batch import Address, BatchRow, Span
 from .conditions import BoundWhen
 from .edits import bind
+from .readers import WHOLE
 from .splices import BoundSource, bind_splice
-from .tape import Address, Tape
+from .tape import Tape
 from .writing import BoundEdit
 
 Fetch = Callable[[Vector], Tensor]
@@ -234,11 +235,21 @@ def place_on(tape: Tape, stage: BoundStage, batch: Mapping[int, int]) -> None:
     """Put a stage's edits and reads on the tape of a batch; `batch` gives the batch row of each of its program rows."""
     place_edits(tape, stage, batch)
     for tap in stage.taps:
-        members = [batch[row] for row in tap.rows]
+        whole = tap.tap.site == "attn_pattern"
+        spans = {batch[row]: WHOLE if whole else span_of(tap.selections[row]) for row in tap.rows}
         for layer in tap.layers:
-            tape.want(canonical(tap.tap.site, layer), members)
+            tape.want(canonical(tap.tap.site, layer), spans)
         if isinstance(tap.tap.reduce, Lens) and tap.tap.reduce.kl_final:
-            tape.want(("ln_final", 0), members)
+            tape.want(("ln_final", 0), spans)
+
+
+def span_of(selection: Selection) -> Span:
+    """From the first position that a selection can name to the one after the last; one at least, of the prompt."""
+    marked = selection.prompt.nonzero()[0]
+    first = int(marked[0]) if len(marked) else len(selection.prompt) - 1
+    if selection.generated or selection.after is not None:
+        return first, WHOLE[1]
+    return first, int(marked[-1]) + 1 if len(marked) else first + 1
 
 
 def place_edits(tape: Tape, stage: BoundStage, batch: Mapping[int, int]) -> None:

@@ -11,10 +11,10 @@ from ...program.language import Lens
 from ..lens import LensArrays
 from ..protocol import Reading
 from ..readout import Readout
-from .batch import PASS_TOKENS, BatchRow, Pass
-from .plan import BoundStage, BoundTap, Kept, canonical
+from .batch import PASS_TOKENS, Address, BatchRow, Pass
+from .plan import BoundStage, BoundTap, Kept, canonical, chosen_positions
 from .reduce import Recorded, kept_values, read
-from .tape import Address, Tape
+from .tape import Tape
 
 #: Values of a position that wait at one lens before it decodes them: a few chunks of the kernel.
 WAITING = 2048
@@ -112,7 +112,7 @@ class Reader:
         """The readings of a program's stage; what its taps keep goes into `kept`. Raises RequestError."""
         decoded = {id(lens.tap): lens for lens in self._lenses if lens.part is part}
         for lens in decoded.values():
-            self._decode(lens)
+            self._decode(lens, last=True)
         if part.error is not None:
             raise part.error
         readings = []
@@ -144,16 +144,21 @@ class Reader:
         for task, readings in told.items():
             self._tell(task, tuple(readings))
 
-    def _decode(self, lens: _Decoding) -> Reading | None:
-        """Decode what one lens has not decoded yet; None when there is nothing or it cannot be."""
+    def _decode(self, lens: _Decoding, last: bool = False) -> Reading | None:
+        """Decode what one lens has not decoded yet, at the `last` time of every row; None when there is nothing or it cannot
+        be."""
         part, tap = lens.part, lens.tap
-        behind = {row: (lens.seen.get(member, 0), self._read.get(member, 0)) for row, member in part.place.items()}
-        stretch = {row: behind[row] for row in tap.rows if behind[row][0] < behind[row][1]}
+        behind = {row: (lens.seen.get(part.place[row], 0), self._read.get(part.place[row], 0)) for row in tap.rows}
+        stretch = {
+            row: span
+            for row, span in behind.items()
+            if (last and row not in lens.arrays) or chosen_positions(tap.selections[row], part.rows[row], span)
+        }
         if part.error is not None or not stretch:
             return None
         fresh = replace(tap, rows=tuple(stretch))
         recorded = Recorded(fresh, self._tape, part.rows, part.place, self._readout, stretch)
-        lens.seen.update((part.place[row], stop) for row, (_, stop) in stretch.items())
+        lens.seen.update((part.place[row], stop) for row, (_, stop) in behind.items())
         try:
             reading = read(fresh, recorded, self._readout)
         except RequestError as fault:

@@ -5,52 +5,52 @@ transformers block never writes its outputs in place in inference) and cut into 
 a clone, so that neither an earlier record nor the stream itself changes under anyone.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
+from functools import partial
 
-import torch
 from torch import Tensor
 
 from ...program.sites import SITES
 from ..arch import Arch, Port, site_shape
 from ..ranks import ALONE, Ranks
-from .batch import Pass, Rows
+from .batch import Address, Cut, Pass, Rows, Span
 from .conditions import BoundWhen
+from .crossing import Crossing, Stages
+from .hooks import Parts, hook, joined, parted
+from .readers import Groups, Readers
 from .records import Cuts, Record, part_of
 from .splices import BoundSource
-from .writing import BoundEdit, Writer, apart
-
-Address = tuple[str, int]
+from .writing import BoundEdit, Given, Writer, apart
 
 #: Everything that can be differentiated is computed from the stream that enters the first block.
 GRAPH_BEGINS: Address = ("resid_pre", 0)
-
-
-@dataclass(frozen=True)
-class Stages:
-    """Which of `all` ranks owns what is read at an address, in a pipeline; `device` is where this process computes."""
-
-    all: Ranks
-    owner: Callable[[Address], int]
-    device: torch.device
 
 
 class Tape:
     """Edits and records of one batch. `during(call)` frames each forward call; `record(address)` is read at the end."""
 
     def __init__(
-        self, arch: Arch, rows: Rows, ranks: Ranks = ALONE, stages: "Stages | None" = None, lent: bool = False
+        self,
+        arch: Arch,
+        rows: Rows,
+        ranks: Ranks = ALONE,
+        stages: "Stages | None" = None,
+        lent: bool = False,
+        together: bool = True,
     ) -> None:
         """`ranks` share this process's layers; in a pipeline `stages` says who has the others. Tensors that are `lent` are
-        written over after a hook: they are copied to be kept, and changed where they are."""
+        written over after a hook: they are copied to be kept, and changed where they are. Rows that do not pass `together` do so
+        after those that they copy from."""
         self._arch, self._rows, self._ranks, self._stages, self._lent = arch, rows, ranks, stages, lent
+        self._together = together
+        self._crossing = None if stages is None else Crossing(stages, ranks)
         self._edits: dict[Address, list[BoundEdit]] = {}
         self._looks: dict[Address, list[BoundWhen | BoundSource]] = {}
         self._records: dict[Address, Record] = {}
-        self._readers: dict[Address, frozenset[int]] = {}
-        self._parts: dict[frozenset[int], tuple[Pass, Tensor]] = {}
+        self._groups = Groups()
+        self._parts: dict[Readers, Cut] = {}
         self._nodes: dict[Address, Tensor] | None = None
         self._stack: Pass | None = None
         self._fresh: Pass | None = None
@@ -63,6 +63,8 @@ class Tape:
     def edit(self, address: Address, bound: BoundEdit) -> None:
         """Edit a site at a layer, after all edits that it has already."""
         self._writer.forget()
+        if bound.source is not None and not self._together:
+            bound = replace(bound, given=Given())
         here = self._edits.setdefault(address, [])
         if here and apart(here[-1], bound):
             self._join(address, here, bound)
@@ -83,29 +85,34 @@ class Tape:
         last.selections.update(bound.selections)
         last.shifts.update(bound.shifts)
 
-    def want(self, address: Address, members: Iterable[int]) -> None:
-        """Record a site at a layer for some batch rows."""
+    def want(self, address: Address, spans: Mapping[int, Span]) -> None:
+        """Record a site at a layer for some batch rows, each in its span at least."""
         if address not in self._records:
             self._records[address] = self._record(address)
-        self._readers[address] = self._readers.get(address, frozenset()).union(members)
+        record = self._records[address]
+        record.readers = self._groups.wider(record.readers, spans)
 
     def forget(self, members: Collection[int]) -> None:
         """Let go of all that concerns batch rows which have ended."""
         self._writer.forget()
         gone = frozenset(members)
-        cuts: dict[frozenset[int], Cuts] = {}
-        for address, readers in list(self._readers.items()):
-            if readers <= gone:
-                del self._readers[address], self._records[address]
-            elif readers & gone:
-                self._readers[address] = readers - gone
-                self._records[address].keep_only(readers - gone, cuts.setdefault(readers - gone, {}))
-        for joined in self._joined.values():
-            assert joined.shifts is not None
-            for member in gone & joined.selections.keys():
-                del joined.selections[member], joined.shifts[member]
-        left = {a: [edit for edit in edits if not gone.issuperset(edit.selections)] for a, edits in self._edits.items()}
-        self._edits = {address: edits for address, edits in left.items() if edits}
+        left = self._groups.without([record.readers for record in self._records.values()], gone)
+        cuts: dict[Readers, Cuts] = {}
+        for address, record in list(self._records.items()):
+            readers = left[record.readers]
+            if not readers.spans:
+                del self._records[address]
+            elif readers is not record.readers:
+                record.readers = readers
+                record.keep_only(cuts.setdefault(readers, {}))
+        for several in self._joined.values():
+            assert several.shifts is not None
+            for member in gone & several.selections.keys():
+                del several.selections[member], several.shifts[member]
+        edits = {
+            a: [edit for edit in edits if not gone.issuperset(edit.selections)] for a, edits in self._edits.items()
+        }
+        self._edits = {address: some for address, some in edits.items() if some}
         used = {id(look) for edits in self._edits.values() for edit in edits for look in (edit.when, edit.reads)}
         for looks in self._looks.values():
             looks[:] = [one for one in looks if id(one) in used]
@@ -130,11 +137,12 @@ class Tape:
         """A tensor like the one that a hook sees, as the site's value."""
         return self._port(address).view(value)
 
-    def touch(self, address: Address, value: Tensor) -> None:
-        """Do to a lent tensor what a hook does."""
-        new = self._visit(address, self._port(address), value)
-        if new is not value:
-            value.copy_(new)
+    def touch(self, address: Address, parts: Parts) -> None:
+        """Do to lent tensors what a hook does."""
+        new = self._changed(address, self._port(address), parts)
+        for part, value in () if new is None else zip(parts, new, strict=True):
+            if part is not None and value is not None:
+                part.copy_(value)
 
     @property
     def addresses(self) -> frozenset[Address]:
@@ -149,10 +157,11 @@ class Tape:
             here = [address for address in self.addresses if self._there(address)]
             addresses = sorted(here, key=lambda a: (a[1], SITES.index(a[0])))
             for address in addresses:
-                stack.callback(self._hook(address, self._port(address)).remove)
+                port = self._port(address)
+                stack.callback(hook(port, partial(self._changed, address, port)).remove)
             # After the edits, so that a base is what the block really reads.
             for base in {id(p.base.module): p.base for a in addresses if (p := self._port(a)).base}.values():
-                stack.callback(base.module.register_forward_pre_hook(self._base_hook, with_kwargs=True).remove)
+                stack.callback(hook(base, partial(self._noted, base)).remove)
             yield
 
     @contextmanager
@@ -163,13 +172,22 @@ class Tape:
         self._parts, self._again = {}, False
         self._writer.begin(call)
         self._bases.clear()
+        if self._crossing is not None:
+            self._crossing.take(self._conditional, call)
         yield
+        if self._crossing is not None:
+            self._crossing.send(self._conditional, call)
         self._again = True
         for address, record in self._records.items():
             if not self._there(address):
-                part, chosen = self._read_from(self._readers[address], torch.device("cpu"))
-                if part.members:
-                    record.add(*part_of(self._fresh, None, part, chosen))
+                cut = self._read_from(record.readers)
+                if cut.part.members:
+                    record.add(*part_of(self._fresh, None, cut))
+
+    @property
+    def _conditional(self) -> list[tuple[Address, BoundWhen]]:
+        """Conditions of edits, and where those are."""
+        return [(address, e.when) for address, edits in self._edits.items() for e in edits if e.when is not None]
 
     def width(self, address: Address) -> int:
         """The first axis of a site: the stream's width, heads or neurons."""
@@ -184,44 +202,29 @@ class Tape:
         assert port is not None
         return port
 
-    def _base_hook(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._bases[id(module)] = args[0] if args else kwargs["hidden_states"]
+    def _noted(self, base: Port, parts: Parts) -> None:
+        self._bases[id(base.module)] = joined(parts)
 
-    def _hook(self, address: Address, port: Port) -> Any:
-        if port.side == "input":
+    def _changed(self, address: Address, port: Port, parts: Parts) -> Parts | None:
+        """What is in the slots of a port from now on; None when it is what was."""
+        value = joined(parts)
+        new = self._visit(address, port, value, summed=value is not parts[0])
+        return None if new is value else parted(new, parts)
 
-            def on_input(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-                value = args[0] if args else kwargs["hidden_states"]
-                new = self._visit(address, port, value)
-                if new is value:
-                    return None
-                return ((new, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": new})
-
-            return port.module.register_forward_pre_hook(on_input, with_kwargs=True)
-
-        def on_output(module: torch.nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-            if not isinstance(output, tuple):
-                return self._visit(address, port, output)
-            place = 1 if port.side == "weights" else 0
-            new = self._visit(address, port, output[place])
-            return (*output[:place], new, *output[place + 1 :])
-
-        return port.module.register_forward_hook(on_output)
-
-    def _visit(self, address: Address, port: Port, raw: Tensor) -> Tensor:
+    def _visit(self, address: Address, port: Port, raw: Tensor, summed: bool) -> Tensor:
         if self._nodes is not None and address == GRAPH_BEGINS:
             raw = raw.detach().requires_grad_()
         edits = [(e, p) for e in self._edits.get(address, ()) if (p := self._writer.targets(e)) is not None]
         base = None if port.base is None else self._bases[id(port.base.module)]
         if not edits:
-            self._seen(address, port, raw if base is None else raw + base)
+            self._seen(address, port, raw if base is None else raw + base, own=summed)
             return self._node(address, raw)
         value = raw.clone() if base is None else raw + base
         before = value.clone() if base is not None else value
         view = port.view(value)
         for edit, places in edits:
             self._writer.apply(edit, places, view, self.width(address))
-        self._seen(address, port, value)
+        self._seen(address, port, value, own=False)
         return self._node(address, value if base is None else raw + (value - before))
 
     def _node(self, address: Address, value: Tensor) -> Tensor:
@@ -236,29 +239,28 @@ class Tape:
             self._nodes[address] = node
         return node
 
-    def _seen(self, address: Address, port: Port, value: Tensor) -> None:
-        """The value as all that comes later finds it."""
+    def _seen(self, address: Address, port: Port, value: Tensor, own: bool) -> None:
+        """The value as all that comes later finds it; a tensor of our `own`, or one that the model goes on with."""
         for looked in self._looks.get(address, ()):
             assert self._stack is not None
             looked.look(port.view(value), self._stack, self._rows)
-        self._keep(address, port, value)
+        self._keep(address, port, value, own)
 
-    def _keep(self, address: Address, port: Port, value: Tensor) -> None:
+    def _keep(self, address: Address, port: Port, value: Tensor, own: bool) -> None:
         record = self._records.get(address)
         if record is None or self._fresh is None or self._again:
             return
-        part, chosen = self._read_from(self._readers[address], value.device)
-        if part.members:
+        cut = self._read_from(record.readers)
+        if cut.part.members:
             whole = port.view(value)
-            call, kept = part_of(self._fresh, whole, part, chosen)
+            call, kept = part_of(self._fresh, whole, cut)
             # What a stage receives lies in a buffer that the next pass is received in.
             lent = self._lent or (self._stages is not None and address[0] == "resid_pre")
-            record.add(call, kept.clone() if lent and kept is whole else kept)
+            record.add(call, kept.clone() if lent and not own and kept is whole else kept)
 
-    def _read_from(self, readers: frozenset[int], device: torch.device) -> tuple[Pass, Tensor]:
-        """The part of this pass that some batch rows are read from, and its rows; shared by all layers of a pass."""
+    def _read_from(self, readers: Readers) -> Cut:
+        """The part of this pass that some batch rows are read from; shared by all layers of a pass."""
         if readers not in self._parts:
             assert self._fresh is not None
-            part, chosen = self._fresh.only(readers)
-            self._parts[readers] = part, torch.tensor(chosen, device=device)
+            self._parts[readers] = self._fresh.cut(readers.spans)
         return self._parts[readers]

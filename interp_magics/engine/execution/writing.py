@@ -1,7 +1,7 @@
 """What edits write in a pass: the places that each of them selects, and what is put there."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -18,13 +18,21 @@ Selections = dict[int, Selection]
 Layout = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
 
+@dataclass(eq=False)
+class Given:
+    """What the source of a copy had at its positions, where it passes before its targets do: [width, ...] each."""
+
+    values: dict[int, Tensor] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class BoundEdit:
     """An edit whose rows are batch rows: the selection of positions for each, the index within the site, the operation.
 
-    A copy has `source` (batch row) and `mapping` (target to source position; None copies each position to itself). What is
-    added as it is, without an index or a condition, is in `shifts`, a vector for each batch row, instead of an operation:
-    those of several programs are added at once. An operation with `reads` is of the values, and of those at another site.
+    A copy has `source` (batch row) and `mapping` (target to source position; None copies each position to itself), and what it
+    was `given` if the source does not pass together with its targets. What is added as it is, without an index or a condition,
+    is in `shifts`, a vector for each batch row, instead of an operation: those of several programs are added at once. An
+    operation with `reads` is of the values, and of those at another site.
     """
 
     selections: Selections
@@ -32,6 +40,7 @@ class BoundEdit:
     operation: Callable[..., Tensor] | None
     source: int | None = None
     mapping: dict[int, int] | None = None
+    given: Given | None = None
     when: BoundWhen | None = None
     reads: BoundSource | None = None
     shifts: dict[int, Tensor] | None = None
@@ -64,13 +73,18 @@ class Writer:
         self._added.clear()
 
     def targets(self, edit: BoundEdit) -> Places | None:
-        """The places that an edit writes in this pass, None for none; shared by all layers of a pass."""
+        """The places that an edit writes in this pass, None when it has nothing to do; shared by all layers of a pass."""
         key = id(edit.selections)
         if key not in self._places:
             self._places[key], lasts = self._find(edit.selections)
             if lasts and self._lasting_of is not None:
                 self._lasting[key] = self._places[key]
-        return self._places[key]
+        found = self._places[key]
+        return _NOWHERE if found is None and self._gives(edit) else found
+
+    def _gives(self, edit: BoundEdit) -> bool:
+        """Whether what a copy will need passes."""
+        return edit.given is not None and self._pass is not None and edit.source in self._pass.members
 
     def _find(self, selections: Selections) -> tuple[Places | None, bool]:
         """The places, and whether they are the same in the next pass if that has the same layout: all rows generate."""
@@ -142,27 +156,60 @@ class Writer:
         return values if values.shape[1] == view.shape[2] else self._ranks.share(values, 1)
 
     def _copy(self, edit: BoundEdit, places: Places, view: Tensor, width: int) -> None:
-        """Copy from a row of this pass. Positions that the source does not hold in this pass are left as they are."""
+        """Copy from a row. Positions that it does not have, in this pass or given before, are left as they are."""
         call = self._pass
-        assert call is not None and edit.source is not None
-        if edit.source not in call.members:
-            return
-        source = call.members.index(edit.source)
+        assert call is not None
+        if self._gives(edit):
+            self._give(edit, call, view)
         found = []
         for row, column, member in zip(*(one.tolist() for one in (*places.at, places.members)), strict=True):
             position = call.starts[member] + column - call.columns[member]
             wanted = position if edit.mapping is None else edit.mapping.get(position)
-            if wanted is not None and call.starts[source] <= wanted < call.stop(source):
-                found.append((row, column, *call.place(edit.source, wanted)))
+            if wanted is not None and self._has(edit, call, call.members[member], position, wanted):
+                found.append((row, column, wanted))
         if not found:
             return
-        rows, columns, source_rows, sources = torch.tensor(found).unbind(1)
-        values = self._whole(view[source_rows, sources], width)
+        rows, columns, positions = (list(one) for one in zip(*found, strict=True))
+        values = self._whole(self._of_source(edit, call, positions, view), width)
         if edit.index is not None:
             here, index = self._whole(view[rows, columns], width), torch.tensor(edit.index)
             here[:, index] = values[:, index]
             values = here
         view[rows, columns] = self._here(view, values)
+
+    def _give(self, edit: BoundEdit, call: Pass, view: Tensor) -> None:
+        """Take what the source of a copy has in this pass."""
+        assert edit.given is not None and edit.source is not None
+        index = call.members.index(edit.source)
+        wanted = None if edit.mapping is None else set(edit.mapping.values())
+        for position, value in enumerate(call.of(index, view), call.starts[index]):
+            if wanted is None or position in wanted:
+                edit.given.values[position] = value.clone()
+
+    def _has(self, edit: BoundEdit, call: Pass, member: int, position: int, wanted: int) -> bool:
+        """Whether the source has a position when `member` has its own. Rows that generate are at one position together only when their
+        prompts are as long."""
+        assert edit.source is not None
+        if edit.given is None:
+            if edit.source not in call.members:
+                return False
+            source = call.members.index(edit.source)
+            return call.starts[source] <= wanted < call.stop(source)
+        prompts = self._rows[member].prompt_length, self._rows[edit.source].prompt_length
+        read = position < prompts[0], wanted < prompts[1]
+        return wanted in edit.given.values and read[0] == read[1] and (read[0] or prompts[0] == prompts[1])
+
+    def _of_source(self, edit: BoundEdit, call: Pass, positions: list[int], view: Tensor) -> Tensor:
+        """The values [n, ...] of a copy's source at some positions, as far as this rank holds them."""
+        assert edit.source is not None
+        if edit.given is not None:
+            return torch.stack([edit.given.values[position] for position in positions])
+        rows, columns = zip(*(call.place(edit.source, position) for position in positions), strict=True)
+        return view[list(rows), list(columns)]
+
+
+#: Where an edit is that writes nothing in a pass, and takes what it will write.
+_NOWHERE = Places(*(torch.empty(0, dtype=torch.long) for _ in range(3)))
 
 
 def _every(rows: list[int], columns: list[int]) -> tuple[int, int] | None:

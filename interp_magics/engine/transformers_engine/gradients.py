@@ -15,11 +15,11 @@ from torch import Tensor
 from ...program.language import Divergence, Dot, LogitDifference, LogProbability, Loss
 from .. import cotangents
 from ..cotangents import Cotangent
-from ..execution.batch import BatchRow, Pass
+from ..execution.batch import Address, BatchRow, Pass
 from ..execution.plan import BoundGradient, BoundTap, Kept, canonical, chosen_positions
 from ..execution.records import Record
 from ..execution.reduce import finish, read
-from ..execution.tape import Address, Tape
+from ..execution.tape import Tape
 from ..protocol import GradientReading
 from ..readout import Readout
 from .frozen import frozen

@@ -59,6 +59,7 @@ def load(checkpoint: ModelSpec, ranks: Ranks = ALONE) -> TransformersEngine:
         ops=OP_NAMES,
         gradients=True,
         conditions=True,
+        together=True,
         versions={},
         remarks=(*adapter, *spread.described(model)),
     )

@@ -15,6 +15,7 @@ from ...program.positions import Selection
 from ..arch import Arch
 from ..execution.batch import BatchRow, Pass, prefill_pass
 from ..execution.proof import SUMMED, TOKENS, adds_up, example, operations_per_second, prove_readout, without
+from ..execution.readers import WHOLE
 from ..execution.tape import Tape
 from ..execution.writing import BoundEdit
 from ..ranks import Ranks
@@ -30,7 +31,7 @@ def prove(model: Any, runner: Runner) -> tuple[Arch, float]:
     parts = [site for site in SUMMED if site in runner.arch.ports]
     for site in parts:
         for layer in layers:
-            tape.want((site, layer), (0,))
+            tape.want((site, layer), {0: WHOLE})
     with torch.inference_mode():
         logits, seconds = _pass(model, ids, tape, rows)
         stream = tape.record(("resid_post", runner.arch.shapes.layers - 1)).row(0)
@@ -82,7 +83,7 @@ def _reads_attention(model: Any, arch: Arch, rows: list[BatchRow], ids: Tensor, 
     everywhere = Selection(np.ones(TOKENS, bool), True)
     for edited in (False, True):
         tape = Tape(arch, rows, ranks)
-        tape.want(("mlp_out", 0), (0,))
+        tape.want(("mlp_out", 0), {0: WHOLE})
         if edited:
             tape.edit(("attn_out", 0), BoundEdit({0: everywhere}, None, torch.zeros_like))
         with torch.inference_mode(), tape.installed(), tape.during(prefill_pass(rows)):

@@ -9,20 +9,21 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from vllm.platforms import current_platform
 
 from ..arch import Arch, Port, describe
-from .ports import adapted
-from .seam import is_here
+from ..execution.batch import Address
+from ..execution.hooks import Parts, hook
+from .ports import adaptation
+from .seam import head_of, is_here
 
 if current_platform.is_cpu():
     from vllm.v1.worker.cpu_worker import CPUWorker as _Worker
 else:
     from vllm.v1.worker.gpu_worker import Worker as _Worker
 
-Address = tuple[str, int]
-Visit = Callable[[Address, Tensor], None]
+Visit = Callable[[Address, Parts], None]
 
 #: The stream is read where it leaves a block, and once where it enters the first.
 _SITES = ("attn_out", "mlp_out", "resid_post", "ln_final")
@@ -35,15 +36,16 @@ _ADDRESSES: list[Address] = []
 _visits: list[Visit] = []
 
 
-@torch.library.custom_op("interp_magics::site", mutates_args=("value",))
-def site(value: Tensor, number: int) -> None:
-    """Let whoever visits read and change the value of a site."""
+@torch.library.custom_op("interp_magics::site", mutates_args=("value", "second"))
+def site(value: Tensor, second: Tensor | None, number: int) -> None:
+    """Let whoever visits read and change the value of a site; there is a `second` part where the stream is in two."""
+    parts = [value] if second is None else [value, second]
     for visit in _visits:
-        visit(_ADDRESSES[number], value)
+        visit(_ADDRESSES[number], parts)
 
 
 @site.register_fake
-def _(value: Tensor, number: int) -> None:
+def _(value: Tensor, second: Tensor | None, number: int) -> None:
     return None
 
 
@@ -58,7 +60,7 @@ class HookedWorker(_Worker):
     def load_model(self, *given: Any, **named: Any) -> None:
         super().load_model(*given, **named)
         model: Any = self.model_runner.get_model()
-        install(describe(model, model.lm_head, adapted, self.parallel_config.tensor_parallel_size, is_here))
+        install(describe(model, head_of(model), adaptation(model), self.parallel_config.tensor_parallel_size, is_here))
 
 
 def install(arch: Arch) -> None:
@@ -73,16 +75,11 @@ def install(arch: Arch) -> None:
 
 
 def _hook(port: Port, number: int) -> None:
-    def on_input(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        torch.ops.interp_magics.site(args[0] if args else kwargs["hidden_states"], number)
+    def change(parts: Parts) -> None:
+        value, second = (*parts, None)[:2]
+        torch.ops.interp_magics.site(value, second, number)
 
-    def on_output(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        torch.ops.interp_magics.site(output[0] if isinstance(output, tuple) else output, number)
-
-    if port.side == "input":
-        port.module.register_forward_pre_hook(on_input, with_kwargs=True)
-    else:
-        port.module.register_forward_hook(on_output)
+    hook(port, change)
 
 
 def narrowed(arch: Arch) -> Arch:

@@ -13,25 +13,9 @@ from ..ranks import out_of_step
 from ..readout import Readout
 from ..tokens import Tokens
 from .flight import Flight, Going
+from .holding import MOST_ROWS, Room, held_bytes
 
-#: Rows that are under way or wait for pages; more do not join.
-MOST_ROWS = 1024
 _CANCELLED = "the job was cancelled while it ran"
-
-
-class Room:
-    """What the flight can still take in."""
-
-    def __init__(self, rows: int) -> None:
-        self._rows = rows
-
-    def take(self, programs: Sequence[Program]) -> bool:
-        """Whether the programs may join together; if so, their room is taken."""
-        rows = self._rows + sum(len(program.rows) for program in programs)
-        if rows > MOST_ROWS:
-            return False
-        self._rows = rows
-        return True
 
 
 class Course:
@@ -86,7 +70,8 @@ class Course:
         """Ask for the present stage of a task."""
         fetch = fetcher(running.task.objects, running.kept, self._readout.weight.device)
         try:
-            self._flight.add(running, bind_stage(running.asked, running.encoded, self._card, fetch), self)
+            bound = bind_stage(running.asked, running.encoded, self._card, fetch)
+            self._flight.add(running, bound, self, held_bytes(running.program, _prompts(running), self._card))
         except Exception as error:
             self._end(running, self._own(error))
 
@@ -126,7 +111,7 @@ class Course:
         """The stage of a task in a flight of its own, and what was wrong; the task as it was when it could not be run."""
         going.running.restart()
         try:
-            again = self._flight.add(going.running, going.part.stage, going.owner)
+            again = self._flight.add(going.running, going.part.stage, going.owner, going.held)
             while again not in self._flight.step():
                 if going.owner.host.cancelled(going.running.number):
                     self._flight.leave([again])
@@ -157,7 +142,14 @@ class Course:
         if wish == Wish.PAUSE:
             self.host.pause()
         elif wish == Wish.JOIN:
-            self._begin(self.host.joining(Room(self._flight.rows)))
+            self._begin(self.host.joining(self._room()))
+
+    def _room(self) -> Room:
+        flight = self._flight
+        return Room(flight.rows, flight.held, flight.most_held, self._card, self._lengths)
+
+    def _lengths(self, program: Program) -> list[int]:
+        return [len(self._tokens.encode(row.text).ids) for row in program.rows]
 
     def _own(self, error: Exception) -> Exception:
         """A fault that is a task's own. One that another rank may not have had is raised: the ranks are out of step."""
@@ -165,3 +157,7 @@ class Course:
         if isinstance(meant, DEVICE_FAULTS):
             raise meant from error
         return error
+
+
+def _prompts(running: Running) -> list[int]:
+    return [len(encoded.ids) for encoded in running.encoded]

@@ -13,19 +13,23 @@ import torch
 from torch import Tensor
 
 from ...errors import RequestError
+from ...program.copies import sources
 from ...program.language import All, Edit, Sampling
-from ...program.operations import Ref
+from ...program.operations import Copy, Ref
 from ...program.supports import vectors
 from ..arch import Arch
-from ..execution.batch import BatchRow, Pass
+from ..execution.batch import Address, BatchRow, Pass
+from ..execution.crossing import Stages
+from ..execution.hooks import Parts
 from ..execution.plan import BoundStage, place_on
 from ..execution.reading import Part, Reader
 from ..execution.running import Running
 from ..execution.stopping import finish
-from ..execution.tape import Address, Stages, Tape
+from ..execution.tape import Tape
 from ..protocol import Host, Reading
 from ..readout import Readout
 from ..tokens import Encoded, Tokens
+from .holding import budget
 from .sampler import CHOICES, Choice
 from .seam import Asked, Seam, Told
 
@@ -47,12 +51,15 @@ class Owner(Protocol):
 
 @dataclass(eq=False)
 class Going:
-    """A task at one of its stages: whose it is, its rows in the batch, and the requests that have not ended."""
+    """A task at one of its stages: whose it is, its rows in the batch, the requests that have not ended, and of those that have not
+    begun, because they copy from others, which must end before; and the bytes that are held for it."""
 
     running: Running
     part: Part
     owner: Owner
     waiting: set[int]
+    after: dict[int, set[int]]
+    held: int
 
 
 class Flight:
@@ -66,15 +73,17 @@ class Flight:
         self._going: dict[int, Going] = {}
         self._read: dict[int, int] = {}
         self._numbers = count()
+        self.most_held = budget()
         self._compiled = seam.compiled
-        self._tape = Tape(arch, self._rows, seam.stages.ranks, _stages(seam, arch, readout), lent=seam.compiled)
+        lent = seam.compiled or seam.native
+        self._tape = Tape(arch, self._rows, seam.stages.ranks, _stages(seam, arch, readout), lent, together=False)
         self._inside = False
         self._reader = Reader(self._tape, readout, self._tell)
         self._hooks, self._hooked = ExitStack(), frozenset[Address]()
         self._seen: list[Tensor] | None = None
         self._frame = ExitStack()
         self._calls: list[Pass] = []
-        seam.follow(self._before, self._after)
+        seam.follow(self._before, self._after, lambda: bool(self._hooked))
         if seam.compiled:
             from .compiled import visited_by
 
@@ -85,7 +94,7 @@ class Flight:
         """The tasks that are under way, in the order in which they came."""
         return list(self._going.values())
 
-    def add(self, running: Running, stage: BoundStage, owner: Owner) -> Going:
+    def add(self, running: Running, stage: BoundStage, owner: Owner, held: int) -> Going:
         """Ask for the rows of a task's stage. Raises what vLLM has against one of them; none is asked for then."""
         place = {number: next(self._numbers) for number in stage.rows}
         number = min(place.values())
@@ -94,28 +103,46 @@ class Flight:
             running.rows[row] = BatchRow(number, row, running.encoded[row], sampling, list(_forced(sampling)))
             self._rows[member] = running.rows[row]
         part = Part(number, stage, {row: running.rows[row] for row in place}, place)
-        going = Going(running, part, owner, set(place.values()))
+        after = {
+            place[row]: {place[one] for one in before}
+            for row, before in sources(running.asked, len(running.encoded)).items()
+        }
+        going = Going(running, part, owner, set(place.values()), after, held)
         self._going[number] = going
         place_on(self._tape, stage, place)
         self._reader.add(part)
         try:
-            for row, member in place.items():
+            for member in place.values():
                 self._owners[member] = going
-                sampling = running.rows[row].sampling
-                CHOICES[member] = Choice(sampling, self._vocabulary, seen=self._seen)
-                self._seam.add(self._asked(member, going, row, sampling))
+                CHOICES[member] = Choice(self._rows[member].sampling, self._vocabulary, seen=self._seen)
+                if member not in after:
+                    self._begin(member, going)
         except Exception:
             self.leave([going])
             raise
         return going
 
+    def _begin(self, member: int, going: Going) -> None:
+        row = self._rows[member]
+        self._seam.add(self._asked(member, going, row.row, row.sampling))
+
+    def _released(self, going: Going, ended: int) -> None:
+        """Begin the rows that have waited for one alone."""
+        for member, before in list(going.after.items()):
+            before.discard(ended)
+            if not before:
+                del going.after[member]
+                self._begin(member, going)
+
     def _asked(self, member: int, going: Going, row: int, sampling: Sampling | None) -> Asked:
         forced = _forced(sampling)
         ids = (*going.running.encoded[row].ids, *forced[:-1])
         new = 1 if sampling is None or forced else sampling.max_new_tokens
-        edits = [edit for edit in going.running.asked.edits if edit.rows is None or row in edit.rows]
+        asked = going.running.asked.edits
+        edits = [edit for edit in asked if edit.rows is None or row in edit.rows]
         decided = any(edit.when is not None and edit.when.check == "prefill" for edit in edits)
-        reuse = not decided and not _reads_before(going.part.stage, row, len(ids) - 1, forced)
+        copied = any(isinstance(edit.op, Copy) and edit.op.row == row for edit in asked)
+        reuse = not decided and not copied and not _reads_before(going.part.stage, row, len(ids) - 1, forced)
         return Asked(member, ids, new, _salt(edits, going.running.encoded[row]), reuse)
 
     def step(self) -> list[Going]:
@@ -156,6 +183,11 @@ class Flight:
     def rows(self) -> int:
         """Rows that are under way."""
         return len(self._rows)
+
+    @property
+    def held(self) -> int:
+        """Bytes of values that are held for what is under way."""
+        return sum(going.held for going in self._going.values())
 
     def collect(self, going: Going) -> Exception | None:
         """Take what a task that has ended its stage has read; what was wrong with it."""
@@ -206,6 +238,7 @@ class Flight:
         if not told.ended:
             self._seam.abort([told.number])
         going.waiting.discard(told.number)
+        self._released(going, told.number)
         return None if going.waiting else going
 
     def _take(self, row: BatchRow, tokens: Sequence[int], going: Going) -> bool:
@@ -233,10 +266,10 @@ class Flight:
         self._inside = False
         self._frame.close()
 
-    def _visited(self, address: Address, value: Tensor) -> None:
+    def _visited(self, address: Address, parts: Parts) -> None:
         """At a site of a compiled step."""
         if self._inside and address in self._hooked:
-            self._tape.touch(address, value)
+            self._tape.touch(address, parts)
 
     def _tell(self, task: int, readings: tuple[Reading, ...]) -> None:
         going = self._going[task]
@@ -276,7 +309,7 @@ def _salt(edits: Sequence[Edit], encoded: Encoded) -> str | None:
     if not edits:
         return None
     named = [vector for edit in edits for vector in (*vectors(edit.op), *([edit.when.vector] if edit.when else []))]
-    if any(isinstance(vector, Ref) for vector in named):
+    if any(isinstance(vector, Ref) for vector in named) or any(isinstance(edit.op, Copy) for edit in edits):
         return secrets.token_hex(16)
     return sha256(msgspec.json.encode([_meant(edit, encoded) for edit in edits])).hexdigest()
 

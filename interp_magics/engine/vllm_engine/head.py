@@ -13,6 +13,7 @@ from ...errors import RequestError
 from ..arch import Arch
 from ..ranks import Ranks
 from ..readout import Readout
+from .seam import head_of
 
 
 def find_readout(model: Any, arch: Arch, stages: Any, ranks: Ranks) -> Readout:
@@ -39,7 +40,7 @@ class _Head:
     """What the last stage has of the head."""
 
     def __init__(self, model: Any, arch: Arch, stages: Any, ranks: Ranks) -> None:
-        self._head, self._arch, self._stages, self._ranks = model.lm_head, arch, stages, ranks
+        self._head, self._arch, self._stages, self._ranks = head_of(model), arch, stages, ranks
         self._device = next(model.parameters()).device
         weight = getattr(self._head, "weight", None)
         if self._here and (weight is None or not weight.is_floating_point()):

