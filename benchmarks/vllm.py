@@ -98,7 +98,7 @@ def _bare(engine: Any, rows: Sequence[Row]) -> Callable[[], None]:
 def _unwatched(engine: Any) -> Any:
     """Without the wrapper, the hooks and the sampler that this project has put in place."""
     runner, model = engine._flight._seam._runner, engine._flight._seam.model
-    wrapper = runner.__dict__.pop("execute_model")
+    wrapped = {name: runner.__dict__.pop(name) for name in ("execute_model", "_determine_batch_execution_and_padding")}
     before, after = dict(model._forward_pre_hooks), dict(model._forward_hooks)
     model._forward_pre_hooks.clear()
     model._forward_hooks.clear()
@@ -111,7 +111,7 @@ def _unwatched(engine: Any) -> Any:
         processors.extend(kept)
         model._forward_pre_hooks.update(before)
         model._forward_hooks.update(after)
-        runner.execute_model = wrapper
+        vars(runner).update(wrapped)
 
 
 if __name__ == "__main__":

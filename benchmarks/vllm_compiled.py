@@ -51,9 +51,7 @@ def _bare(spec: ModelSpec) -> Callable[[], None]:
     from interp_magics.engine.ranks import ALONE
     from interp_magics.engine.vllm_engine.seam import arguments
 
-    plain = {
-        name: value for name, value in arguments(spec, ALONE).items() if name not in ("worker_cls", "logits_processors")
-    }
+    plain = {name: value for name, value in arguments(spec, ALONE).items() if name != "worker_cls"}
     engine: Any = LLMEngine.from_engine_args(EngineArgs(**plain, **OPTIONS, kv_cache_memory_bytes=1 << 30))
     rows, numbers = rows_of(), count()
     params = SamplingParams(

@@ -22,11 +22,13 @@ from interp_magics.launch.config import Engine, ModelImpl, ModelSpec, Place
 from interp_magics.program.language import Program
 from interp_magics.worker.meeting import listening
 from tests.engine.running import Arriving
+from tests.vllm.interpreted import Runner, choose, environment
 
 
 @dataclass
 class Case:
-    """Programs to run together on the model in `path`, and what joins program `watched` when it has two tokens."""
+    """Programs to run together on the model in `path`, and what joins program `watched` when it has two tokens. `runner` is
+    that of vLLM, see tests/vllm/interpreted.py."""
 
     path: Path
     programs: list[Program]
@@ -39,6 +41,7 @@ class Case:
     compiled: bool = False
     model_impl: ModelImpl = "auto"
     options: Mapping[str, Any] = field(default_factory=dict)
+    runner: Runner = "first"
 
 
 def run_on(size: int, directory: Path, cases: Sequence[Case]) -> list[list[Outcome | Exception]]:
@@ -60,7 +63,8 @@ def _outcomes(
     commands: Sequence[Sequence[str]], directory: Path, cases: Sequence[Case], given: Sequence[int] = ()
 ) -> list[list[Outcome | Exception]]:
     torch.save(list(cases), directory / "cases")
-    started = [subprocess.Popen(command, pass_fds=given) for command in commands]
+    here = environment(cases[0].runner)
+    started = [subprocess.Popen(command, pass_fds=given, env=here) for command in commands]
     try:
         assert [process.wait(240) for process in started] == [0] * len(started)
     finally:
@@ -112,6 +116,7 @@ def _load(case: Case, ranks: group.Ranks) -> Any:
     )
     if case.engine == "transformers":
         return load(spec, ranks)
+    choose(case.runner)
     from interp_magics.engine.vllm_engine.load import load as load_vllm
 
     return load_vllm(spec, ranks, dict(case.options))

@@ -15,6 +15,7 @@ import torch
 from interp_magics.engine.protocol import Collecting, NoObjects, Outcome, Reading, RowOutcome, Task, collect
 from interp_magics.launch.config import ModelSpec
 from interp_magics.program.language import Program
+from tests.vllm.interpreted import Runner, choose, environment
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Rounds:
     fault: int = -1
     at: int = 0
     dtype: str = "float32"
+    runner: Runner = "first"
 
 
 @dataclass
@@ -46,7 +48,8 @@ class Told:
 
 def run_rounds(directory: Path, case: Rounds) -> Told:
     torch.save(case, directory / "case")
-    subprocess.run([sys.executable, "-m", "tests.vllm.side", str(directory)], check=True, timeout=240)
+    command = [sys.executable, "-m", "tests.vllm.side", str(directory)]
+    subprocess.run(command, check=True, timeout=240, env=environment(case.runner))
     return Told(*torch.load(directory / "told", weights_only=False))
 
 
@@ -86,10 +89,11 @@ class _Faulty:
 
 
 def main(directory: Path) -> None:
+    case: Rounds = torch.load(directory / "case", weights_only=False)
+    choose(case.runner)
     from interp_magics.engine.vllm_engine.load import load
 
     torch.set_num_threads(1)
-    case: Rounds = torch.load(directory / "case", weights_only=False)
     engine: Any = load(ModelSpec(case.path.name, str(case.path), dtype=case.dtype), options=dict(case.options))
     faulty = _Faulty(engine, case.at)
     seen: list[dict[str, int]] = []
@@ -132,15 +136,41 @@ def _spy(engine: Any, seen: list[dict[str, int]], preempted: list[int]) -> None:
 
 
 def _spy_graphs(engine: Any, ungraphed: list[list[bool]]) -> None:
-    dispatcher = engine._flight._seam._runner.cudagraph_dispatcher
+    runner = engine._flight._seam._runner
+    if hasattr(runner, "cudagraph_dispatcher"):
+        _spy_dispatcher(runner.cudagraph_dispatcher, ungraphed)
+    else:
+        _spy_manager(runner, ungraphed)
+
+
+def _spy_dispatcher(dispatcher: Any, ungraphed: list[list[bool]]) -> None:
+    """The first runner names the modes that it allows."""
     dispatch = dispatcher.dispatch
 
-    def dispatching(*arguments: Any, **named: Any) -> Any:
+    def dispatching(*given: Any, **named: Any) -> Any:
         if ungraphed:
             ungraphed[-1].append({mode.name for mode in named["valid_modes"] or ()} == {"NONE"})
-        return dispatch(*arguments, **named)
+        return dispatch(*given, **named)
 
     dispatcher.dispatch = dispatching
+
+
+def _spy_manager(runner: Any, ungraphed: list[list[bool]]) -> None:
+    """The second asks for a graph where it allows one."""
+    asked: list[bool] = []
+    dispatch, prepare = runner.cudagraph_manager.dispatch, runner.prepare_inputs
+
+    def dispatching(*given: Any, **named: Any) -> Any:
+        asked.append(True)
+        return dispatch(*given, **named)
+
+    def preparing(*given: Any, **named: Any) -> Any:
+        if ungraphed:
+            ungraphed[-1].append(not asked)
+        asked.clear()
+        return prepare(*given, **named)
+
+    runner.cudagraph_manager.dispatch, runner.prepare_inputs = dispatching, preparing
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from interp_magics.program.language import replace
 from tests.engine import ranked
 from tests.engine.cases import check_same, joining, objects, programs
 from tests.engine.running import run
+from tests.vllm.interpreted import Runner
 
 FAMILIES = [
     "llama",
@@ -31,7 +32,7 @@ STREAM = ("embed", "attn_out", "mlp_out", "resid_post", "ln_final", "logits")
 
 
 class Way(NamedTuple):
-    """A family, ranks of a stage, stages, vLLM's options, whether steps are compiled, and whose modules run."""
+    """A family, ranks of a stage, stages, vLLM's options, whether steps are compiled, whose modules run, and vLLM's runner."""
 
     name: str
     tp: int = 1
@@ -39,10 +40,12 @@ class Way(NamedTuple):
     options: Mapping[str, int] = MappingProxyType({})
     compiled: bool = False
     model_impl: ModelImpl = "auto"
+    runner: Runner = "first"
 
     def __str__(self) -> str:
         words = (self.name, f"tp{self.tp}", f"pp{self.pp}", "cut" * bool(self.options), "compiled" * self.compiled)
-        return "-".join(word for word in (*words, self.model_impl.replace("auto", "")) if word)
+        words = (*words, self.model_impl.replace("auto", ""), self.runner.replace("first", ""))
+        return "-".join(word for word in words if word)
 
 
 WAYS = [
@@ -56,12 +59,16 @@ WAYS = [
     *(Way(name, model_impl="transformers") for name in ("qwen3", "gemma2")),
     Way("llama", tp=2, pp=2, options=CUT, model_impl="transformers"),
     Way("qwen3", options=CUT, compiled=True, model_impl="transformers"),
+    Way("qwen3", runner="second"),
+    *(Way(name, options=CUT, runner="ahead") for name in ("llama", "gemma2")),
+    Way("llama", tp=2, options=CUT, runner="ahead"),
+    Way("qwen3", options=CUT, compiled=True, runner="ahead"),
 ]
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
 def test_4_programs_give_what_the_reference_engine_gives(way, reference, root, tmp_path):
-    name, tp, pp, options, compiled, model_impl = way
+    name, tp, pp, options, compiled, model_impl, runner = way
     served = reference(name)
     sites = {site: info for site, info in served.card.sites.items() if site in STREAM or not compiled}
     card = replace(served.card, sites=sites)
@@ -78,6 +85,7 @@ def test_4_programs_give_what_the_reference_engine_gives(way, reference, root, t
         compiled=compiled,
         model_impl=model_impl,
         options=dict(options),
+        runner=runner,
     )
     (found,) = ranked.run_on(tp * pp, tmp_path, [case])
     for one, other in zip((*asked, *joining()), found, strict=True):

@@ -1,5 +1,7 @@
 """Programs stay right under what vLLM does to requests: it shares pages, cuts prompts, takes pages away, and drops them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -24,6 +26,13 @@ from tests.engine.cases import check_same, objects
 from tests.engine.running import program, raw, run, vector
 from tests.vllm.side import Rounds, run_rounds
 
+
+@pytest.fixture(params=["first", "ahead"])
+def told_of(request, tmp_path):
+    """What rounds of programs give, with each of vLLM's runners."""
+    return lambda rounds: run_rounds(tmp_path, replace(rounds, runner=request.param))
+
+
 PROMPT = [0, *np.random.default_rng(3).integers(2, 380, 70).tolist()]
 OTHER = [0, *np.random.default_rng(4).integers(2, 380, 70).tolist()]
 PAGES = {"block_size": 32}
@@ -35,7 +44,7 @@ def steer(scale=3.0, positions=None, layer=1):
 
 
 @pytest.mark.parametrize("positions", [None, Last(), Generated()])
-def test_what_was_edited_never_stands_for_what_was_not(positions, reference, root, tmp_path):
+def test_what_was_edited_never_stands_for_what_was_not(positions, reference, root, told_of):
     """Pages are shared by equal edits alone, and never stand for positions that are read."""
     served = reference("qwen3")
     vectors = objects(served.card)
@@ -47,7 +56,7 @@ def test_what_was_edited_never_stands_for_what_was_not(positions, reference, roo
     stronger = program([PROMPT], (), [steer(4.0, positions)], Sampling(8))
     late = program([PROMPT], [Tap("resid_post", positions=Last())], sampling=Sampling(2))
     rounds = [[steered], [plain], [steered], [stronger], [read], [plain], [late]]
-    told = run_rounds(tmp_path, Rounds(root / "qwen3", rounds, vectors, PAGES))
+    told = told_of(Rounds(root / "qwen3", rounds, vectors, PAGES))
     for programs, found in zip(rounds, told.outcomes, strict=True):
         check_same(run(served, *programs, objects=vectors)[0], found[0])
     assert [bool(cached) for cached in told.cached] == [False, False, True, False, False, True, True]
@@ -55,7 +64,7 @@ def test_what_was_edited_never_stands_for_what_was_not(positions, reference, roo
 
 @pytest.mark.parametrize("step", [16, 7])
 def test_positions_that_are_asked_for_are_those_that_are_edited_and_read_in_prompts_that_are_cut(
-    step, reference, root, tmp_path
+    step, reference, root, told_of
 ):
     served = reference("llama")
     vectors = objects(served.card)
@@ -66,7 +75,7 @@ def test_positions_that_are_asked_for_are_those_that_are_edited_and_read_in_prom
         program([OTHER[:33]], TAPS, [steer(positions=At((15, 16, 17, 32)))], Sampling(4)),
     ]
     cut = {**PAGES, "max_num_batched_tokens": step, "max_num_seqs": 4}
-    told = run_rounds(tmp_path, Rounds(root / "llama", [asked], vectors, cut))
+    told = told_of(Rounds(root / "llama", [asked], vectors, cut))
     for one, found in zip(asked, told.outcomes[0], strict=True):
         check_same(run(served, one, objects=vectors)[0], found)
     clean = raw(run(served, program([prompt], TAPS), objects=vectors)[0])
@@ -75,7 +84,7 @@ def test_positions_that_are_asked_for_are_those_that_are_edited_and_read_in_prom
 
 
 def test_rows_copy_from_those_that_have_passed_before_what_they_were_at_that_point_of_the_edits(
-    reference, root, tmp_path
+    reference, root, told_of
 ):
     served = reference("qwen3")
     vectors = objects(served.card)
@@ -93,7 +102,7 @@ def test_rows_copy_from_those_that_have_passed_before_what_they_were_at_that_poi
     circle = (*edits, Edit("resid_post", 0, Copy(2), rows=(0,)))
     cut = {**PAGES, "max_num_batched_tokens": 16, "max_num_seqs": 4}
     refused = Program(rows, (Stage(TAPS, circle),))
-    told = run_rounds(tmp_path, Rounds(root / "qwen3", [[asked, refused], [asked]], vectors, cut))
+    told = told_of(Rounds(root / "qwen3", [[asked, refused], [asked]], vectors, cut))
     (expected,) = run(served, asked, objects=vectors)
     check_same(expected, told.outcomes[0][0])
     check_same(expected, told.outcomes[1][0])
@@ -103,16 +112,16 @@ def test_rows_copy_from_those_that_have_passed_before_what_they_were_at_that_poi
 
 
 def test_steps_in_which_something_is_read_or_written_run_outside_of_cuda_graphs_and_others_within(
-    reference, root, tmp_path
+    reference, root, told_of
 ):
     vectors = objects(reference("qwen3").card)
     plain, steered = program([PROMPT], sampling=Sampling(4)), program([OTHER], (), [steer()], Sampling(4))
     rounds = [[plain], [steered], [plain], [program([PROMPT], TAPS)], [plain]]
-    told = run_rounds(tmp_path, Rounds(root / "qwen3", rounds, vectors, PAGES))
+    told = told_of(Rounds(root / "qwen3", rounds, vectors, PAGES))
     assert [set(steps) for steps in told.ungraphed] == [{False}, {True}, {False}, {True}, {False}]
 
 
-def test_rows_that_lose_their_pages_and_are_read_again_give_the_same(reference, root, tmp_path):
+def test_rows_that_lose_their_pages_and_are_read_again_give_the_same(reference, root, told_of):
     """Pages for two of five rows: the others wait, or begin anew in the middle."""
     served = reference("qwen3")
     vectors = objects(served.card)
@@ -122,56 +131,56 @@ def test_rows_that_lose_their_pages_and_are_read_again_give_the_same(reference, 
         for n in range(5)
     ]
     few = {**PAGES, "num_gpu_blocks_override": 10, "max_model_len": 160}
-    told = run_rounds(tmp_path, Rounds(root / "qwen3", [asked], vectors, few))
+    told = told_of(Rounds(root / "qwen3", [asked], vectors, few))
     assert told.preempted[0] > 0
     for one, found in zip(asked, told.outcomes[0], strict=True):
         check_same(run(served, one, objects=vectors)[0], found)
 
 
-def test_a_cancelled_row_leaves_and_others_go_on(reference, root, tmp_path):
+def test_a_cancelled_row_leaves_and_others_go_on(reference, root, told_of):
     served = reference("qwen3")
     vectors = objects(served.card)
     asked = [program([PROMPT], TAPS, sampling=Sampling(30)), program([OTHER], TAPS, [steer()], Sampling(12))]
-    told = run_rounds(tmp_path, Rounds(root / "qwen3", [asked, asked], vectors, PAGES, cancel={0: 0}))
+    told = told_of(Rounds(root / "qwen3", [asked, asked], vectors, PAGES, cancel={0: 0}))
     assert isinstance(told.outcomes[0][0], Cancelled)
     check_same(run(served, asked[1], objects=vectors)[0], told.outcomes[0][1])
     for one, found in zip(asked, told.outcomes[1], strict=True):
         check_same(run(served, one, objects=vectors)[0], found)
 
 
-def test_a_fault_in_a_pass_ends_no_task_that_can_run_alone(reference, root, tmp_path):
+def test_a_fault_in_a_pass_ends_no_task_that_can_run_alone(reference, root, told_of):
     served = reference("qwen3")
     vectors = objects(served.card)
     asked = [program([PROMPT], TAPS, sampling=Sampling(6)), program([OTHER], TAPS, [steer()], Sampling(5))]
-    told = run_rounds(tmp_path, Rounds(root / "qwen3", [asked, asked[:1], asked], vectors, PAGES, fault=0))
+    told = told_of(Rounds(root / "qwen3", [asked, asked[:1], asked], vectors, PAGES, fault=0))
     for programs, outcomes in zip([asked, asked[:1], asked], told.outcomes, strict=True):
         for one, found in zip(programs, outcomes, strict=True):
             check_same(run(served, one, objects=vectors)[0], found)
 
 
-def test_what_streams_is_told_once_though_a_fault_begins_it_anew(reference, root, tmp_path):
+def test_what_streams_is_told_once_though_a_fault_begins_it_anew(reference, root, told_of):
     served = reference("qwen3")
     vectors = objects(served.card)
     asked = [
         program([PROMPT], [Tap("resid_post", reduce=Lens(stream=True))], sampling=Sampling(40)),
         program([OTHER], (), [steer()], Sampling(30)),
     ]
-    told = run_rounds(tmp_path, Rounds(root / "qwen3", [asked], vectors, PAGES, fault=0, at=25))
+    told = told_of(Rounds(root / "qwen3", [asked], vectors, PAGES, fault=0, at=25))
     assert told.streamed[0] == sorted(set(told.streamed[0])) and told.streamed[0][-1] > len(PROMPT)
     for one, found in zip(asked, told.outcomes[0], strict=True):
         check_same(run(served, one, objects=vectors)[0], found)
 
 
-def same_as_fresh(served, root, tmp_path, rounds, vectors, **more):
+def same_as_fresh(served, root, told_of, rounds, vectors, **more):
     """Each round's programs give what the reference engine gives, whatever came before."""
-    told = run_rounds(tmp_path, Rounds(root / "qwen3", rounds, vectors, {**PAGES, **more.pop("options", {})}, **more))
+    told = told_of(Rounds(root / "qwen3", rounds, vectors, {**PAGES, **more.pop("options", {})}, **more))
     for programs, outcomes in zip(rounds, told.outcomes, strict=True):
         for one, found in zip(programs, outcomes, strict=True):
             check_same(run(served, one, objects=vectors)[0], found)
     return told
 
 
-def test_a_prompt_that_goes_on_where_an_edited_one_ended_is_its_own(reference, root, tmp_path):
+def test_a_prompt_that_goes_on_where_an_edited_one_ended_is_its_own(reference, root, told_of):
     """The same edits of the last position, of what is generated, of the prompt, and under a condition on it, of a longer prompt."""
     served = reference("qwen3")
     vectors = objects(served.card)
@@ -188,11 +197,11 @@ def test_a_prompt_that_goes_on_where_an_edited_one_ended_is_its_own(reference, r
         first = program([PROMPT[:64]], (), edits, Sampling(40))
         longer = [*PROMPT[:64], *run(served, first, objects=vectors)[0].rows[0].completion_ids, 7, 8]
         rounds += [[first], [program([longer], (), edits, Sampling(6))]]
-    told = same_as_fresh(served, root, tmp_path, rounds, vectors)
+    told = same_as_fresh(served, root, told_of, rounds, vectors)
     assert not any(told.cached)
 
 
-def test_a_condition_along_what_an_earlier_stage_kept_shares_nothing(reference, root, tmp_path):
+def test_a_condition_along_what_an_earlier_stage_kept_shares_nothing(reference, root, told_of):
     served = reference("qwen3")
     vectors = objects(served.card)
 
@@ -205,10 +214,10 @@ def test_a_condition_along_what_an_earlier_stage_kept_shares_nothing(reference, 
             (keep, Stage((Tap("resid_post", (2,), positions=Last()),), (edit,))),
         )
 
-    same_as_fresh(served, root, tmp_path, [[asked(3)], [asked(40)]], vectors)
+    same_as_fresh(served, root, told_of, [[asked(3)], [asked(40)]], vectors)
 
 
-def test_rows_that_fill_the_context_end(reference, root, tmp_path):
+def test_rows_that_fill_the_context_end(reference, root, told_of):
     """The reference engine reads as many tokens as the context has; vLLM's own is one longer."""
     served = reference("qwen3")
     vectors = objects(served.card)
@@ -219,19 +228,19 @@ def test_rows_that_fill_the_context_end(reference, root, tmp_path):
         program([PROMPT[:60]], [tap], sampling=Sampling(5)),
         program([PROMPT[:60]], [tap], sampling=Sampling(5, forced=(3, 4, 5, 6, 7))),
     ]
-    same_as_fresh(served, root, tmp_path, [asked, asked], vectors, options={"max_model_len": 65})
+    same_as_fresh(served, root, told_of, [asked, asked], vectors, options={"max_model_len": 65})
 
 
-def test_forced_rows_are_read_after_a_token_though_their_beginning_is_known(reference, root, tmp_path):
+def test_forced_rows_are_read_after_a_token_though_their_beginning_is_known(reference, root, told_of):
     served = reference("qwen3")
     vectors = objects(served.card)
     forced = Sampling(8, forced=(20, 21, 22, 23, 24, 25, 26, 27))
     plain = program([[*PROMPT[:60], 20, 21, 22, 23]], sampling=Sampling(2))
     after = program([PROMPT[:60]], [Tap("resid_post", positions=After(21))], sampling=forced)
-    same_as_fresh(served, root, tmp_path, [[plain], [after]], vectors)
+    same_as_fresh(served, root, told_of, [[plain], [after]], vectors)
 
 
-def test_a_fault_leaves_no_page_that_stands_for_anything_and_no_stage_behind(reference, root, tmp_path):
+def test_a_fault_leaves_no_page_that_stands_for_anything_and_no_stage_behind(reference, root, told_of):
     """Nothing is read before the last position, so that pages are used again; one task has two stages."""
     served = reference("qwen3")
     vectors = objects(served.card)
@@ -239,7 +248,7 @@ def test_a_fault_leaves_no_page_that_stands_for_anything_and_no_stage_behind(ref
     then = Stage((Tap("resid_post", (2,), positions=Last()),), (Edit("resid_post", 1, Add(Ref("k", 0), 2.0), Last()),))
     staged = Program((Row(Ids(tuple(PROMPT)), Sampling(3)),), (keep, then))
     plain = program([OTHER], [Tap("resid_post", (2,), positions=Last())], sampling=Sampling(6))
-    told = run_rounds(tmp_path, Rounds(root / "qwen3", [[staged, plain], [plain, staged]], vectors, PAGES, fault=0))
+    told = told_of(Rounds(root / "qwen3", [[staged, plain], [plain, staged]], vectors, PAGES, fault=0))
     for programs, outcomes in zip([[staged, plain], [plain, staged]], told.outcomes, strict=True):
         for one, found in zip(programs, outcomes, strict=True):
             expected = run(served, one, objects=vectors)[0]

@@ -10,7 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.library import Library
 from vllm.platforms import current_platform
+from vllm.utils.torch_utils import direct_register_custom_op
 
 from ..arch import Arch, Port, describe
 from ..execution.batch import Address
@@ -36,17 +38,18 @@ _ADDRESSES: list[Address] = []
 _visits: list[Visit] = []
 
 
-@torch.library.custom_op("interp_magics::site", mutates_args=("value", "second"))
-def site(value: Tensor, second: Tensor | None, number: int) -> None:
+def _site(value: Tensor, second: Tensor | None, number: int) -> None:
     """Let whoever visits read and change the value of a site; there is a `second` part where the stream is in two."""
-    parts = [value] if second is None else [value, second]
     for visit in _visits:
-        visit(_ADDRESSES[number], parts)
+        visit(_ADDRESSES[number], [value] if second is None else [value, second])
 
 
-@site.register_fake
-def _(value: Tensor, second: Tensor | None, number: int) -> None:
+def _nothing(value: Tensor, second: Tensor | None, number: int) -> None:
     return None
+
+
+_LIBRARY = Library("interp_magics", "FRAGMENT")
+direct_register_custom_op("site", _site, ["value", "second"], _nothing, _LIBRARY)
 
 
 def visited_by(visit: Visit | None) -> None:

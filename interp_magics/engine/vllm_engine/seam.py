@@ -1,4 +1,4 @@
-"""The one file that knows vLLM's insides: how it is started in this process, asked, and watched at each forward call.
+"""How vLLM is started in this process, asked, and watched at each forward call.
 
 Every rank of a group runs vLLM's scheduler itself and is asked the same in the same order, so that all schedule the same:
 nothing travels between processes but what the model's layers exchange.
@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from itertools import accumulate
 from typing import Any
 
 from torch import nn
@@ -18,6 +19,7 @@ from ...errors import RequestError
 from ...launch.config import ModelSpec
 from ..execution.batch import Pass
 from ..ranks import Ranks
+from .runners import FirstRunner, Row, Runner, SecondRunner
 
 #: Releases that were tested: from the first, below the second.
 TESTED = ((0, 32), (0, 33))
@@ -114,36 +116,35 @@ class Seam:
         self.version = installed_version()
         self.compiled = spec.compiled
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-        # Of the two model runners the first alone keeps its batch where `_pass` finds it.
-        os.environ["VLLM_USE_V2_MODEL_RUNNER"] = "0"
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-        from vllm import EngineArgs
         from vllm.v1.engine.llm_engine import LLMEngine
 
         if ranks.size > 1:
             _name_group(ranks)
         given = arguments(spec, ranks)
         try:
-            self._engine = LLMEngine.from_engine_args(EngineArgs(**given, **options))
+            config = configured({**given, **options})
+            self._engine = LLMEngine.from_vllm_config(config, disable_log_stats=True)
         # What vLLM raises for models that it cannot load, by where it notices; the fault is kept beside the message.
         except (OSError, ValueError, RuntimeError, NotImplementedError, AssertionError) as error:
             raise RequestError(f"vLLM could not load the model {spec.name!r} from {spec.path}: {error}") from error
         self._core = self._engine.engine_core.engine_core
         worker = self._core.model_executor.driver_worker.worker
         self._runner = worker.model_runner
+        second = bool(config.use_v2_model_runner)
+        self._watched: Runner = (SecondRunner if second else FirstRunner)(self._runner, self._is_busy)
         self.stages = _Stages(self._engine.vllm_config.parallel_config, ranks)
         self._allot()
         self.model: nn.Module = self._runner.get_model()
         self.native = is_native(self.model)
         self._numbers: dict[str, int] = {}
         self._names: dict[int, str] = {}
-        self._scheduled: Any = None
         self._before: Callable[[Pass], None] = lambda call: None
         self._after: Callable[[], None] = lambda: None
         self._busy: Callable[[], bool] = lambda: False
-        self._watch()
-        self._leave_graphs()
+        self.model.register_forward_pre_hook(self._entered)
+        self.model.register_forward_hook(self._left, always_call=True)
 
     def _allot(self) -> None:
         """vLLM leaves out a warm-up on CPUs, and with it the buffers in which a stage receives."""
@@ -229,52 +230,29 @@ class Seam:
     def _forget(self, number: int) -> None:
         self._numbers.pop(self._names.pop(number, ""), None)
 
-    def _watch(self) -> None:
-        execute = self._runner.execute_model
+    def _is_busy(self) -> bool:
+        return self._busy()
 
-        def execute_model(scheduled: Any, *arguments: Any, **named: Any) -> Any:
-            self._scheduled = scheduled
-            try:
-                return execute(scheduled, *arguments, **named)
-            finally:
-                self._scheduled = None
+    def _entered(self, module: nn.Module, arguments: Any) -> None:
+        if rows := self._watched.rows():
+            self._before(self._pass(rows))
 
-        def entered(module: nn.Module, arguments: Any) -> None:
-            if self._scheduled is not None and self._scheduled.total_num_scheduled_tokens:
-                self._before(self._pass())
+    def _left(self, module: nn.Module, arguments: Any, output: Any) -> None:
+        self._after()
 
-        def left(module: nn.Module, arguments: Any, output: Any) -> None:
-            if self._scheduled is not None:
-                self._after()
-
-        self._runner.execute_model = execute_model
-        self.model.register_forward_pre_hook(entered)
-        self.model.register_forward_hook(left, always_call=True)
-
-    def _leave_graphs(self) -> None:
-        """A CUDA graph repeats what was launched when it was recorded, which was nothing of ours: steps in which something is read or
-        written run the compiled code without one."""
-        decide = self._runner._determine_batch_execution_and_padding
-
-        def decided(*given: Any, **named: Any) -> Any:
-            return decide(*given, **{**named, "force_eager": named.get("force_eager", False) or self._busy()})
-
-        self._runner._determine_batch_execution_and_padding = decided
-
-    def _pass(self) -> Pass:
-        """What the present forward call is of: its requests one after another in one row."""
-        batch, counts = self._runner.input_batch, self._scheduled.num_scheduled_tokens
-        members, starts, columns, taken = [], [], [], []
-        column = 0
-        for index, name in enumerate(batch.req_ids):
-            count = int(counts.get(name, 0))
-            if count and name in self._numbers:
-                members.append(self._numbers[name])
-                starts.append(int(batch.num_computed_tokens_cpu[index]))
-                columns.append(column)
-                taken.append(count)
-            column += count
-        return Pass(tuple(members), tuple(starts), (0,) * len(members), tuple(columns), tuple(taken))
+    def _pass(self, rows: Sequence[Row]) -> Pass:
+        """A forward call of requests one after another in one row."""
+        columns = accumulate((row.taken for row in rows), initial=0)
+        known = [
+            (row, column) for row, column in zip(rows, columns, strict=False) if row.taken and row.name in self._numbers
+        ]
+        return Pass(
+            members=tuple(self._numbers[row.name] for row, _ in known),
+            starts=tuple(row.start for row, _ in known),
+            rows=(0,) * len(known),
+            columns=tuple(column for _, column in known),
+            counts=tuple(row.taken for row, _ in known),
+        )
 
 
 def _config(spec: ModelSpec) -> Any:
@@ -309,10 +287,22 @@ def _name_group(ranks: Ranks) -> None:
     ExecutorWithExternalLauncher._distributed_args = lambda self: (f"file:///{name.decode()}-{host}", *place)
 
 
+def configured(given: dict[str, Any]) -> Any:
+    """vLLM's configuration, with the sampler that its model runner takes."""
+    from vllm import EngineArgs
+
+    from .sampler import Sampler, SlotSampler
+
+    config = EngineArgs(**given).create_engine_config()
+    if config.scheduler_config.async_scheduling and not config.use_v2_model_runner:
+        # The first runner's sampler is not told how many tokens rows have when steps are scheduled ahead.
+        config = EngineArgs(**given, async_scheduling=False).create_engine_config()
+    config.model_config.logits_processors = [SlotSampler if config.use_v2_model_runner else Sampler]
+    return config
+
+
 def arguments(spec: ModelSpec, ranks: Ranks) -> dict[str, Any]:
     """What vLLM is started with, but for what depends on the machine."""
-    from .sampler import Sampler
-
     config = _config(spec)
     return {
         "model": spec.path,
@@ -328,8 +318,6 @@ def arguments(spec: ModelSpec, ranks: Ranks) -> dict[str, Any]:
         "skip_tokenizer_init": True,
         "trust_remote_code": False,
         "load_format": "safetensors",
-        "logits_processors": [Sampler],
         "disable_log_stats": True,
-        "async_scheduling": False,
         "seed": 0,
     }
