@@ -49,7 +49,7 @@ def _bare(spec: ModelSpec) -> Callable[[], None]:
     from vllm.v1.engine.llm_engine import LLMEngine
 
     from interp_magics.engine.ranks import ALONE
-    from interp_magics.engine.vllm_engine.seam import arguments
+    from interp_magics.engine.vllm_engine.starting import arguments
 
     plain = {name: value for name, value in arguments(spec, ALONE).items() if name != "worker_cls"}
     engine: Any = LLMEngine.from_engine_args(EngineArgs(**plain, **OPTIONS, kv_cache_memory_bytes=1 << 30))

@@ -106,6 +106,7 @@ def test_a_registered_adapter_is_part_of_the_model(root, tmp_path):
     with torch.no_grad():
         assert torch.allclose(mine, theirs(torch.tensor([[0, 3, 4, 5]])).logits[0], atol=1e-4)
     assert "adapter" in served.card.remarks[0]
+    assert served.card.digest != load(ModelSpec("x", str(path), device="cpu")).card.digest
     with pytest.raises(RequestError, match="no adapter_model"):
         load(ModelSpec("x", str(path), adapter=str(tmp_path), device="cpu"))
 

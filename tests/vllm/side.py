@@ -32,6 +32,7 @@ class Rounds:
     at: int = 0
     dtype: str = "float32"
     runner: Runner = "first"
+    adapter: Path | None = None
 
 
 @dataclass
@@ -94,7 +95,9 @@ def main(directory: Path) -> None:
     from interp_magics.engine.vllm_engine.load import load
 
     torch.set_num_threads(1)
-    engine: Any = load(ModelSpec(case.path.name, str(case.path), dtype=case.dtype), options=dict(case.options))
+    adapter = None if case.adapter is None else str(case.adapter)
+    spec = ModelSpec(case.path.name, str(case.path), dtype=case.dtype, adapter=adapter)
+    engine: Any = load(spec, options=dict(case.options))
     faulty = _Faulty(engine, case.at)
     seen: list[dict[str, int]] = []
     preempted = [0]

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from interp_magics.engine.vllm_engine import seam
+from interp_magics.engine.vllm_engine import starting
 from interp_magics.errors import RequestError
 from tests import checkpoints
 
@@ -42,15 +42,15 @@ def loaded(path, broken, model_impl="auto"):
 
 
 def test_a_release_that_was_not_tested_is_refused_by_name(monkeypatch):
-    assert seam.installed_version().startswith("0.32")
-    monkeypatch.setattr(seam, "version", lambda name: "0.99.1")
+    assert starting.installed_version().startswith("0.32")
+    monkeypatch.setattr(starting, "version", lambda name: "0.99.1")
     with pytest.raises(
         RequestError, match=r"vLLM 0\.99\.1 was not tested: .* 0\.32 up to but not including 0\.33; install one"
     ):
-        seam.installed_version()
-    monkeypatch.setattr(seam, "_DISTRIBUTIONS", ())
+        starting.installed_version()
+    monkeypatch.setattr(starting, "_DISTRIBUTIONS", ())
     with pytest.raises(RequestError, match="the vLLM engine needs vLLM: pip install vllm"):
-        seam.installed_version()
+        starting.installed_version()
 
 
 def test_a_model_whose_lens_is_not_what_is_sampled_from_is_refused(root):

@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ import transformers
 
 from ...launch.config import ModelSpec
 from ...program.cards import ModelCard, SiteInfo
+from ..adapters import registered
 from ..arch import Arch, site_shape
 from ..checkpoint import digest_of
 from ..lens_kinds import LENS_KINDS
@@ -42,13 +44,11 @@ def card_of(checkpoint: ModelSpec, arch: Arch, tokens: Tokens, served: Served) -
     sites["logits"] = SiteInfo(
         (shapes.vocabulary,), 1, writable=False, note="made from ln_final by the head, in float32"
     )
-    local = Path(checkpoint.path).is_dir()
-    revision = checkpoint.revision or "main"
     return ModelCard(
         name=checkpoint.name,
         family=arch.family,
         architecture=served.architecture,
-        digest=digest_of(Path(checkpoint.path)) if local else f"{checkpoint.path}@{revision}",
+        digest=_identity(checkpoint),
         revision=checkpoint.revision or "",
         tokenizer=Path(checkpoint.path).name,
         dtype=str(served.dtype).removeprefix("torch."),
@@ -81,6 +81,14 @@ def card_of(checkpoint: ModelSpec, arch: Arch, tokens: Tokens, served: Served) -
         },
         remarks=tuple(served.remarks),
     )
+
+
+def _identity(checkpoint: ModelSpec) -> str:
+    """What determines a model's numbers: its checkpoint, and its adapter if it has one."""
+    path = Path(checkpoint.path)
+    own = digest_of(path) if path.is_dir() else f"{checkpoint.path}@{checkpoint.revision or 'main'}"
+    adapter = registered(checkpoint)
+    return own if adapter is None else sha256(f"{own}\0{digest_of(adapter)}".encode()).hexdigest()
 
 
 def _site(site: str, arch: Arch) -> SiteInfo:

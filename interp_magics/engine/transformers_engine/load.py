@@ -1,7 +1,6 @@
 """From a checkpoint to an engine: transformers' own loading, the parts, the self-test, the card."""
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from ...errors import RequestError
 from ...launch.config import ModelSpec
+from .. import adapters
 from ..arch import describe
 from ..execution.card import Served, card_of
 from ..execution.edits import OP_NAMES
@@ -48,7 +48,6 @@ def load(checkpoint: ModelSpec, ranks: Ranks = ALONE) -> TransformersEngine:
     )
     proven, rate = prove(model, runner)
     runner = Runner(**{**runner.__dict__, "arch": proven})
-    adapter = (f"LoRA adapter {Path(checkpoint.adapter).name} applied",) if checkpoint.adapter else ()
     served = Served(
         engine="transformers",
         architecture=type(model).__name__,
@@ -61,7 +60,7 @@ def load(checkpoint: ModelSpec, ranks: Ranks = ALONE) -> TransformersEngine:
         conditions=True,
         together=True,
         versions={},
-        remarks=(*adapter, *spread.described(model)),
+        remarks=(*adapters.remarks(checkpoint), *spread.described(model)),
     )
     return TransformersEngine(runner, card_of(checkpoint, proven, tokens, served))
 
@@ -83,9 +82,8 @@ def _load_model(checkpoint: ModelSpec, source: dict[str, Any], device: torch.dev
         raise RequestError(
             f"the model {checkpoint.name!r} could not be loaded from {checkpoint.path}: {error}"
         ) from error
-    if checkpoint.adapter is not None:
-        _refuse_pickles(checkpoint)
-        model.load_adapter(checkpoint.adapter)
+    if (adapter := adapters.registered(checkpoint)) is not None:
+        model.load_adapter(str(adapter))
     placed = "distributed_config" in source or spread.is_spread(model) or getattr(model, "is_quantized", False)
     if not placed:
         model.to(device)
@@ -95,10 +93,3 @@ def _load_model(checkpoint: ModelSpec, source: dict[str, Any], device: torch.dev
 def _free(device: torch.device) -> int | None:
     """Bytes that are free on a device of its own; None on the host, which swaps before it refuses."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
-
-
-def _refuse_pickles(checkpoint: ModelSpec) -> None:
-    if not (Path(checkpoint.adapter or "") / "adapter_model.safetensors").is_file():
-        raise RequestError(
-            f"the adapter of {checkpoint.name!r} has no adapter_model.safetensors in {checkpoint.adapter}"
-        )

@@ -9,6 +9,7 @@ from transformers import AutoTokenizer, GenerationConfig
 
 from ...errors import RequestError
 from ...launch.config import ModelSpec
+from .. import adapters
 from ..arch import Arch, describe
 from ..execution.card import Served, card_of
 from ..execution.edits import OP_NAMES
@@ -29,8 +30,8 @@ _HOST_PAGES = 1 << 30
 def load(checkpoint: ModelSpec, ranks: Ranks = ALONE, options: dict[str, Any] | None = None) -> VllmEngine:
     """Load, prove and describe a model, on all its ranks at once. Raises RequestError with what is missing; never runs
     code from the checkpoint. `options` are given to vLLM as they are."""
-    if checkpoint.adapter or checkpoint.max_memory:
-        raise RequestError("adapters and max_memory are for the transformers engine; leave them out, or choose that")
+    if checkpoint.max_memory:
+        raise RequestError("max_memory is for the transformers engine; leave it out, or choose that")
     source: dict[str, Any] = {} if checkpoint.revision is None else {"revision": checkpoint.revision}
     seam = Seam(checkpoint, ranks, {**_pages(checkpoint), **(options or {})})
     tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, trust_remote_code=False, **source)
@@ -51,7 +52,7 @@ def load(checkpoint: ModelSpec, ranks: Ranks = ALONE, options: dict[str, Any] | 
         conditions=True,
         together=False,
         versions={"vllm": seam.version},
-        remarks=(),
+        remarks=adapters.remarks(checkpoint),
     )
 
     def engine(arch: Arch, rate: float) -> VllmEngine:

