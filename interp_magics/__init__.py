@@ -20,6 +20,7 @@ _WHERE = {
     "ActivationStore": "data.activation_store",
     "Completion": "data.completions",
     "SteeringVector": "data.vectors",
+    "Intervention": "data.intervention",
     "ablate_subspace": "data.vectors",
     "SteerabilityRun": "data.steerability",
     "Comparison": "data.comparison",
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
     from .data.dictionary_files import load_sae
     from .data.feature_table import FeatureTable
     from .data.fidelity import fidelity
+    from .data.intervention import Intervention
     from .data.lens_run import LensRun
     from .data.questions import Questions, read_questions
     from .data.results import load

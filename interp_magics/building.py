@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .data.intervention import Intervention
 from .data.vector_edits import Storable, VectorEdit
 from .data.vectors import SteeringVector
 from .errors import RequestError, one_of
@@ -128,12 +129,12 @@ class Steering:
 
 
 def steering(given: object) -> Steering:
-    """`steer=` takes edits and vectors, alone or in lists; a vector stands for its edit."""
+    """`steer=` takes edits, vectors and interventions, alone or in lists; a vector stands for its edit."""
     edits: list[Edit] = []
     objects: dict[str, bytes] = {}
     used: dict[str, Storable] = {}
     for one in flat(given):
-        for item in one.edit() if isinstance(one, SteeringVector) else (one,):
+        for item in one.edit() if isinstance(one, SteeringVector | Intervention) else (one,):
             if isinstance(item, VectorEdit):
                 objects |= {vector.digest: vector.data for vector in item.vectors}
                 used |= {vector.digest: vector for vector in item.vectors}

@@ -66,6 +66,15 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument("--seed", type=int, default=0)
     study.add_argument("--out", metavar="FILE", help="write the curves of the test part")
     study.set_defaults(run=_steer_eval)
+    gateway = commands.add_parser(
+        "openai", help="a pool, and interventions on its models, to clients of the OpenAI API"
+    )
+    gateway.add_argument("interventions", nargs="*", metavar="FILE", help="what pool.intervention(…).save wrote")
+    gateway.add_argument("--pool", metavar="URL", help="as im.connect takes it; without it $INTERP_POOL_URL")
+    gateway.add_argument("--host", default="127.0.0.1", help="where it listens (default: %(default)s)")
+    gateway.add_argument("--port", type=int, default=8000)
+    gateway.add_argument("--key-file", metavar="FILE", help="ask those who come for the key in it")
+    gateway.set_defaults(run=_openai)
     convert = commands.add_parser(
         "convert-sae", help="a dictionary of dictionary_learning (ae.pt, config.json) in SAELens' layout"
     )
@@ -87,6 +96,12 @@ def _steer_eval(given: argparse.Namespace) -> None:
     from .steer_eval import Protocol, evaluate
 
     evaluate(Protocol(**{name: value for name, value in vars(given).items() if name != "run"}))
+
+
+def _openai(given: argparse.Namespace) -> None:
+    from .gateway.serving import Serving, serve
+
+    serve(Serving(given.pool, given.interventions, given.host, given.port, given.key_file))
 
 
 def _convert(given: argparse.Namespace) -> None:

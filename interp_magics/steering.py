@@ -8,14 +8,17 @@ from typing import Any
 from . import asked, building
 from .asking import Asking
 from .building import UserText
+from .data import intervention
+from .data.intervention import Intervention, InterventionMeta
 from .data.questions import Questions
 from .data.vectors import SteeringVector
 from .errors import RequestError, one_of
+from .methods import plans
 from .methods.comparison.request import ComparisonRequest, Group
 from .methods.side_effects.request import SideEffectsRequest
 from .methods.steerability.request import Curve, SteerabilityRequest
 from .methods.vector.request import FIT_METHODS, READ_AT, ReadAt, VectorRequest
-from .program.language import At, Positions, Span
+from .program.language import At, Positions, Sampling, Span
 from .program.layers import LayerSpec
 from .program.numbers import integer
 from .program.operations import UNITS, Stored
@@ -64,6 +67,17 @@ class SteeringCalls(Asking):
             head=None if head is None else integer("head", head),
         )
         return self._run(request, True, {}, **call)
+
+    def intervention(self, name: str, steer: object, model: str | None = None) -> Intervention:
+        """Vectors and edits under a name, in one file with all that they name: `steer=` takes it, and `interp openai` serves it.
+
+        Raises RequestError for a name that is none, vectors of another checkpoint, and what the model does not support.
+        """
+        made, card = self._steering(steer, model), self.card(model)
+        plans.validate(building.generate(building.texts("."), made, Sampling(1)), card)
+        names = {vector.digest: vector.name for vector in made.vectors}
+        objects = tuple(sorted((digest, names.get(digest, "")) for digest in made.objects))
+        return intervention.made(InterventionMeta(name, card.name, card.digest, made.edits, objects), made.objects)
 
     def steerability(
         self,

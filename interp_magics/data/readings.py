@@ -12,11 +12,12 @@ from .provenance import Provenance
 
 
 class RowInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One row of a program."""
+    """One row of a program, its texts without special tokens."""
 
     prompt_length: int
     completion: str
     finish: str
+    prompt: str = ""
 
 
 class ReadingsMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -14,6 +14,7 @@ from . import (
     feature_search,
     feature_table,
     files,
+    intervention,
     lens_run,
     readings,
     sae_evaluation,
@@ -40,6 +41,7 @@ _KINDS: dict[str, Callable[[dict[str, files.Array], Any], Any]] = {
     feature_search.KIND: feature_search.decode,
     sae_evaluation.KIND: sae_evaluation.decode,
     dictionary_object.KIND: dictionary_object.decode,
+    intervention.KIND: intervention.decode,
 }
 
 
@@ -66,7 +68,7 @@ def join(parts: Sequence[Any]) -> Any:
 
 
 def load(path: str | Path) -> Any:
-    """Read what `save` wrote: a LensRun, Activations, SteeringVector or SteerabilityRun, or the directory of an
+    """Read what `save` wrote: a LensRun, Activations, SteeringVector, SteerabilityRun or Intervention, or the directory of an
     ActivationStore, or a control vector (.gguf). Large arrays stay on disk until they are used."""
     if Path(path).expanduser().is_dir():
         return read_store(path)

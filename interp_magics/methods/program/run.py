@@ -26,7 +26,8 @@ def result(request: ProgramRequest, outcomes: Sequence[Outcome], engine: Engine)
     for row in outcome.rows:
         tensors[f"rows/{row.number}/token_ids"] = int32(row.token_ids)
         tensors[f"rows/{row.number}/completion_ids"] = int32(row.completion_ids)
-        infos.append(RowInfo(row.prompt_length, engine.tokens.decode(row.completion_ids), row.finish))
+        prompt = engine.tokens.decode(row.token_ids[: row.prompt_length])
+        infos.append(RowInfo(row.prompt_length, engine.tokens.decode(row.completion_ids), row.finish, prompt))
     for stage, taps in enumerate(outcome.readings):
         for tap, reading in enumerate(taps):
             for place, row_number in enumerate(reading.rows):

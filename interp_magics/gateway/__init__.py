@@ -1,0 +1,1 @@
+"""A pool's models, and interventions on them, to clients of the OpenAI API."""
