@@ -20,18 +20,25 @@ from interp_magics.launch.config import ModelSpec
 from .checkpoint import save_reference
 from .pairs import ratio, write
 from .turns import in_turn, serve
-from .vllm import asked_of, ours, rows_of
+from .vllm import BATCH, asked_of, ours, rows_of
 
 ROUNDS = 15
 OPTIONS = {"enable_prefix_caching": False, "max_model_len": 1024}
-SIDES = ("bare", "program-free", "resid_post of all layers", "16 different edits")
-FLOORS = {"program-free": (1.02, 1.0), "resid_post of all layers": (1.06, 1.03), "16 different edits": (1.08, 1.04)}
+SLOTS = "16 different edits from slots"
+SIDES = ("bare", "program-free", "resid_post of all layers", "16 different edits", SLOTS)
+FLOORS = {
+    "program-free": (1.02, 1.0),
+    "resid_post of all layers": (1.06, 1.03),
+    "16 different edits": (1.08, 1.04),
+    SLOTS: (1.08, 1.04),
+}
 
 
 def side(name: str, path: str) -> None:
     """One side, with a vLLM of its own."""
     torch.set_num_threads(1)
-    spec = ModelSpec("reference", path, dtype="float32", compiled=True)
+    slots = BATCH if name == SLOTS else 0
+    spec = ModelSpec("reference", path, dtype="float32", compiled=True, steering_slots=slots)
     if name == "bare":
         serve(_bare(spec))
         return
@@ -39,7 +46,7 @@ def side(name: str, path: str) -> None:
 
     engine = load(spec, options=OPTIONS)
     programs, objects = asked_of(engine.card)
-    serve(ours(engine, programs[name], objects))
+    serve(ours(engine, programs[name.removesuffix(" from slots")], objects))
 
 
 def _bare(spec: ModelSpec) -> Callable[[], None]:

@@ -11,7 +11,7 @@ from .client.connection import Connection
 from .client.hub import HubEntrance
 from .demo import MODEL_DIR, MODEL_NAME
 from .errors import RequestError, one_of
-from .launch.checks import check_ranks
+from .launch.checks import check_model
 from .launch.config import Engine, ModelSpec
 from .wire.keys import Address
 
@@ -95,7 +95,7 @@ def _embedded(model: str | None, threads: int | None, groups: int, held: Mapping
             raise RequestError(f"there is no model directory {model!r}")
         path = str(local.resolve()) if local.is_dir() else model
         spec = ModelSpec(local.name if local.is_dir() else model, path, **held)
-    check_ranks(spec)
+    check_model(spec)
     child = embedded.share(spec, threads, groups)
 
     def trouble() -> str | None:

@@ -120,6 +120,13 @@ def _add_engine(parser: Any) -> None:
         help="vllm: whose modules run the model, its own where their sites are known (auto) or transformers'",
     )
     parser.add_argument("--context", type=int, metavar="TOKENS", help="vllm: the most tokens of a text")
+    parser.add_argument(
+        "--steering-slots",
+        type=int,
+        default=0,
+        metavar="N",
+        help="vllm, compiled: N sets of vectors that rows add to the stream without leaving CUDA graphs",
+    )
 
 
 def _add_token(commands: Any) -> None:
@@ -167,10 +174,8 @@ def _serve(given: argparse.Namespace) -> None:
 def _placed(given: argparse.Namespace, max_memory: str | None = None) -> Any:
     from .broker.serve import Placed
 
-    named = {
-        name: getattr(given, name) for name in ("dtype", "tp", "pp", "engine", "context", "compiled", "model_impl")
-    }
-    return Placed(**named, max_memory=max_memory)
+    names = ("dtype", "tp", "pp", "engine", "context", "compiled", "model_impl", "steering_slots")
+    return Placed(**{name: getattr(given, name) for name in names}, max_memory=max_memory)
 
 
 def _log_json() -> None:
@@ -214,7 +219,7 @@ def _worker(given: argparse.Namespace) -> None:
 
 def _worker_config(given: argparse.Namespace) -> Any:
     from .broker.serve import models_of
-    from .launch.checks import check_nodes, check_ranks
+    from .launch.checks import check_model, check_nodes
     from .launch.config import GroupConfig, Nodes, read_worker_file
 
     if not given.pool or not given.model:
@@ -222,7 +227,7 @@ def _worker_config(given: argparse.Namespace) -> Any:
     pool = read_worker_file(Path(given.pool).expanduser())
     (model,) = models_of([given.model], [], 1, _placed(given))
     nodes = Nodes(**{name: getattr(given, name) for name in Nodes.__struct_fields__})
-    check_ranks(model.spec())
+    check_model(model.spec())
     check_nodes(model.spec(), nodes)
     return GroupConfig(
         group=given.group or f"{model.name}/{socket.gethostname()}-{os.getpid()}",
@@ -289,7 +294,7 @@ def _model(given: argparse.Namespace) -> None:
     from . import planning
     from .broker.serve import Placed, models_of
     from .engine.checkpoint import digest_of
-    from .launch.checks import check_ranks
+    from .launch.checks import check_model
 
     (model,) = models_of([given.model], [], 1, Placed(tp=given.tp))
     path = Path(model.path)
@@ -297,7 +302,7 @@ def _model(given: argparse.Namespace) -> None:
         raise RequestError(
             f"{model.path!r} is no directory here; a hub id is registered when a worker has downloaded it"
         )
-    check_ranks(model.spec())
+    check_model(model.spec())
     shape = planning.read_shape(str(path))
     print(f"# {shape.parameters / 1e9:.2f} B parameters, {shape.sizes.layers} layers; sha256 {digest_of(path)}")
     print(f'[[models]]\nname = "{model.name}"\npath = "{path}"' + (f"\ntp = {given.tp}" if given.tp > 1 else ""))

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ..errors import InterpError, RequestError, nearest
-from ..launch.checks import check_ranks
+from ..launch.checks import check_model
 from ..launch.config import Engine, ModelImpl, ModelSpec, WorkerFile
 from ..wire.keys import Address, KeyPair, write_secret
 from ..wire.standing import Limits
@@ -140,7 +140,7 @@ class _Stop:
 @dataclass(frozen=True)
 class Placed:
     """How each model is held: its dtype, the ranks of a group, the memory that it may take of each device, what runs it, and for vLLM
-    how many tokens a row may have, its stages, whether its steps are compiled, and whose modules they are of."""
+    how many tokens a row may have, its stages, whether its steps are compiled, whose modules they are of, and slots for steering."""
 
     dtype: str | None = None
     tp: int = 1
@@ -150,6 +150,7 @@ class Placed:
     pp: int = 1
     compiled: bool = False
     model_impl: ModelImpl = "auto"
+    steering_slots: int = 0
 
 
 def models_of(models: Sequence[str], adapters: Sequence[str], groups: int, placed: Placed) -> tuple[ModelConfig, ...]:
@@ -168,7 +169,7 @@ def shared(given: PoolConfig, hub: bool = False) -> None:
     """
     config = checked(given)
     for model in config.models:
-        check_ranks(model.spec())
+        check_model(model.spec())
     directory = Path(config.directory).expanduser() if config.directory else state_directory() / f"pool-{config.port}"
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     secrets = PoolKeys.of(directory / "keys")

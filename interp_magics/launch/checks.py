@@ -11,8 +11,9 @@ from .config import ModelSpec, Nodes
 WHOLE = ("gpt2", "opt")
 
 
-def check_ranks(spec: ModelSpec) -> None:
-    """Raise RequestError when `spec.tp` ranks do not divide the heads of a checkpoint on this machine.
+def check_model(spec: ModelSpec) -> None:
+    """Raise RequestError when `spec.tp` ranks do not divide the heads of a checkpoint on this machine, or its engine cannot have
+    what is asked of it.
 
     A checkpoint that is still to be downloaded is checked by its worker.
     """
@@ -20,6 +21,10 @@ def check_ranks(spec: ModelSpec) -> None:
         raise RequestError(f"tp={spec.tp}: a model runs on one rank or more")
     if spec.pp < 1 or (spec.pp > 1 and spec.engine != "vllm"):
         raise RequestError(f"pp={spec.pp}: stages are one or more, and more than one for engine vllm alone")
+    if spec.steering_slots < 0 or (spec.steering_slots and not (spec.engine == "vllm" and spec.compiled)):
+        raise RequestError(
+            f"steering_slots={spec.steering_slots}: slots are part of compiled steps, so they need engine vllm and --compiled"
+        )
     file = Path(spec.path) / "config.json"
     if spec.tp == 1 or not file.is_file():
         return

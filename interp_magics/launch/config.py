@@ -18,7 +18,8 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     is the GPU if there is one; `tp` ranks share every layer of a replica, and `pp` such stages (vLLM alone) its layers.
     `max_memory` ("0=20GB,cpu=60GB") lays a model that no device holds over several of them. `engine` is what runs it; for vLLM
     `context` (None: the model's own) is how many tokens a row may have and `kv_bytes` (None: what is free) what its pages
-    take; `compiled` steps are faster, at fewer sites; `model_impl` is whose modules it runs, its own where their sites are known
+    take; `compiled` steps are faster, at fewer sites, and with `steering_slots` that many sets of additions to the stream are part of
+    the compiled model; `model_impl` is whose modules it runs, its own where their sites are known
     ("auto") or transformers'. A hub token is read from HF_TOKEN, as transformers does.
     """
 
@@ -36,6 +37,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kv_bytes: int | None = None
     compiled: bool = False
     model_impl: ModelImpl = "auto"
+    steering_slots: int = 0
 
     @property
     def ranks(self) -> int:

@@ -32,7 +32,8 @@ class Rounds:
     at: int = 0
     dtype: str = "float32"
     runner: Runner = "first"
-    adapter: Path | None = None
+    compiled: bool = False
+    slots: int = 0
 
 
 @dataclass
@@ -95,8 +96,14 @@ def main(directory: Path) -> None:
     from interp_magics.engine.vllm_engine.load import load
 
     torch.set_num_threads(1)
-    adapter = None if case.adapter is None else str(case.adapter)
-    spec = ModelSpec(case.path.name, str(case.path), dtype=case.dtype, adapter=adapter)
+    spec = ModelSpec(
+        case.path.name,
+        str(case.path),
+        dtype=case.dtype,
+        engine="vllm",
+        compiled=case.compiled,
+        steering_slots=case.slots,
+    )
     engine: Any = load(spec, options=dict(case.options))
     faulty = _Faulty(engine, case.at)
     seen: list[dict[str, int]] = []

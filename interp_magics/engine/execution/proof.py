@@ -29,16 +29,28 @@ def operations_per_second(parameters: int, seconds: float) -> float:
 def prove_readout(name: str, readout: Readout, stream: Tensor, logits: Tensor, way_out: str) -> None:
     """Compare the lens of what leaves the last layer, [n, d], with log-probabilities from `logits` [n, vocabulary]. Raises
     RequestError."""
-    mine = readout.logits(readout.norm(stream.to(readout.weight))).log_softmax(-1).cpu()
-    theirs = logits.log_softmax(-1).cpu()
-    exact = readout.weight.dtype == torch.float32
-    tolerance = 1e-4 if exact else 2e-2 * max(1.0, float(logits.abs().amax()))
-    difference = float((mine - theirs).abs().max())
+    difference = _apart(readout.logits(readout.norm(stream.to(readout.weight))), logits)
+    tolerance = _tolerance(readout.weight.dtype, logits)
     if not difference <= tolerance:
         raise RequestError(
             f"{name} is not served: the lens of its last layer differs from the log-probabilities that its tokens are taken from "
             f"by {difference:.2g} nats (allowed {tolerance:.2g}){way_out}"
         )
+
+
+def alike(logits: Tensor, others: Tensor, dtype: torch.dtype) -> bool:
+    """Whether logits that a model of `dtype` made mean the same."""
+    return _apart(logits, others) <= _tolerance(dtype, others)
+
+
+def _apart(logits: Tensor, others: Tensor) -> float:
+    """The largest difference of log-probabilities in nats."""
+    return float((logits.log_softmax(-1).cpu() - others.log_softmax(-1).cpu()).abs().max())
+
+
+def _tolerance(dtype: torch.dtype, logits: Tensor) -> float:
+    """How far log-probabilities that are the same may be apart."""
+    return 1e-4 if dtype == torch.float32 else 2e-2 * max(1.0, float(logits.abs().amax()))
 
 
 def adds_up(pre: Tensor, attn: Tensor, mlp: Tensor, post: Tensor) -> bool:

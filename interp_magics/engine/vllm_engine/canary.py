@@ -2,19 +2,20 @@
 
 The last layer's lens must equal the log-probabilities that vLLM samples from, the hooks of every site must be reached, and the
 parts must add up to the stream. Sites for which that does not hold are taken off the card with the reason; a model whose readout
-does not is refused.
+does not is refused. Slots for steering must do what an edit does, or they are left alone.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from ...errors import RequestError
-from ...program.language import Ids, Program, Raw, Row, Stage, Tap
+from ...program.language import Edit, Ids, Program, Raw, Row, Sampling, Stage, Tap
+from ...program.operations import Add, Stored
 from ..arch import Arch
-from ..execution.proof import adds_up, example, operations_per_second, prove_readout, without
+from ..execution.proof import adds_up, alike, example, operations_per_second, prove_readout, without
 from ..protocol import NoObjects, Outcome, Task, collect
 from ..readout import Readout
 from .engine import VllmEngine
@@ -22,6 +23,7 @@ from .flight import Flight
 
 _WAY_OUT = "; serve it with --engine transformers"
 _PARTS = ("embed", "resid_pre", "attn_out", "mlp_out", "resid_post")
+_SLOTS_DIFFER = "steering slots do not give what edits give here, so edits are used"
 
 
 def prove(engine: VllmEngine, flight: Flight, arch: Arch, readout: Readout) -> tuple[Arch, float]:
@@ -39,7 +41,7 @@ def prove(engine: VllmEngine, flight: Flight, arch: Arch, readout: Readout) -> t
     stream = values["resid_post"]
     assert isinstance(stream, Tensor)
     started = time.perf_counter()
-    logits = _logits(engine, flight, ids)
+    logits = _logits(engine, flight, _task(ids))[-1]
     seconds = time.perf_counter() - started
     with torch.inference_mode():
         prove_readout(engine.card.architecture, readout, stream[-1, -1:], logits[None], _WAY_OUT)
@@ -49,6 +51,36 @@ def prove(engine: VllmEngine, flight: Flight, arch: Arch, readout: Readout) -> t
             arch, ("attn_out", "mlp_out", "resid_mid"), "what its modules put out does not add up to the stream"
         )
     return arch, operations_per_second(engine.card.parameters, seconds)
+
+
+def prove_slots(engine: VllmEngine, flight: Flight, arch: Arch, readout: Readout) -> tuple[str, ...]:
+    """Compare a prompt and a token that are steered from a slot with the same steered by an edit, where there are slots; if they differ,
+    use none, and say so."""
+    if not flight.slots:
+        return ()
+    ids, layer = example(arch), arch.shapes.layers // 2
+    stream = _read(engine, ids, "resid_post")
+    assert isinstance(stream, Tensor)
+    there = stream[layer].float()
+    direction = torch.randn(there.shape[-1], generator=torch.Generator().manual_seed(0))
+    vector = direction / direction.norm() * there.norm(dim=-1).mean().cpu()
+    edit = Edit("resid_post", layer, Add(Stored("", "")))
+    task = Task(Program((Row(Ids(ids), Sampling(2)),), (Stage((), (edit,)),)), NoObjects({("", ""): vector}))
+    by_slot = _logits(engine, flight, task)
+    flight.slots = False
+    by_edit = _logits(engine, flight, task)
+    flight.slots = _alike(by_slot, by_edit, readout.weight.dtype)
+    return () if flight.slots else (_SLOTS_DIFFER,)
+
+
+def _alike(some: Sequence[Tensor], others: Sequence[Tensor], dtype: torch.dtype) -> bool:
+    """Whether logits are the same, as far as the tokens before them are."""
+    for one, other in zip(some, others, strict=False):
+        if not alike(one, other, dtype):
+            return False
+        if one.argmax() != other.argmax():
+            break
+    return True
 
 
 def _read(engine: VllmEngine, ids: tuple[int, ...], site: str) -> Tensor | Exception:
@@ -62,13 +94,13 @@ def _read(engine: VllmEngine, ids: tuple[int, ...], site: str) -> Tensor | Excep
     return read
 
 
-def _logits(engine: VllmEngine, flight: Flight, ids: tuple[int, ...]) -> Tensor:
-    """What vLLM samples the token after `ids` from."""
+def _logits(engine: VllmEngine, flight: Flight, task: Task) -> list[Tensor]:
+    """What vLLM samples the tokens of a task of one row from."""
     with flight.watching() as seen:
-        (found,) = collect(engine, [_task(ids)])
+        (found,) = collect(engine, [task])
     if not isinstance(found, Outcome) or not seen:
         raise RequestError(f"{engine.card.architecture} is not served by vLLM here: nothing is sampled ({found!r})")
-    return seen[-1]
+    return seen
 
 
 def _task(ids: tuple[int, ...], *taps: Tap) -> Task:

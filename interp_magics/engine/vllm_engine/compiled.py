@@ -19,6 +19,8 @@ from ..execution.batch import Address
 from ..execution.hooks import Parts, hook
 from .ports import adaptation
 from .seam import head_of, is_here
+from .starting import SLOTS
+from .tables import Tables
 
 if current_platform.is_cpu():
     from vllm.v1.worker.cpu_worker import CPUWorker as _Worker
@@ -36,12 +38,17 @@ _MISSING = (
 #: Of the numbers that operations carry.
 _ADDRESSES: list[Address] = []
 _visits: list[Visit] = []
+_tables: list[Tables] = []
 
 
 def _site(value: Tensor, second: Tensor | None, number: int) -> None:
-    """Let whoever visits read and change the value of a site; there is a `second` part where the stream is in two."""
+    """Add what tables hold, then let whoever visits read and change the value of a site; there is a `second` part where the stream
+    is in two."""
+    address = _ADDRESSES[number]
+    for tables in _tables:
+        tables.add(address, value)
     for visit in _visits:
-        visit(_ADDRESSES[number], [value] if second is None else [value, second])
+        visit(address, [value] if second is None else [value, second])
 
 
 def _nothing(value: Tensor, second: Tensor | None, number: int) -> None:
@@ -57,13 +64,30 @@ def visited_by(visit: Visit | None) -> None:
     _visits[:] = [] if visit is None else [visit]
 
 
+def tables() -> Tables | None:
+    """What rows add to the stream within a CUDA graph; None where nothing was laid out for it."""
+    return next(iter(_tables), None)
+
+
 class HookedWorker(_Worker):
     """vLLM's worker, with the operations in place when the model is loaded and not yet traced."""
 
     def load_model(self, *given: Any, **named: Any) -> None:
         super().load_model(*given, **named)
         model: Any = self.model_runner.get_model()
-        install(describe(model, head_of(model), adaptation(model), self.parallel_config.tensor_parallel_size, is_here))
+        arch = describe(model, head_of(model), adaptation(model), self.parallel_config.tensor_parallel_size, is_here)
+        slots = self.vllm_config.additional_config.get(SLOTS, 0)
+        install(arch)
+        _tables[:] = [self._laid_out(arch, slots)] if slots else []
+
+    def _laid_out(self, arch: Arch, slots: int) -> Tables:
+        config, model = self.vllm_config, self.model_runner.get_model()
+        most = (
+            config.scheduler_config.max_num_batched_tokens,
+            config.compilation_config.max_cudagraph_capture_size or 0,
+        )
+        places = [("resid_pre", 0), *(("resid_post", layer) for layer in range(arch.shapes.layers))]
+        return Tables(places, slots, arch.shapes.d_model, max(most), next(model.parameters()).device)
 
 
 def install(arch: Arch) -> None:

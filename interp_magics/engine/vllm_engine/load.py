@@ -16,7 +16,7 @@ from ..execution.edits import OP_NAMES
 from ..execution.stopping import stop_ids
 from ..ranks import ALONE, Ranks
 from ..tokens import Tokens
-from .canary import prove
+from .canary import prove, prove_slots
 from .engine import VllmEngine
 from .flight import Flight
 from .head import find_readout
@@ -55,12 +55,14 @@ def load(checkpoint: ModelSpec, ranks: Ranks = ALONE, options: dict[str, Any] | 
         remarks=adapters.remarks(checkpoint),
     )
 
-    def engine(arch: Arch, rate: float) -> VllmEngine:
-        card = card_of(checkpoint, arch, tokens, replace(served, rate=rate))
-        return VllmEngine(flight, card, tokens, readout, seam.close)
+    def engine(arch: Arch, served: Served) -> VllmEngine:
+        return VllmEngine(flight, card_of(checkpoint, arch, tokens, served), tokens, readout, seam.close)
 
     shown = _shown(arch, seam)
-    return engine(*prove(engine(shown, 1.0), flight, shown, readout))
+    tried = engine(shown, served)
+    proven, rate = prove(tried, flight, shown, readout)
+    remarks = (*served.remarks, *prove_slots(tried, flight, shown, readout))
+    return engine(proven, replace(served, rate=rate, remarks=remarks))
 
 
 def _shown(arch: Arch, seam: Seam) -> Arch:

