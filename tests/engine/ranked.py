@@ -42,6 +42,7 @@ class Case:
     model_impl: ModelImpl = "auto"
     options: Mapping[str, Any] = field(default_factory=dict)
     runner: Runner = "first"
+    adapter: Path | None = None
 
 
 def run_on(size: int, directory: Path, cases: Sequence[Case]) -> list[list[Outcome | Exception]]:
@@ -113,6 +114,7 @@ def _load(case: Case, ranks: group.Ranks) -> Any:
         engine=case.engine,
         compiled=case.compiled,
         model_impl=case.model_impl,
+        adapter=None if case.adapter is None else str(case.adapter),
     )
     if case.engine == "transformers":
         return load(spec, ranks)

@@ -14,8 +14,8 @@ from interp_magics.program.language import Edit, Sampling, Tap
 from interp_magics.program.operations import Add
 from tests import checkpoints
 from tests.engine.cases import check_same, objects
+from tests.engine.ranked import Case, run_on
 from tests.engine.running import program, run, vector
-from tests.vllm.side import Rounds, run_rounds
 
 RANK, ALPHA = 4, 8
 TARGETS = ("self_attn.q_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.down_proj")
@@ -49,16 +49,18 @@ def adapted(root):
     return base, adapter, merged
 
 
-@pytest.mark.parametrize("runner", ["first", "ahead"])
-def test_an_adapter_is_as_if_it_were_in_the_weights(runner, adapted, tmp_path):
+@pytest.mark.parametrize(("runner", "tp", "compiled"), [("first", 1, False), ("ahead", 1, False), ("first", 2, True)])
+def test_an_adapter_is_as_if_it_were_in_the_weights(runner, tp, compiled, adapted, tmp_path):
     base, adapter, merged = adapted
     served, plain = (load(ModelSpec("x", str(path), device="cpu")) for path in (merged, base))
     vectors = objects(served.card)
     prompt = [0, *range(40, 60)]
-    taps = [Tap(site) for site in ("resid_post", "attn_out", "mlp_out", "q", "v", "head_out", "logits")]
+    sites = ("resid_post", "attn_out", "mlp_out", "logits", *(() if compiled else ("q", "v", "head_out")))
+    taps = [Tap(site) for site in sites]
     edit = Edit("resid_post", 1, Add(vector("d"), 2.0))
     asked = [program([prompt], taps, sampling=Sampling(6)), program([prompt[:9]], taps, [edit], Sampling(4))]
-    (found,) = run_rounds(tmp_path, Rounds(base, [asked], vectors, runner=runner, adapter=adapter)).outcomes
+    case = Case(base, asked, vectors, engine="vllm", compiled=compiled, runner=runner, adapter=adapter)
+    (found,) = run_on(tp, tmp_path, [case])
     for one, mine in zip(asked, found, strict=True):
         check_same(run(served, one, objects=vectors)[0], mine)
     with pytest.raises(AssertionError):
