@@ -1,7 +1,7 @@
 """What the OpenAI API answers, from what a pool gave."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,19 +44,40 @@ def completion(number: str, when: int, model: str, choices: Sequence[Choice]) ->
     return _answer(f"cmpl-{number}", "text_completion", when, model, told, choices)
 
 
-def chat(number: str, when: int, model: str, choice: Choice) -> dict[str, Any]:
+def chat(number: str, when: int, model: str, choices: Sequence[Choice]) -> dict[str, Any]:
     """The answer of /v1/chat/completions."""
+    (choice,) = choices
     message = {"role": "assistant", "content": choice.text}
     told = [{"index": 0, "message": message, "logprobs": None, "finish_reason": choice.finish}]
-    return _answer(f"chatcmpl-{number}", "chat.completion", when, model, told, [choice])
+    return _answer(f"chatcmpl-{number}", "chat.completion", when, model, told, choices)
+
+
+def completion_part(number: str, when: int, model: str, index: int, text: str, finish: str | None) -> dict[str, Any]:
+    """More of a text of /v1/completions."""
+    told = [{"index": index, "text": text, "logprobs": None, "finish_reason": finish}]
+    return _named(f"cmpl-{number}", "text_completion", when, model, told)
+
+
+def chat_part(number: str, when: int, model: str, index: int, text: str, finish: str | None) -> dict[str, Any]:
+    """More of the message of /v1/chat/completions."""
+    told = [{"index": index, "delta": {"role": "assistant", "content": text}, "finish_reason": finish}]
+    return _named(f"chatcmpl-{number}", "chat.completion.chunk", when, model, told)
+
+
+def _named(name: str, kind: str, when: int, model: str, told: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"id": name, "object": kind, "created": when, "model": model, "choices": told}
+
+
+def usage(choices: Sequence[Choice]) -> dict[str, int]:
+    """How many tokens were read and made."""
+    read, made = sum(one.prompt_tokens for one in choices), sum(one.completion_tokens for one in choices)
+    return {"prompt_tokens": read, "completion_tokens": made, "total_tokens": read + made}
 
 
 def _answer(
     name: str, kind: str, when: int, model: str, told: list[dict[str, Any]], choices: Sequence[Choice]
 ) -> dict[str, Any]:
-    read, made = sum(one.prompt_tokens for one in choices), sum(one.completion_tokens for one in choices)
-    usage = {"prompt_tokens": read, "completion_tokens": made, "total_tokens": read + made}
-    return {"id": name, "object": kind, "created": when, "model": model, "choices": told, "usage": usage}
+    return {**_named(name, kind, when, model, told), "usage": usage(choices)}
 
 
 def _logprobs(choice: Choice) -> dict[str, Any] | None:
@@ -72,6 +93,17 @@ def _logprobs(choice: Choice) -> dict[str, Any] | None:
         "top_logprobs": [token.top for token in choice.tokens],
         "text_offset": offsets,
     }
+
+
+@dataclass(frozen=True)
+class Form:
+    """What an answer looks like: whole, and in parts as it grows."""
+
+    whole: Callable[[str, int, str, Sequence[Choice]], dict[str, Any]]
+    part: Callable[[str, int, str, int, str, str | None], dict[str, Any]]
+
+
+COMPLETION, CHAT = Form(completion, completion_part), Form(chat, chat_part)
 
 
 def alternatives(texts: Sequence[str], logprobs: Sequence[float], chosen: str, logprob: float) -> dict[str, float]:

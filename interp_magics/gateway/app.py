@@ -11,12 +11,15 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from tornado.iostream import StreamClosedError
 from tornado.web import Application, RequestHandler
 
 from ..api import Pool
-from ..errors import InterpError, RequestError
+from ..errors import InterpError, RemoteError, RequestError
 from . import answers, asks
+from .answers import Choice, Form
 from .asks import Ask
+from .growing import Growing
 from .offer import Offer
 from .running import Running
 
@@ -73,16 +76,57 @@ class _Handler(RequestHandler):
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.finish(msgspec.json.encode(body))
 
-    async def _answer(self, read: Callable[[bytes], Ask], told: Callable[..., dict[str, Any]]) -> None:
+    async def _answer(self, read: Callable[[bytes], Ask], form: Form) -> None:
+        try:
+            await self._try(read, form)
+        except StreamClosedError:
+            self.on_connection_close()
+
+    async def _try(self, read: Callable[[bytes], Ask], form: Form) -> None:
         try:
             ask = read(self.request.body)
             self._running = Running(self._pool, self._offer.find(ask.model), ask)
-            choices = await self._running.choices()
+            if ask.stream:
+                await self._send_growing(self._running, form)
+            else:
+                choices = await self._running.choices()
+                self._send(form.whole(secrets.token_hex(12), int(time.time()), ask.model, choices))
         except InterpError as error:
-            self.set_status(answers.status(error))
-            self._send(answers.failure(error))
+            await self._fail(error)
+
+    async def _fail(self, error: InterpError) -> None:
+        """Say what went wrong; after a part was sent, in the stream."""
+        if self._headers_written:
+            await self._send_event(answers.failure(error))
+            self.finish()
             return
-        self._send(told(secrets.token_hex(12), int(time.time()), ask.model, choices))
+        self.set_status(answers.status(error))
+        self._send(answers.failure(error))
+
+    async def _send_growing(self, running: Running, form: Form) -> None:
+        """Server-sent events: parts of each text as it grows, why it ended, and how much it was if that was asked for."""
+        ask = running.ask
+        named = secrets.token_hex(12), int(time.time()), ask.model
+        sent, ended = [Growing(ask.stop) for _ in ask.texts], list[Choice]()
+        async for number, text, choice in running.growing():
+            new = sent[number].more(text) if choice is None else sent[number].rest(text)
+            if new is None:
+                raise RemoteError("the completion is not what was sent of it; ask again", "changed")
+            if new or choice is not None:
+                finish = None if choice is None else choice.finish
+                await self._send_event(form.part(*named, number, new, finish))
+            ended += [] if choice is None else [choice]
+        if ask.usage:
+            await self._send_event({**form.part(*named, 0, "", None), "choices": [], "usage": answers.usage(ended)})
+        self.write("data: [DONE]\n\n")
+        self.finish()
+
+    async def _send_event(self, body: dict[str, Any]) -> None:
+        if not self._headers_written:
+            self.set_header("Content-Type", "text/event-stream; charset=utf-8")
+            self.set_header("Cache-Control", "no-cache")
+        self.write(b"data: " + msgspec.json.encode(body) + b"\n\n")
+        await self.flush()
 
 
 class _Models(_Handler):
@@ -92,12 +136,12 @@ class _Models(_Handler):
 
 class _Completions(_Handler):
     async def post(self) -> None:
-        await self._answer(asks.completion, answers.completion)
+        await self._answer(asks.completion, answers.COMPLETION)
 
 
 class _Chats(_Handler):
     async def post(self) -> None:
-        await self._answer(asks.chat, lambda number, when, model, made: answers.chat(number, when, model, made[0]))
+        await self._answer(asks.chat, answers.CHAT)
 
 
 class _Nothing(_Handler):

@@ -14,12 +14,11 @@ from ..building import UserText
 from ..errors import RequestError, nearest
 
 #: Without any effect on what is answered.
-_HARMLESS = frozenset({"user", "metadata", "store", "stream_options", "service_tier"})
+_HARMLESS = frozenset({"user", "metadata", "store", "service_tier"})
 #: With none while they have this value; None always is one.
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "n": (1,),
     "best_of": (1,),
-    "stream": (False,),
     "suffix": ("",),
     "logit_bias": ({},),
     "presence_penalty": (0,),
@@ -29,8 +28,14 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 _MOST_LOGPROBS = 20
 
 
+class _StreamOptions(msgspec.Struct, frozen=True):
+    include_usage: bool = False
+
+
 class _Common(msgspec.Struct, frozen=True, kw_only=True):
     model: str
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
     temperature: float | None = None
     top_p: float | None = None
     stop: str | list[str] | None = None
@@ -60,7 +65,8 @@ class _Chat(_Common, frozen=True, kw_only=True):
 @dataclass(frozen=True)
 class Ask:
     """Completions of texts: `max_tokens` None until the model stops or the context is full; `logprobs` None without, else how
-    many alternatives of each token are told; `echo` tells the prompt's tokens too."""
+    many alternatives of each token are told; `echo` tells the prompt's tokens too; `stream` sends texts as they grow, and at the end
+    their `usage`."""
 
     model: str
     texts: tuple[UserText, ...]
@@ -69,6 +75,8 @@ class Ask:
     top_p: float
     stop: tuple[str, ...]
     seed: int | None
+    stream: bool
+    usage: bool
     echo: bool = False
     logprobs: int | None = None
 
@@ -78,10 +86,12 @@ def completion(body: bytes) -> Ask:
     told = _read(body, _Completion)
     if told.logprobs is not None and not 0 <= told.logprobs <= _MOST_LOGPROBS:
         raise RequestError(f"logprobs must be between 0 and {_MOST_LOGPROBS}, not {told.logprobs}")
+    if told.stream and (told.echo or told.logprobs is not None):
+        raise RequestError("a stream has neither echo nor logprobs here; leave stream out")
     most = 16 if told.max_tokens is None else told.max_tokens
     if most < (0 if told.echo else 1):
         raise RequestError(f"max_tokens must be 1 or more (0 with echo), not {most}")
-    return Ask(told.model, _texts(told.prompt), most, *_drawn(told), bool(told.echo), told.logprobs)
+    return Ask(told.model, _texts(told.prompt), most, *_drawn(told), *_sent(told), bool(told.echo), told.logprobs)
 
 
 def chat(body: bytes) -> Ask:
@@ -93,7 +103,7 @@ def chat(body: bytes) -> Ask:
     if most is not None and most < 1:
         raise RequestError(f"max_tokens must be 1 or more, not {most}")
     messages = [{"role": one.role, "content": one.content} for one in told.messages]
-    return Ask(told.model, (messages,), most, *_drawn(told))
+    return Ask(told.model, (messages,), most, *_drawn(told), *_sent(told))
 
 
 def _drawn(told: _Common) -> tuple[float, float, tuple[str, ...], int | None]:
@@ -101,6 +111,11 @@ def _drawn(told: _Common) -> tuple[float, float, tuple[str, ...], int | None]:
     stop = (told.stop,) if isinstance(told.stop, str) else tuple(told.stop or ())
     temperature = 1.0 if told.temperature is None else told.temperature
     return temperature, 1.0 if told.top_p is None else told.top_p, stop, told.seed
+
+
+def _sent(told: _Common) -> tuple[bool, bool]:
+    """Whether texts are sent as they grow, and then their usage."""
+    return bool(told.stream), told.stream_options is not None and told.stream_options.include_usage
 
 
 def _texts(prompt: str | list[str | int | list[int]]) -> tuple[UserText, ...]:

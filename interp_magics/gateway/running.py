@@ -1,7 +1,7 @@
 """From an ask to what it gives: one job on the pool, and a short one for how tokens read when their log-probabilities are asked."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -41,9 +41,17 @@ class Running:
         if told:
             self._check_last_site()
             return await self._with_logprobs()
-        most = await _aside(self._room) if self.ask.max_tokens is None else self.ask.max_tokens
-        made: list[Completion] = await self._ended(partial(self._generate, most))
+        made = await (await self._begun(partial(self._generate, await self._most())))
         return [_plain(one, self.ask.echo) for one in made]
+
+    async def growing(self) -> AsyncIterator[tuple[int, str, Choice | None]]:
+        """Of each text its number and what is there of its completion, again and again; at the end with its choice."""
+        job = await self._begun(partial(self._generate, await self._most()))
+        async for event in job:
+            if event.part == "generated":
+                yield event.row, event.text, None
+        for number, one in enumerate(await job):
+            yield number, one.text, _plain(one, False)
 
     def _check_last_site(self) -> None:
         """The likeliest tokens are decoded from the stream, which an edit after it does not reach."""
@@ -57,12 +65,15 @@ class Running:
         if self.job is not None:
             self.job.cancel()
 
-    async def _ended(self, submit: Callable[[], Job[_T]]) -> _T:
+    async def _begun(self, submit: Callable[[], Job[_T]]) -> Job[_T]:
         job = await _aside(submit)
         self.job = job
         if self.left:
             job.cancel()
-        return await job
+        return job
+
+    async def _most(self) -> int:
+        return await _aside(self._room) if self.ask.max_tokens is None else self.ask.max_tokens
 
     def _room(self) -> int:
         """Tokens until the context is full."""
@@ -84,7 +95,7 @@ class Running:
         return job
 
     async def _with_logprobs(self) -> list[Choice]:
-        found: Readings = await self._ended(self._read)
+        found: Readings = await (await self._begun(self._read))
         rows = [_Read.of(found, number) for number in range(len(self.ask.texts))]
         every = sorted({int(i) for row in rows for i in row.top_ids.ravel()})
         asked = [row.ids for row in rows] + ([every] if every else [])

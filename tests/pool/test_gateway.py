@@ -169,7 +169,9 @@ def test_log_probabilities_under_an_intervention_are_those_of_the_edited_model(c
         ),
         ("completions", {"edits": []}, "'edits' is not known here"),
         ("completions", {"n": 2}, "n cannot be 2 here"),
-        ("completions", {"stream": True}, "stream cannot be True here"),
+        ("completions", {"stream": True, "logprobs": 1}, "a stream has neither echo nor logprobs"),
+        ("completions", {"stream": True, "prompt": "word " * 400}, "context"),
+        ("completions", {"stream": "yes"}, "Expected `bool | null`"),
         ("completions", {"temperature": -1}, "temperature must be 0 (greedy) or more"),
         ("completions", {"logprobs": 21}, "logprobs must be between 0 and 20"),
         ("completions", {"logprobs": 1, "stop": ["a"]}, "stop and logprobs together"),
@@ -201,17 +203,36 @@ def test_strangers_pages_of_other_sites_and_other_paths_get_nothing(gateway):
     assert posted(gateway, "/v1/models", body)[0] == 405
 
 
-def test_a_job_ends_with_the_connection_of_who_asked(gateway, pool):
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_job_ends_with_the_connection_of_who_asked(stream, gateway, pool):
     address, key = gateway
     connection = http.client.HTTPConnection(address)
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
-    body = {"model": "tiny", "prompt": ["a"] * 400, "max_tokens": 100, "temperature": 0}
+    body = {"model": "tiny", "prompt": ["a"] * 400, "max_tokens": 100, "temperature": 0, "stream": stream}
     before = {job.job for job in pool.jobs()}
     connection.request("POST", "/v1/completions", json.dumps(body), headers)
     wait_for(lambda: [job for job in pool.jobs() if job.job not in before], 30)
     connection.close()
     (mine,) = [job.job for job in pool.jobs() if job.job not in before]
     wait_for(lambda: next(job.state for job in pool.jobs() if job.job == mine) == "cancelled", 30)
+
+
+def test_streams_bring_what_is_answered_whole_as_it_grows(client, pool, steered):
+    for stop in (None, [pool.generate(PROMPT, 60).text[20:24]]):
+        asked = {"prompt": [PROMPT, "Paris is"], "max_tokens": 60, "temperature": 0, "stop": stop}
+        for name in ("tiny", steered.id):
+            whole = client.completions.create(model=name, **asked)
+            parts = list(client.completions.create(model=name, **asked, stream=True))
+            for index, choice in enumerate(whole.choices):
+                mine = [part.choices[0] for part in parts if part.choices[0].index == index]
+                assert "".join(one.text for one in mine) == choice.text
+                assert [one.finish_reason for one in mine if one.finish_reason] == [choice.finish_reason]
+    messages = [{"role": "user", "content": "Paris?"}]
+    asked = {"model": "tiny", "messages": messages, "temperature": 0}
+    whole = client.chat.completions.create(**asked)
+    *parts, last = client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True})
+    assert "".join(part.choices[0].delta.content for part in parts) == whole.choices[0].message.content
+    assert len(parts) > 2 and last.choices == [] and last.usage == whole.usage
 
 
 def test_many_at_once_are_all_answered(gateway, pool):
