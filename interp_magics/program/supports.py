@@ -90,7 +90,9 @@ def over_context(tokens: int, card: ModelCard) -> str:
 
 def _check_stage(stage: Stage, card: ModelCard, rows: int, kept: set[str]) -> None:
     if stage.gradients and not card.gradients:
-        raise RequestError(f"{card.name} on engine {card.engine} has no gradients yet; remove them from the program")
+        raise RequestError(
+            f"{card.name} on engine {card.engine} has no gradients; ask a group with the transformers engine"
+        )
     _check_rows(stage.rows, rows)
     for tap in stage.taps:
         _check_tap(tap, card, rows)
