@@ -65,7 +65,9 @@ class _Cancelling(Collecting):
         self._tokens = max(self._tokens, len(completion)) if task == self._task else self._tokens
 
     def decoded(self, task: int, rows: Sequence[RowOutcome], readings: Sequence[Reading]) -> None:
-        self.streamed.append(readings[0].positions[0][-1])
+        newest = readings[0].positions[0][-1]
+        assert newest < len(rows[0].token_ids)
+        self.streamed.append(newest)
 
     def cancelled(self, task: int) -> bool:
         return task == self._task and self._tokens >= 3

@@ -171,6 +171,20 @@ def test_what_streams_is_told_once_though_a_fault_begins_it_anew(reference, root
         check_same(run(served, one, objects=vectors)[0], found)
 
 
+def test_a_lens_ends_where_a_row_does_though_a_step_was_ahead_of_it(reference, root, told_of):
+    served = reference("qwen3")
+    (free,) = run(served, program([PROMPT], sampling=Sampling(12)))
+    stop = served.tokens.decode(free.rows[0].completion_ids[5:6])
+    lenses = [Tap("resid_post", reduce=Lens(stream=True)), Tap("resid_post", positions=Generated(), reduce=Lens())]
+    asked = [program([PROMPT], taps, sampling=Sampling(12, stop=(stop,))) for taps in (lenses[:1], lenses)]
+    expected = [run(served, one)[0] for one in asked]
+    assert expected[0].rows[0].finish == "stop" and len(expected[0].rows[0].completion_ids) < 12
+    told = told_of(Rounds(root / "qwen3", [asked], objects(served.card), PAGES))
+    for one, found in zip(expected, told.outcomes[0], strict=True):
+        assert [reading.positions for reading in found.readings[0]] == [r.positions for r in one.readings[0]]
+        check_same(one, found)
+
+
 def same_as_fresh(served, root, told_of, rounds, vectors, **more):
     """Each round's programs give what the reference engine gives, whatever came before."""
     told = told_of(Rounds(root / "qwen3", rounds, vectors, {**PAGES, **more.pop("options", {})}, **more))

@@ -89,7 +89,7 @@ class Reader:
 
     def forget(self, part: Part) -> None:
         """Read no more for a program that has ended."""
-        self._parts.remove(part)
+        self._parts = [one for one in self._parts if one is not part]
         self._lenses = [lens for lens in self._lenses if lens.part is not part]
         self._dropped = self._of_lenses() - _needed(self._parts)
         for member in part.place.values():
@@ -148,7 +148,7 @@ class Reader:
         """Decode what one lens has not decoded yet, at the `last` time of every row; None when there is nothing or it cannot
         be."""
         part, tap = lens.part, lens.tap
-        behind = {row: (lens.seen.get(part.place[row], 0), self._read.get(part.place[row], 0)) for row in tap.rows}
+        behind = {row: (lens.seen.get(part.place[row], 0), self._reached(part, row)) for row in tap.rows}
         stretch = {
             row: span
             for row, span in behind.items()
@@ -166,6 +166,11 @@ class Reader:
             return None
         lens.add(reading)
         return reading
+
+    def _reached(self, part: Part, row: int) -> int:
+        """How many positions of a row were read. A step that was scheduled ahead may have fed the token that ended it."""
+        read, its = self._read.get(part.place[row], 0), part.rows[row]
+        return min(read, its.read_length) if its.over else read
 
     def _of_lenses(self) -> set[Address]:
         found = {canonical(lens.tap.tap.site, layer) for lens in self._lenses for layer in lens.tap.layers}

@@ -1,5 +1,6 @@
 """A task on its way through the stages of its program."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ...program.language import Program, Stage
@@ -47,12 +48,18 @@ class Running:
         """Forget what an attempt at the present stage has read."""
         del self.readings[self.stage :], self.gradients[self.stage :]
 
-    def row_outcomes(self) -> tuple[RowOutcome, ...]:
-        """The rows as they are now."""
+    def row_outcomes(self, readings: Sequence[Reading] = ()) -> tuple[RowOutcome, ...]:
+        """The rows as they are now, as far as they are known to be read: by their last token but one, or `readings` of them."""
+        reached = {
+            row: places[-1] + 1
+            for one in readings
+            for row, places in zip(one.rows, one.positions, strict=True)
+            if places
+        }
         rows = []
         for number in sorted(self.rows):
             row = self.rows[number]
-            read_ids = (*row.encoded.ids, *row.completion[:-1])
+            read_ids = (*row.encoded.ids, *row.completion)[: max(row.read_length, reached.get(number, 0))]
             rows.append(RowOutcome(number, read_ids, row.prompt_length, tuple(row.completion), row.finish))
         return tuple(rows)
 

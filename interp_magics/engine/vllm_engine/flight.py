@@ -116,10 +116,10 @@ class Flight:
         }
         going = Going(running, part, owner, set(place.values()), after, held)
         self._going[number] = going
-        if not (self.slots and self._tables is not None and self._tables.take(stage, place)):
-            place_on(self._tape, stage, place)
-        self._reader.add(part)
         try:
+            if not (self.slots and self._tables is not None and self._tables.take(stage, place)):
+                place_on(self._tape, stage, place)
+            self._reader.add(part)
             for member in place.values():
                 self._owners[member] = going
                 CHOICES[member] = Choice(self._rows[member].sampling, self._vocabulary, seen=self._seen)
@@ -289,7 +289,7 @@ class Flight:
         if newest <= going.running.told:
             return
         going.running.told = newest
-        going.owner.host.decoded(going.running.number, going.running.row_outcomes(), readings)
+        going.owner.host.decoded(going.running.number, going.running.row_outcomes(readings), readings)
 
 
 def _stages(seam: Seam, arch: Arch, readout: Readout) -> Stages | None:
