@@ -77,10 +77,17 @@ def _text(given: Any) -> Text:
             raise RequestError("the text holds half of a surrogate pair, which no encoding of text has; clean it first")
         return Plain(given)
     if _is_ids(given):
-        return Ids(tuple(int(i) for i in given))
+        return Ids(_ids(given))
     if _is_chat(given):
         return Chat(tuple(_message(m) for m in given))
     raise RequestError(f"a text is a string, chat messages or token ids, not {type(given).__name__}")
+
+
+def _ids(given: Any) -> tuple[int, ...]:
+    wrong = next((i for i in given if not 0 <= i < 2**31), None)
+    if wrong is not None:
+        raise RequestError(f"{wrong} is no token id: they are whole numbers from 0, below the size of the vocabulary")
+    return tuple(int(i) for i in given)
 
 
 def _message(given: Mapping[str, str]) -> Message:

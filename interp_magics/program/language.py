@@ -223,6 +223,10 @@ class Gradient(Struct, frozen=True, forbid_unknown_fields=True):
     freeze: tuple[Literal["norm", "attention"], ...] = ()
 
 
+#: Strings that end a completion, and characters of one: each is looked for at every token, while others wait.
+_MOST_STOPS, _LONGEST_STOP = 16, 256
+
+
 class Sampling(Struct, frozen=True, forbid_unknown_fields=True):
     """How a completion is drawn. Temperature 0 is greedy; `seed` keys the noise with the row and the step.
 
@@ -242,14 +246,16 @@ class Sampling(Struct, frozen=True, forbid_unknown_fields=True):
         finite("temperature", self.temperature)
         if not (0 <= self.row < 2**63 and 0 <= self.seed < 2**63):
             raise RequestError("seed and row must be 0 or more, and below 2^63")
-        if self.max_new_tokens < 1:
-            raise RequestError(f"max_new_tokens must be at least 1, not {self.max_new_tokens}")
+        if not 1 <= self.max_new_tokens < 2**31:
+            raise RequestError(f"max_new_tokens must be at least 1, and below 2^31, not {self.max_new_tokens}")
         if self.temperature < 0:
             raise RequestError(f"temperature must be 0 (greedy) or more, not {self.temperature}")
         if not 0 < self.top_p <= 1:
             raise RequestError(f"top_p must be above 0 and at most 1, not {self.top_p}")
         if any(not s for s in self.stop):
             raise RequestError("a stop string must not be empty")
+        if len(self.stop) > _MOST_STOPS or any(len(s) > _LONGEST_STOP for s in self.stop):
+            raise RequestError(f"give at most {_MOST_STOPS} stop strings, of at most {_LONGEST_STOP} characters each")
 
 
 class Row(Struct, frozen=True, forbid_unknown_fields=True):

@@ -22,6 +22,8 @@ def finish(row: BatchRow, tokens: Tokens, ends: Collection[int]) -> str:
         return "length" if len(row.completion) >= len(sampling.forced) else ""
     if row.completion[-1] in ends:
         return "stop"
-    if sampling.stop and any(s in tokens.decode(row.completion) for s in sampling.stop):
-        return "stop"
+    if sampling.stop:
+        text = tokens.decode(row.completion)
+        if any(s in text for s in sampling.stop):
+            return "stop"
     return "length" if len(row.completion) >= sampling.max_new_tokens else ""
