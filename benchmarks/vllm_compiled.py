@@ -58,7 +58,8 @@ def _bare(spec: ModelSpec) -> Callable[[], None]:
     from interp_magics.engine.ranks import ALONE
     from interp_magics.engine.vllm_engine.starting import arguments
 
-    plain = {name: value for name, value in arguments(spec, ALONE).items() if name != "worker_cls"}
+    added = ("worker_cls", "additional_config")
+    plain = {name: value for name, value in arguments(spec, ALONE).items() if name not in added}
     engine: Any = LLMEngine.from_engine_args(EngineArgs(**plain, **OPTIONS, kv_cache_memory_bytes=1 << 30))
     rows, numbers = rows_of(), count()
     params = SamplingParams(

@@ -4,7 +4,9 @@ import json
 import os
 import secrets
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, get_args
 
 from transformers import AutoConfig
@@ -130,7 +132,7 @@ def arguments(spec: ModelSpec, ranks: Ranks) -> dict[str, Any]:
         "distributed_executor_backend": "external_launcher" if ranks.size > 1 else "uni",
         "enforce_eager": not spec.compiled,
         "worker_cls": f"{__package__}.compiled.HookedWorker" if spec.compiled else "auto",
-        "additional_config": {SLOTS: spec.steering_slots} if spec.steering_slots else {},
+        "additional_config": {SLOTS: spec.steering_slots, "operations": _sources()} if spec.compiled else {},
         "skip_tokenizer_init": True,
         "trust_remote_code": False,
         "load_format": "safetensors",
@@ -138,6 +140,13 @@ def arguments(spec: ModelSpec, ranks: Ranks) -> dict[str, Any]:
         "seed": 0,
         **_room_for_adapter(spec),
     }
+
+
+def _sources() -> str:
+    """A digest of the engine's sources. vLLM keeps what it has compiled under a digest of its configuration, which knows nothing of our
+    operations: they are in this."""
+    files = sorted(Path(__file__).parents[1].rglob("*.py"))
+    return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _room_for_adapter(spec: ModelSpec) -> dict[str, Any]:
