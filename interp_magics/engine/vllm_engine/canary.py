@@ -66,10 +66,14 @@ def prove_slots(engine: VllmEngine, flight: Flight, arch: Arch, readout: Readout
     vector = direction / direction.norm() * there.norm(dim=-1).mean().cpu()
     edit = Edit("resid_post", layer, Add(Stored("", "")))
     task = Task(Program((Row(Ids(ids), Sampling(2)),), (Stage((), (edit,)),)), NoObjects({("", ""): vector}))
-    by_slot = _logits(engine, flight, task)
-    flight.slots = False
-    by_edit = _logits(engine, flight, task)
-    flight.slots = _alike(by_slot, by_edit, readout.weight.dtype)
+    try:
+        by_slot = _logits(engine, flight, task)
+        flight.slots = False
+        # Pages that slots filled would stand for those of edits.
+        flight.begin_anew()
+        flight.slots = _alike(by_slot, _logits(engine, flight, task), readout.weight.dtype)
+    except RequestError:
+        flight.slots = False
     return () if flight.slots else (_SLOTS_DIFFER,)
 
 
