@@ -61,9 +61,7 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument(
         "--model", action="append", default=[], metavar="[NAME=]PATH", help="a directory or hub id; repeat it"
     )
-    serve.add_argument(
-        "--adapter", action="append", default=[], metavar="NAME=DIR", help="a LoRA adapter for model NAME"
-    )
+    _add_adapter(serve)
     serve.add_argument("--directory", help="where the pool keeps its journal, results and keys")
     serve.add_argument("--host")
     serve.add_argument("--port", type=int)
@@ -83,6 +81,7 @@ def _add_worker(commands: Any) -> None:
     worker = commands.add_parser("worker", help="add a worker group to a pool that runs, from this or another host")
     worker.add_argument("--pool", metavar="FILE", help="DIRECTORY/worker, which is there while the pool runs")
     worker.add_argument("--model", metavar="[NAME=]PATH", help="one that the pool serves, and where it is here")
+    _add_adapter(worker)
     worker.add_argument("--group", help="a name for the group (default: the model and this host)")
     worker.add_argument("--dtype", choices=_DTYPES)
     worker.add_argument("--tp", type=int, default=1, help="ranks of the group")
@@ -100,6 +99,12 @@ def _add_worker(commands: Any) -> None:
     worker.add_argument("--config-from-stdin", action="store_true", help=argparse.SUPPRESS)
     worker.add_argument("--process", action="store_true", help=argparse.SUPPRESS)
     worker.set_defaults(run=_worker)
+
+
+def _add_adapter(parser: Any) -> None:
+    parser.add_argument(
+        "--adapter", action="append", default=[], metavar="NAME=DIR", help="a LoRA adapter for model NAME"
+    )
 
 
 def _add_engine(parser: Any) -> None:
@@ -225,7 +230,7 @@ def _worker_config(given: argparse.Namespace) -> Any:
     if not given.pool or not given.model:
         raise RequestError("name the pool's file and a model: interp worker --pool DIRECTORY/worker --model NAME=PATH")
     pool = read_worker_file(Path(given.pool).expanduser())
-    (model,) = models_of([given.model], [], 1, _placed(given))
+    (model,) = models_of([given.model], given.adapter, 1, _placed(given))
     nodes = Nodes(**{name: getattr(given, name) for name in Nodes.__struct_fields__})
     check_model(model.spec())
     check_nodes(model.spec(), nodes)

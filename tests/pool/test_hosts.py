@@ -173,7 +173,7 @@ def test_the_script_for_slurm_starts_both_hosts_and_ends_them(spread, tmp_path):
             process.kill()
 
 
-def test_hosts_that_do_not_fit_are_refused_before_anything_starts(spread):
+def test_what_does_not_fit_a_worker_is_refused_before_anything_starts(spread):
     worker = str(spread.served.directory / "worker")
     for more, said in (
         (["--tp", "2", "--nnodes", "2"], "name an address of the first host"),
@@ -181,6 +181,8 @@ def test_hosts_that_do_not_fit_are_refused_before_anything_starts(spread):
         (["--tp", "2", "--nnodes", "2", "--node-rank", "2"], "hosts are numbered from 0"),
         (["--tp", "2", "--nnodes", "2", "--master-addr", "no-such-host.invalid"], "cannot be reached"),
         (["--tp", "2", "--nnodes", "2", "--master-addr", "192.0.2.7"], "no address by which others reach this host"),
+        (["--adapter", "big=/adapters/law"], "--adapter names 'big', which is not served"),
+        (["--steering-slots", "4"], "need engine vllm and --compiled"),
     ):
         command = [*INTERP, "worker", "--pool", worker, "--model", f"tiny={spread.model}", *more]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
