@@ -1,10 +1,5 @@
-"""The OpenAI API over HTTP: who may ask, what comes in, what goes out.
+"""The OpenAI API over HTTP: what comes in, what goes out."""
 
-Only JSON is read, which a page of another site cannot send here without being asked first, and no cookie counts. A key is compared
-in constant time.
-"""
-
-import hmac
 import secrets
 import time
 from collections.abc import Callable
@@ -19,6 +14,7 @@ from ..errors import InterpError, RemoteError, RequestError
 from . import answers, asks
 from .answers import Choice, Form
 from .asks import Ask
+from .callers import refusal
 from .growing import Growing
 from .offer import Offer
 from .running import Running
@@ -48,14 +44,9 @@ class _Handler(RequestHandler):
         self._running: Running | None = None
 
     def prepare(self) -> None:
-        shown = self.request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
-        if self._key is not None and not hmac.compare_digest(shown.encode(), self._key.encode()):
-            self._refuse(401, "the key is missing or wrong; send it as Authorization: Bearer KEY")
-        elif self.request.method == "POST" and not self._is_json():
-            self._refuse(415, "send the body as Content-Type: application/json")
-
-    def _is_json(self) -> bool:
-        return self.request.headers.get("Content-Type", "").split(";")[0].strip().lower() == "application/json"
+        found = refusal(self.request, self._key)
+        if found is not None:
+            self._refuse(*found)
 
     def check_xsrf_cookie(self) -> None:
         """No cookie is read here, so there is nothing to forge."""

@@ -131,7 +131,7 @@ def _texts(prompt: str | list[str | int | list[int]]) -> tuple[UserText, ...]:
 def _read(body: bytes, kind: type[Any]) -> Any:
     try:
         given = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError(f"the body is not JSON: {error}") from error
     if not isinstance(given, dict):
         raise RequestError("the body must be a JSON object")

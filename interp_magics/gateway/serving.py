@@ -1,7 +1,6 @@
 """`interp openai`: a pool to clients of the OpenAI API, until it is interrupted."""
 
 import asyncio
-import ipaddress
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +9,11 @@ from pathlib import Path
 from ..api import Pool
 from ..connecting import connect
 from ..errors import PoolUnavailable, RequestError
+from .callers import is_loopback
 from .offer import Offer, offered
+
+#: In which a body must have come, and for which a connection may say nothing.
+_BODY_SECONDS, _IDLE_SECONDS = 30.0, 300.0
 
 
 @dataclass(frozen=True)
@@ -40,18 +43,11 @@ def _key(asked: Serving) -> str | None:
         if len(key) < 16:
             raise RequestError(f"the key in {asked.key_file} is shorter than 16 characters; take a longer one")
         return key
-    if not _is_loopback(asked.host):
+    if not is_loopback(asked.host):
         raise RequestError(
             f"{asked.host} can be reached by others, who would ask the pool as you; give --key-file, or stay on 127.0.0.1"
         )
     return None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 async def _served(pool: Pool, offer: Offer, asked: Serving, key: str | None) -> None:
@@ -60,7 +56,13 @@ async def _served(pool: Pool, offer: Offer, asked: Serving, key: str | None) -> 
 
     from .app import MOST_BODY, application
 
-    server = HTTPServer(application(pool, offer, key), max_body_size=MOST_BODY, max_header_size=16 << 10)
+    server = HTTPServer(
+        application(pool, offer, key),
+        max_body_size=MOST_BODY,
+        max_header_size=16 << 10,
+        body_timeout=_BODY_SECONDS,
+        idle_connection_timeout=_IDLE_SECONDS,
+    )
     try:
         sockets = bind_sockets(asked.port, asked.host)
     except OSError as error:

@@ -177,6 +177,10 @@ def test_log_probabilities_under_an_intervention_are_those_of_the_edited_model(c
         ("completions", {"logprobs": 1, "stop": ["a"]}, "stop and logprobs together"),
         ("completions", {"prompt": [[0, 9_999_999]]}, "9999999"),
         ("completions", {"prompt": ["a", 3]}, "not a mixture"),
+        ("completions", {"prompt": [10**23]}, "is no token id"),
+        ("completions", {"max_tokens": 10**23}, "max_new_tokens must be at least 1, and below 2^31"),
+        ("completions", {"stop": ["a"] * 17}, "at most 16 stop strings, of at most 256 characters"),
+        ("completions", {"stop": "a" * 257, "stream": True}, "at most 16 stop strings"),
         ("completions", {"prompt": []}, "there is no text to run"),
         ("completions", {"prompt": "word " * 400}, "context"),
         ("completions", {"max_tokens": 0}, "max_tokens must be 1 or more"),
@@ -197,7 +201,7 @@ def test_strangers_pages_of_other_sites_and_other_paths_get_nothing(gateway):
     assert posted(gateway, "/v1/completions", body, Authorization="Bearer wrong")[0] == 401
     assert posted(gateway, "/v1/completions", body, Authorization="")[0] == 401
     assert posted(gateway, "/v1/completions", body, **{"Content-Type": "text/plain"})[0] == 415
-    for broken in (b"{", b"[" * 100_000, b"\xff", b"3"):
+    for broken in (b"{", b"[" * 100_000, b"\xff", b"3", b'{"model": "\xff", "prompt": "a"}'):
         assert posted(gateway, "/v1/completions", broken)[0] == 400
     assert posted(gateway, "/v1/embeddings", body)[0] == 404
     assert posted(gateway, "/v1/models", body)[0] == 405
