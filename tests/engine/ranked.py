@@ -43,6 +43,7 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
     runner: Runner = "first"
     adapter: Path | None = None
+    slots: int = 0
 
 
 def run_on(size: int, directory: Path, cases: Sequence[Case]) -> list[list[Outcome | Exception]]:
@@ -115,13 +116,16 @@ def _load(case: Case, ranks: group.Ranks) -> Any:
         compiled=case.compiled,
         model_impl=case.model_impl,
         adapter=None if case.adapter is None else str(case.adapter),
+        steering_slots=case.slots,
     )
     if case.engine == "transformers":
         return load(spec, ranks)
     choose(case.runner)
     from interp_magics.engine.vllm_engine.load import load as load_vllm
 
-    return load_vllm(spec, ranks, dict(case.options))
+    engine = load_vllm(spec, ranks, dict(case.options))
+    assert engine._flight.slots == bool(case.slots)
+    return engine
 
 
 if __name__ == "__main__":

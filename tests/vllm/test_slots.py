@@ -1,5 +1,7 @@
 """Additions to the stream from tables of the compiled model: what edits give, without leaving a CUDA graph."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from interp_magics.program.language import At, Edit, Generated, Ids, Program, Prompt, Row, Sampling, Stage, Tap
 from interp_magics.program.operations import Add
 from tests.engine.cases import check_same, objects
+from tests.engine.ranked import Case, run_on
 from tests.engine.running import program, run, vector
 from tests.vllm.side import Rounds, run_rounds
 from tests.vllm.test_scheduling import OTHER, PROMPT, steer
@@ -46,3 +49,38 @@ def test_slots_give_what_edits_give_and_steps_stay_in_their_graphs(runner, refer
     assert [set(steps) for steps in told.ungraphed[::3]] == [{False}, {False}]
     assert all(True in steps for steps in told.ungraphed[1:3])
     assert set(told.ungraphed[4]) == {False}
+
+
+def test_slots_of_two_ranks_give_what_edits_give(reference, root, tmp_path):
+    served = reference("llama")
+    vectors = objects(served.card)
+    case = Case(root / "llama", _several(), vectors, engine="vllm", compiled=True, slots=4)
+    (found,) = run_on(2, tmp_path, [case])
+    for expected, one in zip(run(served, *_several(), objects=vectors), found, strict=True):
+        check_same(expected, one)
+
+
+_LOAD = """
+import sys
+from interp_magics.engine.vllm_engine.tables import Tables
+from interp_magics.launch.config import ModelSpec
+
+add = Tables.add
+def twice(tables, address, value):
+    add(tables, address, value)
+    add(tables, address, value)
+Tables.add = twice
+from interp_magics.engine.vllm_engine.load import load
+
+engine = load(ModelSpec("x", sys.argv[1], engine="vllm", compiled=True, steering_slots=2))
+print("slots:", engine._flight.slots, engine.card.remarks)
+engine.close()
+"""
+
+
+def test_slots_that_do_not_give_what_edits_give_are_left_alone(reference, root):
+    reference("qwen3")
+    command = [sys.executable, "-c", _LOAD, str(root / "qwen3")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
+    (told,) = [line for line in done.stdout.splitlines() if line.startswith("slots:")]
+    assert told == "slots: False ('steering slots do not give what edits give here, so edits are used',)"
