@@ -52,15 +52,26 @@ def chat(number: str, when: int, model: str, choices: Sequence[Choice]) -> dict[
     return _answer(f"chatcmpl-{number}", "chat.completion", when, model, told, choices)
 
 
-def completion_part(number: str, when: int, model: str, index: int, text: str, finish: str | None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Part:
+    """More of text `index`: the `first` that is sent of it, or not; why it ended, None while it has not."""
+
+    index: int
+    text: str
+    first: bool
+    finish: str | None = None
+
+
+def completion_part(number: str, when: int, model: str, part: Part) -> dict[str, Any]:
     """More of a text of /v1/completions."""
-    told = [{"index": index, "text": text, "logprobs": None, "finish_reason": finish}]
+    told = [{"index": part.index, "text": part.text, "logprobs": None, "finish_reason": part.finish}]
     return _named(f"cmpl-{number}", "text_completion", when, model, told)
 
 
-def chat_part(number: str, when: int, model: str, index: int, text: str, finish: str | None) -> dict[str, Any]:
-    """More of the message of /v1/chat/completions."""
-    told = [{"index": index, "delta": {"role": "assistant", "content": text}, "finish_reason": finish}]
+def chat_part(number: str, when: int, model: str, part: Part) -> dict[str, Any]:
+    """More of the message of /v1/chat/completions; clients put the parts of each field together, so that its role is told once."""
+    delta = {"role": "assistant", "content": part.text} if part.first else {"content": part.text}
+    told = [{"index": part.index, "delta": delta, "finish_reason": part.finish}]
     return _named(f"chatcmpl-{number}", "chat.completion.chunk", when, model, told)
 
 
@@ -100,7 +111,7 @@ class Form:
     """What an answer looks like: whole, and in parts as it grows."""
 
     whole: Callable[[str, int, str, Sequence[Choice]], dict[str, Any]]
-    part: Callable[[str, int, str, int, str, str | None], dict[str, Any]]
+    part: Callable[[str, int, str, Part], dict[str, Any]]
 
 
 COMPLETION, CHAT = Form(completion, completion_part), Form(chat, chat_part)

@@ -1,5 +1,6 @@
 """The OpenAI API over HTTP: what comes in, what goes out."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from tornado.web import Application, RequestHandler
 from ..api import Pool
 from ..errors import InterpError, RemoteError, RequestError
 from . import answers, asks
-from .answers import Choice, Form
+from .answers import Choice, Form, Part
 from .asks import Ask
 from .callers import refusal
 from .growing import Growing
@@ -21,6 +22,8 @@ from .running import Running
 
 #: Bytes of a request.
 MOST_BODY = 4 << 20
+#: In which a client must read what is sent.
+_READ_SECONDS = 60.0
 
 
 def application(pool: Pool, offer: Offer, key: str | None) -> Application:
@@ -98,17 +101,20 @@ class _Handler(RequestHandler):
         """Server-sent events: parts of each text as it grows, why it ended, and how much it was if that was asked for."""
         ask = running.ask
         named = secrets.token_hex(12), int(time.time()), ask.model
-        sent, ended = [Growing(ask.stop) for _ in ask.texts], list[Choice]()
+        sent, begun, ended = [Growing(ask.stop) for _ in ask.texts], set[int](), list[Choice]()
         async for number, text, choice in running.growing():
             new = sent[number].more(text) if choice is None else sent[number].rest(text)
             if new is None:
                 raise RemoteError("the completion is not what was sent of it; ask again", "changed")
             if new or choice is not None:
-                finish = None if choice is None else choice.finish
-                await self._send_event(form.part(*named, number, new, finish))
+                part = Part(number, new, number not in begun, None if choice is None else choice.finish)
+                await self._send_event(form.part(*named, part))
+                begun.add(number)
             ended += [] if choice is None else [choice]
         if ask.usage:
-            await self._send_event({**form.part(*named, 0, "", None), "choices": [], "usage": answers.usage(ended)})
+            await self._send_event(
+                {**form.part(*named, Part(0, "", False)), "choices": [], "usage": answers.usage(ended)}
+            )
         self.write("data: [DONE]\n\n")
         self.finish()
 
@@ -117,7 +123,11 @@ class _Handler(RequestHandler):
             self.set_header("Content-Type", "text/event-stream; charset=utf-8")
             self.set_header("Cache-Control", "no-cache")
         self.write(b"data: " + msgspec.json.encode(body) + b"\n\n")
-        await self.flush()
+        try:
+            await asyncio.wait_for(self.flush(), _READ_SECONDS)
+        except TimeoutError:
+            self.detach().close()
+            raise StreamClosedError from None
 
 
 class _Models(_Handler):

@@ -15,17 +15,29 @@ class Growing:
     def more(self, text: str) -> str:
         """What can be sent of the text as far as it is there: not what the next tokens may still change."""
         sure = text.rstrip(_BROKEN)
-        sure = sure[: _first_stop(sure, self._stop)]
-        return self._take(sure) if sure.startswith(self._sent) else ""
+        return self._new(sure[: _first_stop(sure, self._stop)]) or ""
 
     def rest(self, text: str) -> str | None:
-        """What is left of the whole text; None when what was sent is not its beginning."""
-        return self._take(text) if text.startswith(self._sent) else None
+        """What is left of the whole text; None when another was sent. Characters that were sent whole, and are broken in the end by bytes
+        that follow them, stay as they were sent."""
+        return self._new(text)
 
-    def _take(self, text: str) -> str:
-        new = text[len(self._sent) :]
-        self._sent = text
-        return new
+    def _new(self, text: str) -> str | None:
+        known = _alike(text, self._sent)
+        after = text[known:]
+        if known < len(self._sent):
+            if not after.startswith(_BROKEN):
+                return None
+            after = after.lstrip(_BROKEN)
+        if after:
+            self._sent = text
+        return after
+
+
+def _alike(text: str, other: str) -> int:
+    """How many of the first characters are the same."""
+    both = enumerate(zip(text, other, strict=False))
+    return next((i for i, (one, another) in both if one != another), min(len(text), len(other)))
 
 
 def _first_stop(text: str, stop: Sequence[str]) -> int:

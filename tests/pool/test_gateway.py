@@ -236,6 +236,7 @@ def test_streams_bring_what_is_answered_whole_as_it_grows(client, pool, steered)
     whole = client.chat.completions.create(**asked)
     *parts, last = client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True})
     assert "".join(part.choices[0].delta.content for part in parts) == whole.choices[0].message.content
+    assert [part.choices[0].delta.role for part in parts] == ["assistant"] + [None] * (len(parts) - 1)
     assert len(parts) > 2 and last.choices == [] and last.usage == whole.usage
 
 

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import decoders
 
 from interp_magics.gateway.growing import Growing
 
@@ -27,3 +28,27 @@ def test_a_text_that_is_another_is_not_sent_after_the_first():
     growing = Growing()
     assert growing.more("one two") == "one two"
     assert growing.more("another") == "" and growing.rest("another") is None
+
+
+def _decoded(tokens):
+    """As tokenizers decode whose unknown characters are bytes: all bytes in a row are broken by one that is no part of a character."""
+    return decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()]).decode(list(tokens))
+
+
+def _bytes(text):
+    return [f"<0x{byte:02X}>" for byte in text.encode()]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "sent"),
+    [
+        (["a", *_bytes("\N{GRINNING FACE}\N{MOUSE}"), "b"], "a\N{GRINNING FACE}\N{MOUSE}b"),
+        (["a", *_bytes("\N{GRINNING FACE}"), *_bytes("\N{MOUSE}")[:2]], "a\N{GRINNING FACE}"),
+        (["a", *_bytes("\N{GRINNING FACE}"), "<0x80>", "b", "c"], "a\N{GRINNING FACE}bc"),
+        (["a", "<0x80>", "b"], "a\ufffdb"),
+    ],
+)
+def test_characters_stay_as_they_were_sent_though_bytes_after_them_break_them(tokens, sent):
+    growing = Growing()
+    parts = [growing.more(_decoded(tokens[:end])) for end in range(1, len(tokens) + 1)]
+    assert "".join(parts) + growing.rest(_decoded(tokens)) == sent
