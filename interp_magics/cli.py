@@ -99,8 +99,12 @@ def _steer_eval(given: argparse.Namespace) -> None:
 
 
 def _openai(given: argparse.Namespace) -> None:
-    from .gateway.serving import Serving, serve
-
+    try:
+        from .gateway.serving import Serving, serve
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "tornado":
+            raise
+        raise RequestError("interp openai speaks HTTP by tornado: pip install 'interp-magics[serve]'") from None
     serve(Serving(given.pool, given.interventions, given.host, given.port, given.key_file))
 
 

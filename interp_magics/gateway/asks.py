@@ -121,11 +121,11 @@ def _sent(told: _Common) -> tuple[bool, bool]:
 def _texts(prompt: str | list[str | int | list[int]]) -> tuple[UserText, ...]:
     if isinstance(prompt, str):
         return (prompt,)
-    if prompt and all(isinstance(one, int) for one in prompt):
-        return (prompt,)  # type: ignore[return-value]
-    if any(isinstance(one, int) for one in prompt):
+    ids = [one for one in prompt if isinstance(one, int)]
+    texts = [one for one in prompt if not isinstance(one, int)]
+    if ids and texts:
         raise RequestError("prompt is a text, token ids, or a list of these, not a mixture of ids and texts")
-    return tuple(prompt)  # type: ignore[arg-type]
+    return (ids,) if ids else tuple(texts)
 
 
 def _read(body: bytes, kind: type[Any]) -> Any:

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
 from ..api import Pool
 from ..connecting import connect
 from ..errors import PoolUnavailable, RequestError
+from .app import MOST_BODY, application
 from .callers import is_loopback
 from .offer import Offer, offered
 
@@ -51,11 +55,6 @@ def _key(asked: Serving) -> str | None:
 
 
 async def _served(pool: Pool, offer: Offer, asked: Serving, key: str | None) -> None:
-    from tornado.httpserver import HTTPServer
-    from tornado.netutil import bind_sockets
-
-    from .app import MOST_BODY, application
-
     server = HTTPServer(
         application(pool, offer, key),
         max_body_size=MOST_BODY,

@@ -73,7 +73,7 @@ Tables.add = twice
 from interp_magics.engine.vllm_engine.load import load
 
 engine = load(ModelSpec("x", sys.argv[1], engine="vllm", compiled=True, steering_slots=2))
-print("slots:", engine._flight.slots, engine.card.remarks)
+print("slots:", engine._flight.tables.used, engine.card.remarks)
 engine.close()
 """
 
@@ -83,4 +83,4 @@ def test_slots_that_do_not_give_what_edits_give_are_left_alone(reference, root):
     command = [sys.executable, "-c", _LOAD, str(root / "qwen3")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
     (told,) = [line for line in done.stdout.splitlines() if line.startswith("slots:")]
-    assert told == "slots: False ('steering slots do not give what edits give here, so edits are used',)"
+    assert told == "slots: False ('steering slots are not used, but edits: the two do not give the same here',)"

@@ -23,7 +23,7 @@ from .flight import Flight
 
 _WAY_OUT = "; serve it with --engine transformers"
 _PARTS = ("embed", "resid_pre", "attn_out", "mlp_out", "resid_post")
-_SLOTS_DIFFER = "steering slots do not give what edits give here, so edits are used"
+_SLOTS_UNUSED = "steering slots are not used, but edits: "
 
 
 def prove(engine: VllmEngine, flight: Flight, arch: Arch, readout: Readout) -> tuple[Arch, float]:
@@ -54,9 +54,10 @@ def prove(engine: VllmEngine, flight: Flight, arch: Arch, readout: Readout) -> t
 
 
 def prove_slots(engine: VllmEngine, flight: Flight, arch: Arch, readout: Readout) -> tuple[str, ...]:
-    """Compare a prompt and a token that are steered from a slot with the same steered by an edit, where there are slots; if they differ,
-    use none, and say so."""
-    if not flight.slots:
+    """Compare a prompt and a token that are steered from a slot with the same steered by an edit, where there are slots; unless they are
+    the same, use none, and say why."""
+    tables = flight.tables
+    if tables is None:
         return ()
     ids, layer = example(arch), arch.shapes.layers // 2
     stream = _read(engine, ids, "resid_post")
@@ -68,13 +69,14 @@ def prove_slots(engine: VllmEngine, flight: Flight, arch: Arch, readout: Readout
     task = Task(Program((Row(Ids(ids), Sampling(2)),), (Stage((), (edit,)),)), NoObjects({("", ""): vector}))
     try:
         by_slot = _logits(engine, flight, task)
-        flight.slots = False
+        tables.used = False
         # Pages that slots filled would stand for those of edits.
         flight.begin_anew()
-        flight.slots = _alike(by_slot, _logits(engine, flight, task), readout.weight.dtype)
-    except RequestError:
-        flight.slots = False
-    return () if flight.slots else (_SLOTS_DIFFER,)
+        tables.used = _alike(by_slot, _logits(engine, flight, task), readout.weight.dtype)
+    except RequestError as error:
+        tables.used = False
+        return (f"{_SLOTS_UNUSED}{error}",)
+    return () if tables.used else (f"{_SLOTS_UNUSED}the two do not give the same here",)
 
 
 def _alike(some: Sequence[Tensor], others: Sequence[Tensor], dtype: torch.dtype) -> bool:

@@ -64,8 +64,8 @@ class Going:
 
 
 class Flight:
-    """Requests for the rows of tasks; `step` runs the engine once and gives the tasks whose stage has ended. `slots` says whether
-    additions to the stream are in tables of the compiled model, where there is room."""
+    """Requests for the rows of tasks; `step` runs the engine once and gives the tasks whose stage has ended. Additions to the
+    stream are in the `tables` of the compiled model, where it has some and there is room."""
 
     def __init__(self, seam: Seam, arch: Arch, readout: Readout, tokens: Tokens, stop_ids: frozenset[int]) -> None:
         self._seam, self._tokens, self._stop_ids = seam, tokens, stop_ids
@@ -86,15 +86,14 @@ class Flight:
         self._frame = ExitStack()
         self._calls: list[Pass] = []
         seam.follow(self._before, self._after, lambda: bool(self._hooked))
-        self._tables: Tables | None = None
+        self.tables: Tables | None = None
         if seam.compiled:
             from .compiled import tables, visited_by
 
             visited_by(self._visited)
-            self._tables = tables()
-        self.slots = self._tables is not None
-        if self._tables is not None:
-            seam.follow_steps(self._tables.prepare)
+            self.tables = tables()
+        if self.tables is not None:
+            seam.follow_steps(self.tables.prepare)
 
     @property
     def going(self) -> list[Going]:
@@ -117,7 +116,7 @@ class Flight:
         going = Going(running, part, owner, set(place.values()), after, held)
         self._going[number] = going
         try:
-            if not (self.slots and self._tables is not None and self._tables.take(stage, place)):
+            if self.tables is None or not self.tables.take(stage, place):
                 place_on(self._tape, stage, place)
             self._reader.add(part)
             for member in place.values():
@@ -222,8 +221,8 @@ class Flight:
             self._going.pop(going.part.task, None)
         members = [member for going in leaving for member in going.part.place.values()]
         self._tape.forget(members)
-        if self._tables is not None:
-            self._tables.forget(members)
+        if self.tables is not None:
+            self.tables.forget(members)
         for known in (self._rows, self._owners, self._read, CHOICES):
             for member in members:
                 known.pop(member, None)

@@ -4,8 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
-from transformers import AutoTokenizer, GenerationConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from ...errors import RequestError
 from ...launch.config import ModelSpec
@@ -22,6 +21,7 @@ from .flight import Flight
 from .head import find_readout
 from .ports import adaptation
 from .seam import Seam, head_of, is_here
+from .starting import config_of
 
 #: Bytes of pages on a host without GPUs, where what is free is others' too.
 _HOST_PAGES = 1 << 30
@@ -44,7 +44,7 @@ def load(checkpoint: ModelSpec, ranks: Ranks = ALONE, options: dict[str, Any] | 
         engine="vllm",
         architecture=str((model.config.architectures or [type(model).__name__])[0]),
         dtype=readout.weight.dtype,
-        parameters=_parameters(model, ranks),
+        parameters=_parameters(checkpoint),
         context=seam.context,
         rate=1.0,
         ops=OP_NAMES,
@@ -90,6 +90,8 @@ def _stated_ends(checkpoint: ModelSpec, source: dict[str, Any]) -> Any:
         return None
 
 
-def _parameters(model: nn.Module, ranks: Ranks) -> int:
-    own = torch.tensor([float(sum(p.numel() for p in model.parameters()))], dtype=torch.float64)
-    return int(ranks.total(own))
+def _parameters(checkpoint: ModelSpec) -> int:
+    """Of the whole model as transformers makes it: vLLM packs what it has loaded, cuts it and pads its vocabulary."""
+    with torch.device("meta"):
+        whole = AutoModelForCausalLM.from_config(config_of(checkpoint), trust_remote_code=False)
+    return sum(parameter.numel() for parameter in whole.parameters())

@@ -72,7 +72,8 @@ def start(spec: ModelSpec, ranks: Ranks, options: dict[str, Any]) -> Started:
         raise RequestError(f"vLLM could not load the model {spec.name!r} from {spec.path}: {error}") from error
 
 
-def _config(spec: ModelSpec) -> Any:
+def config_of(spec: ModelSpec) -> Any:
+    """A checkpoint's configuration. Raises RequestError when it cannot be had."""
     try:
         return AutoConfig.from_pretrained(spec.path, trust_remote_code=False, revision=spec.revision)
     except (OSError, ValueError) as error:
@@ -120,7 +121,7 @@ def _configured(given: dict[str, Any]) -> Any:
 
 def arguments(spec: ModelSpec, ranks: Ranks) -> dict[str, Any]:
     """What vLLM is started with, but for what depends on the machine."""
-    config = _config(spec)
+    config = config_of(spec)
     return {
         "model": spec.path,
         "revision": spec.revision,

@@ -31,12 +31,13 @@ class _Added(NamedTuple):
 
 
 class Tables:
-    """The tables of one process, and who has which slot of them."""
+    """The tables of one process, and who has which slot of them; what is added to the stream by edits while they are not `used`."""
 
     def __init__(self, places: Sequence[Address], slots: int, width: int, tokens: int, device: torch.device) -> None:
         """`tokens` is the most that a step may have."""
         self._numbers = {address: number for number, address in enumerate(places)}
         self._vectors = torch.zeros(len(places), 1 + slots, width, device=device)
+        self.used = True
         self._adding = False
         self._chosen = torch.zeros(tokens, dtype=torch.long, device=device)
         self._now: npt.NDArray[np.int64] = np.zeros(0, np.int64)
@@ -50,7 +51,7 @@ class Tables:
         kinds: dict[tuple[tuple[Address, int], ...], list[int]] = {}
         for row, added in rows.items():
             kinds.setdefault(added.kind, []).append(row)
-        if not kinds or len(kinds) > len(self._free):
+        if not self.used or not kinds or len(kinds) > len(self._free):
             return False
         for alike in kinds.values():
             slot = self._free.pop()
