@@ -33,6 +33,8 @@ def load(checkpoint: ModelSpec, ranks: Ranks = ALONE, options: dict[str, Any] | 
     if checkpoint.max_memory:
         raise RequestError("max_memory is for the transformers engine; leave it out, or choose that")
     source: dict[str, Any] = {} if checkpoint.revision is None else {"revision": checkpoint.revision}
+    # vLLM changes classes of transformers when it runs a model in them.
+    parameters = _parameters(checkpoint)
     seam = Seam(checkpoint, ranks, {**_pages(checkpoint), **(options or {})})
     tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, trust_remote_code=False, **source)
     model: Any = seam.model
@@ -44,7 +46,7 @@ def load(checkpoint: ModelSpec, ranks: Ranks = ALONE, options: dict[str, Any] | 
         engine="vllm",
         architecture=str((model.config.architectures or [type(model).__name__])[0]),
         dtype=readout.weight.dtype,
-        parameters=_parameters(checkpoint),
+        parameters=parameters,
         context=seam.context,
         rate=1.0,
         ops=OP_NAMES,
@@ -92,6 +94,10 @@ def _stated_ends(checkpoint: ModelSpec, source: dict[str, Any]) -> Any:
 
 def _parameters(checkpoint: ModelSpec) -> int:
     """Of the whole model as transformers makes it: vLLM packs what it has loaded, cuts it and pads its vocabulary."""
-    with torch.device("meta"):
-        whole = AutoModelForCausalLM.from_config(config_of(checkpoint), trust_remote_code=False)
+    config = config_of(checkpoint)
+    try:
+        with torch.device("meta"):
+            whole = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except ValueError as error:
+        raise RequestError(f"the model {checkpoint.name!r} is none that continues texts: {error}") from error
     return sum(parameter.numel() for parameter in whole.parameters())
