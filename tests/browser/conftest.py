@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.request import urlopen
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 import interp_magics.jupyter
 
@@ -24,6 +24,7 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage
 TOKEN = "for-this-test-only"
 #: The notebook that is shown has a kernel with nothing to do.
 IDLE = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+Opened = TypeVar("Opened", Page, BrowserContext)
 EXTENSIONS = Path(interp_magics.jupyter.__file__).parent / "labextensions"
 
 
@@ -108,10 +109,10 @@ def notebook(lab: tuple[str, Path], browser: Browser) -> Iterator[Callable[..., 
 
     def open_and_run(name: str, cells: list[str], theme: str = "JupyterLab Light") -> Page:
         write(root / f"{name}.ipynb", cells)
-        page = browser.new_page(viewport={"width": 1280, "height": 1400})
+        page = patient(browser.new_page(viewport={"width": 1280, "height": 1400}))
         pages.append(page)
         page.goto(f"{address}/lab/workspaces/{name}/tree/{name}.ipynb?token={TOKEN}")
-        page.wait_for_function(IDLE, timeout=60_000)
+        page.wait_for_function(IDLE)
         page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
         page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
         return page
@@ -129,6 +130,12 @@ def write(path: Path, cells: list[str]) -> None:
     nbformat.write(made, path)
 
 
+def patient(opened: Opened) -> Opened:
+    """What waits in it waits for as long as a loaded machine may need: a deadline ends a hang, it measures nothing."""
+    opened.set_default_timeout(120_000)
+    return opened
+
+
 def show_panel(page: Page) -> Any:
     """The panel of pools, opened."""
     page.evaluate("void window.jupyterapp.commands.execute('interp-magics:pool')")
@@ -139,5 +146,5 @@ def show_panel(page: Page) -> Any:
 
 def drawn(page: Page, count: int = 1) -> Any:
     """Wait until so many lens widgets are drawn; the last of them."""
-    page.wait_for_function(f"document.querySelectorAll('.iw-lens[data-drawn]').length >= {count}", timeout=90_000)
+    page.wait_for_function(f"document.querySelectorAll('.iw-lens[data-drawn]').length >= {count}")
     return page.locator(".iw-lens").last

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from tests.browser.conftest import CHROMIUM, FLAGS, IDLE, TOKEN, served, show_panel, write
+from tests.browser.conftest import CHROMIUM, FLAGS, IDLE, TOKEN, patient, served, show_panel, write
 
 IMAGES = Path(__file__).parents[2] / "docs/images"
 CELLS = [
@@ -25,10 +25,10 @@ def opened(page: Page, address: str, root: Path) -> None:
     """The notebook run, with the panel beside it."""
     write(root / "pictures.ipynb", CELLS)
     page.goto(f"{address}/lab/tree/pictures.ipynb?token={TOKEN}")
-    page.wait_for_function(IDLE, timeout=60_000)
+    page.wait_for_function(IDLE)
     page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.locator(".iw-strip-tokens").wait_for(timeout=90_000)
-    show_panel(page).locator(".iw-pool").wait_for(timeout=30_000)
+    page.locator(".iw-strip-tokens").wait_for()
+    show_panel(page).locator(".iw-pool").wait_for()
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 1500})
+        page = patient(browser.new_page(viewport={"width": 1280, "height": 1500}))
         opened(page, address, root)
         for theme in ("Light", "Dark"):
             page.evaluate(

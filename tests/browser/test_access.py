@@ -8,6 +8,7 @@ import pytest
 from interp_widgets.attribution import Attribution, AttributionData
 from interp_widgets.lens import Lens, LensBase, LensData
 
+from tests.browser.conftest import patient
 from tests.unit.test_comparison import LINE, PROMPT, comparison
 from tests.unit.test_feature_browser import browsed
 
@@ -70,7 +71,7 @@ def pages():
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["lens", "attribution", "features", "compare"])
 def test_axe_finds_nothing_serious(name, scheme, browser, tmp_path):
-    page = browser.new_page(viewport={"width": 1100, "height": 1000}, color_scheme=scheme)
+    page = patient(browser.new_page(viewport={"width": 1100, "height": 1000}, color_scheme=scheme))
     page.goto(pages()[name].to_html(tmp_path / "page.html").as_uri())
     page.wait_for_selector(f".iw-{name}[data-drawn]")
     page.evaluate(AXE.read_text())
@@ -94,7 +95,7 @@ def shown_harmlessly(page, written, selector):
 
 def test_hostile_tokens_are_shown_and_harmless_in_the_lens_its_export_and_its_fallback(browser, tmp_path):
     lens = Lens(lens_data(HOSTILE), shown=["resid_post", "mlp_out"])
-    page = browser.new_page(viewport={"width": 1100, "height": 900})
+    page = patient(browser.new_page(viewport={"width": 1100, "height": 900}))
     harm = shown_harmlessly(page, lens.to_html(tmp_path / "lens.html"), ".iw-lens[data-drawn]")
     grid = page.get_by_role("grid")
     grid.focus()
@@ -117,7 +118,7 @@ def test_hostile_tokens_are_harmless_in_an_attribution(browser, tmp_path):
     shown = Attribution(attribution_data(HOSTILE))
     shown.show(1, 2, np.tril(np.full((12, 12), 1 / 12)))
     shown.chosen = {"layer": 1, "head": 2}
-    page = browser.new_page(viewport={"width": 1100, "height": 900})
+    page = patient(browser.new_page(viewport={"width": 1100, "height": 900}))
     harm = shown_harmlessly(page, shown.to_html(tmp_path / "page.html"), ".iw-strip-tokens")
     assert harm() == ([], [], []) and page.locator("#view b, #view img, #view script").count() == 0
     assert "⟨202E⟩" in page.locator("#view").inner_text()

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests import checkpoints
-from tests.browser.conftest import IDLE, TOKEN, drawn, served, show_panel, write
+from tests.browser.conftest import IDLE, TOKEN, drawn, patient, served, show_panel, write
 from tests.browser.test_lab import run_cell
 from tests.hub.hub import Hub, pool_file
 from tests.pool.served import serving
@@ -32,15 +32,15 @@ def at_home(hub, browser):
 
     def opened(user):
         write(hub.directory / "home" / user / "work.ipynb", ["%load_ext interp_magics"])
-        contexts.append(browser.new_context(viewport={"width": 1280, "height": 1000}))
+        contexts.append(patient(browser.new_context(viewport={"width": 1280, "height": 1000})))
         page = contexts[-1].new_page()
         page.goto(f"http://127.0.0.1:{hub.ports}/hub/login?next=/hub/spawn")
         page.fill("#username_input", user)
         page.fill("#password_input", "any")
         page.click("#login_submit")
-        page.wait_for_url(f"**/user/{user}/**", timeout=90_000)
+        page.wait_for_url(f"**/user/{user}/**")
         page.goto(f"http://127.0.0.1:{hub.ports}/user/{user}/lab/tree/work.ipynb")
-        page.wait_for_function(IDLE, timeout=60_000)
+        page.wait_for_function(IDLE)
         page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
         return page
 
@@ -53,16 +53,16 @@ def test_two_users_see_one_pool_and_each_their_own_jobs(at_home):
     ada, grace = at_home("ada"), at_home("grace")
     panels = [show_panel(page) for page in (ada, grace)]
     for panel in panels:
-        panel.get_by_text("serving").wait_for(timeout=30_000)
+        panel.get_by_text("serving").wait_for()
     titles = [panel.locator(".iw-title").first.inner_text() for panel in panels]
     assert titles[0] == titles[1]
     job = run_cell(ada, f"import interp_magics as im\npool = im.connect()\njob = {LONG}\nprint(job.id)")
     mine = panels[0].locator(f"button[data-job='{job}']")
-    mine.wait_for(timeout=20_000)
-    panels[1].get_by_text(re.compile(r"\b[1-9]\d* running")).wait_for(timeout=40_000)
+    mine.wait_for()
+    panels[1].get_by_text(re.compile(r"\b[1-9]\d* running")).wait_for()
     assert job not in panels[1].inner_html() and "ada" not in panels[1].inner_text()
     mine.click()
-    panels[1].get_by_text("0 running").wait_for(timeout=40_000)
+    panels[1].get_by_text("0 running").wait_for()
 
 
 def test_a_user_without_a_token_of_anyone_lenses_in_the_hub(at_home):
@@ -80,9 +80,9 @@ def revocable(tmp_path, browser):
         own = served("jupyterlab", "LabApp", tmp_path / "lab", INTERP_POOL_URL=pool.token("ada"))
         with own as (address, root):
             write(root / "work.ipynb", ["%load_ext interp_magics"])
-            page = browser.new_page(viewport={"width": 1280, "height": 1000})
+            page = patient(browser.new_page(viewport={"width": 1280, "height": 1000}))
             page.goto(f"{address}/lab/tree/work.ipynb?token={TOKEN}")
-            page.wait_for_function(IDLE, timeout=60_000)
+            page.wait_for_function(IDLE)
             page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
             yield pool, page
             page.close()
@@ -91,9 +91,9 @@ def revocable(tmp_path, browser):
 def test_a_token_that_is_taken_back_is_said_in_the_panel_and_in_the_next_cell(revocable):
     pool, page = revocable
     panel = show_panel(page)
-    panel.get_by_text("serving").wait_for(timeout=30_000)
+    panel.get_by_text("serving").wait_for()
     run_cell(page, "run = %lens one two\nprint('seen')")
     assert pool.interp("token", "--directory", str(pool.directory), "revoke", "ada").returncode == 0
-    panel.get_by_text("cannot be reached").wait_for(timeout=40_000)
+    panel.get_by_text("cannot be reached").wait_for()
     assert "ask its administrator for a new token" in panel.inner_text()
     assert "your admission to this pool is over" in run_cell(page, "%lens one two")

@@ -1,13 +1,14 @@
 """What a person does in JupyterLab: run, hover, pin, read back, change the theme, keep the page."""
 
 import json
+import re
 
 import pandas as pd
 import pytest
 from PIL import Image
 
 from tests import checkpoints
-from tests.browser.conftest import drawn
+from tests.browser.conftest import drawn, patient
 from tests.pool.conftest import wait_for
 
 TEXT = "The capital </script><b>of</b> France is {x} 漢 😀"
@@ -34,8 +35,8 @@ def cell_point(lens, row, column, columns=3):
     return box["x"] + 132 + (column + 0.5) * width, box["y"] + 20 + (row + 0.5) * 22
 
 
-def run_cell(page, source):
-    """Append a cell, run it, and give its text output."""
+def begin_cell(page, source):
+    """Append a cell and begin it; its locator."""
     before = page.locator(".jp-Cell").count()
     page.evaluate(
         """async (source) => {
@@ -44,12 +45,24 @@ def run_cell(page, source):
             notebook.activeCellIndex = notebook.widgets.length - 1;
             await app.commands.execute('notebook:insert-cell-below');
             notebook.activeCell.model.sharedModel.setSource(source);
-            await app.commands.execute('notebook:run-cell');
+            void app.commands.execute('notebook:run-cell');
         }""",
         source,
     )
-    output = page.locator(".jp-Cell").nth(before).locator(".jp-OutputArea-output").first
-    output.wait_for(timeout=30_000)
+    return page.locator(".jp-Cell").nth(before)
+
+
+def ended(cell):
+    """Wait until the cell has a number."""
+    cell.locator(".jp-InputPrompt", has_text=re.compile(r"\d")).wait_for()
+
+
+def run_cell(page, source):
+    """Append a cell, run it, and give its text output."""
+    cell = begin_cell(page, source)
+    ended(cell)
+    output = cell.locator(".jp-OutputArea-output").first
+    output.wait_for()
     return output.inner_text().strip()
 
 
@@ -84,7 +97,7 @@ def test_the_keyboard_alone_pins(notebook, cells):
     lens.get_by_text("whole run").wait_for()
     # Jupyter keeps back what a widget says while what it said before is on its way.
     zoom = {"layers": [0, 1], "positions": [1, 2]}
-    wait_for(lambda: json.loads(run_cell(page, "import json; print(json.dumps(view.zoom))")) == zoom, 20)
+    wait_for(lambda: json.loads(run_cell(page, "import json; print(json.dumps(view.zoom))")) == zoom)
 
 
 def test_hostile_text_is_shown_and_harmless(notebook, cells):
@@ -120,8 +133,8 @@ def test_the_exported_page_opens_without_a_network_and_does_the_same(notebook, c
     )
     drawn(page)
     path = lab[1] / "page.html"
-    page.wait_for_function("document.querySelectorAll('.jp-Cell')[3]?.innerText.includes('page.html')", timeout=30_000)
-    context = browser.new_context(offline=True)
+    page.wait_for_function("document.querySelectorAll('.jp-Cell')[3]?.innerText.includes('page.html')")
+    context = patient(browser.new_context(offline=True))
     asked = []
     offline = context.new_page()
     offline.on("request", lambda request: asked.append(request.url))
@@ -140,55 +153,32 @@ def test_the_exported_page_opens_without_a_network_and_does_the_same(notebook, c
 
 def test_stop_cancels_the_job_and_says_so(notebook, cells):
     page = notebook("stop", [cells[0]])
-    page.wait_for_timeout(500)
-    page.evaluate(
-        """() => {
-            const app = window.jupyterapp;
-            const notebook = app.shell.currentWidget.content;
-            const source = "%%lens --each-line -n 110 --temperature 1\\n" + "word\\n".repeat(60);
-            app.commands.execute('notebook:insert-cell-below').then(() => {
-                notebook.activeCell.model.sharedModel.setSource(source);
-                void app.commands.execute('notebook:run-cell');
-            });
-        }"""
-    )
-    busy = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'busy'"
-    page.wait_for_function(busy, timeout=30_000)
-    page.wait_for_function("document.body.innerText.includes('running')", timeout=60_000)
+    ended(page.locator(".jp-Cell").first)
+    begin_cell(page, "%%lens --each-line -n 110 --temperature 1\n" + "word\n" * 60)
+    page.wait_for_function("document.body.innerText.includes('running')")
     page.evaluate("void window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
-    page.wait_for_function("document.body.innerText.includes('KeyboardInterrupt')", timeout=30_000)
+    page.wait_for_function("document.body.innerText.includes('KeyboardInterrupt')")
     assert "cancelled" in page.locator(".jp-Notebook").inner_text()
 
 
 def test_the_map_fills_while_the_model_goes_on(notebook):
     """The demo model, which counts on for as long as it is asked to."""
-    page = notebook("stream", ["%load_ext interp_magics", "%config InterpMagics.progress_after = 0.1"])
-    page.wait_for_function("[...document.querySelectorAll('.jp-InputPrompt')].some(p => p.innerText.includes('[2]'))")
+    page = notebook("stream", ["%load_ext interp_magics", "%config InterpMagics.progress_after = 0.1", "%lens one two"])
+    drawn(page)  # the pool is up, and the browser has the component
     page.evaluate(
-        """async () => {
-            const app = window.jupyterapp;
-            const notebook = app.shell.currentWidget.content;
-            notebook.activeCellIndex = notebook.widgets.length - 1;
-            await app.commands.execute('notebook:insert-cell-below');
-            notebook.activeCell.model.sharedModel.setSource('%lens -n 440 ' + 'one two three '.repeat(8));
-            window.seen = [];
-            const look = () => {
-                const busy = document.body.innerText.includes('[*]');
-                const map = document.querySelector('.iw-lens [role=grid]');
-                if (busy && map) window.seen.push(map.getAttribute('aria-label').length, document.querySelector('.iw-scroll').scrollHeight);
-                setTimeout(look, 20);
-            };
-            look();
-            void app.commands.execute('notebook:run-cell');
+        """() => {
+            window.heights = [];
+            setInterval(() => {
+                const [, map] = document.querySelectorAll('.iw-lens .iw-scroll');
+                if (map && document.body.innerText.includes('[*]')) window.heights.push(map.scrollHeight);
+            }, 20);
         }"""
     )
-    page.wait_for_function(
-        "[...document.querySelectorAll('.jp-InputPrompt')].some(p => p.innerText.includes('[3]'))", timeout=60_000
-    )
-    drawn(page)
-    heights = page.evaluate("window.seen.filter((_, i) => i % 2)")
+    ended(begin_cell(page, "%lens -n 440 " + "one two three " * 8))
+    drawn(page, 2)
+    heights = page.evaluate("window.heights")
     assert len(set(heights)) >= 2 and heights == sorted(heights)
-    assert page.locator(".iw-lens").count() == 1
+    assert page.locator(".iw-lens").count() == 2
 
 
 def test_a_vector_is_fitted_tried_and_measured_in_cells(notebook, cells, tmp_path):
@@ -203,7 +193,7 @@ def test_a_vector_is_fitted_tried_and_measured_in_cells(notebook, cells, tmp_pat
         f"%steer -q -v mood --slope {tmp_path / 'q.jsonl'} -o curve",
     ]
     page = notebook("steer", [*made, "view = curve.widget()\nview"], "JupyterLab Dark")
-    page.wait_for_function("document.querySelectorAll('.iw-steer[data-drawn]').length === 1", timeout=90_000)
+    page.wait_for_function("document.querySelectorAll('.iw-steer[data-drawn]').length === 1")
     steer = page.locator(".iw-steer")
     assert "steered by mood" in page.locator(".jp-Notebook").inner_text()
     assert steer.locator(".iw-target").count() == 3 and "3 items" in steer.locator(".iw-figures").inner_text()
@@ -217,7 +207,7 @@ def test_a_vector_is_fitted_tried_and_measured_in_cells(notebook, cells, tmp_pat
     dark = steer.locator(".iw-curves text").first.evaluate("e => getComputedStyle(e).fill")
     page.evaluate("window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
     page.wait_for_function(
-        "dark => getComputedStyle(document.querySelector('.iw-curves text')).fill !== dark", arg=dark, timeout=15_000
+        "dark => getComputedStyle(document.querySelector('.iw-curves text')).fill !== dark", arg=dark
     )
     with page.expect_download() as saved:
         steer.locator(".iw-exports button", has_text="PNG").click()
@@ -241,10 +231,10 @@ def test_the_panel_goes_on_and_its_button_ends_a_job_that_a_cell_awaits(notebook
     ]
     page = notebook("panel", setup)
     panel = page.locator(".iw-pool[data-drawn]").first
-    panel.wait_for(timeout=60_000)
+    panel.wait_for()
     assert "serving" in panel.inner_text()
-    panel.locator(f"button[data-job='{page.locator('text=/^awaits /').inner_text().split()[1]}']").click(timeout=20_000)
-    page.get_by_text("Cancelled", exact=True).wait_for(timeout=20_000)
+    panel.locator(f"button[data-job='{page.locator('text=/^awaits /').inner_text().split()[1]}']").click()
+    page.get_by_text("Cancelled", exact=True).wait_for()
 
 
 def test_features_are_searched_opened_and_read_back(notebook, cells):
@@ -259,15 +249,15 @@ def test_features_are_searched_opened_and_read_back(notebook, cells):
         "view = seen.widget()\nview",
     ]
     page = notebook("features", setup)
-    page.wait_for_function("document.querySelectorAll('.iw-features[data-drawn]').length === 2", timeout=90_000)
+    page.wait_for_function("document.querySelectorAll('.iw-features[data-drawn]').length === 2")
     shown = page.locator(".iw-features").last
     first = shown.locator(".iw-rows-body .iw-row").first
     latent = int(first.locator(".iw-is-latent").inner_text())
     first.click()
-    page.wait_for_function("document.querySelectorAll('.iw-examples .iw-tok[title]').length > 8", timeout=30_000)
+    page.wait_for_function("document.querySelectorAll('.iw-examples .iw-tok[title]').length > 8")
     assert shown.locator(".iw-examples li").count() == 5 and page.locator(".iw-features b").count() == 0
     shown.locator(".iw-pager button").last.click()
-    page.wait_for_function("document.querySelector('.iw-pager span').textContent.startsWith('2 of')", timeout=30_000)
+    page.wait_for_function("document.querySelector('.iw-pager span').textContent.startsWith('2 of')")
     assert json.loads(run_cell(page, "print([view.opened, view.page])")) == [latent, 1]
     run_cell(page, "view.only = 'labelled'; view.opened = 3; print('set')")
     page.wait_for_function("document.querySelectorAll('.iw-label').length === 1")
@@ -288,10 +278,10 @@ def test_tokens_and_sites_are_asked_for_and_a_part_is_zoomed_to(notebook, cells,
     lens = drawn(page)
     lens.locator(".iw-search").press_sequentially("the")
     page.keyboard.press("Enter")
-    lens.locator(".iw-said", has_text="tracking").wait_for(timeout=20_000)
+    lens.locator(".iw-said", has_text="tracking").wait_for()
     assert lens.locator(".iw-tracked").count() == 2
     lens.locator(".iw-sites button", has_text="attn_out").click()
-    lens.locator(".iw-said", has_text="attn_out: read by feeding").wait_for(timeout=20_000)
+    lens.locator(".iw-said", has_text="attn_out: read by feeding").wait_for()
     lens.locator(".iw-sites [aria-pressed=true]").nth(1).wait_for()
     lines = int(lens.get_by_role("grid").get_attribute("aria-rowcount"))
     drag(page, zoom_point(lens, 2, 1), zoom_point(lens, 5, 2))
@@ -329,7 +319,7 @@ def test_a_job_that_a_cell_awaits_fills_its_view_and_ends_by_its_button(notebook
     ]
     page = notebook("job", setup)
     button = page.locator(".iw-progress button").last
-    button.wait_for(timeout=60_000)
+    button.wait_for()
     lens = page.locator(".iw-lens").nth(1)
     lens.locator("canvas").wait_for()
     # What Jupyter holds back while a cell awaits must not hold up the button.
@@ -339,5 +329,5 @@ def test_a_job_that_a_cell_awaits_fills_its_view_and_ends_by_its_button(notebook
     page.mouse.down()
     page.wait_for_timeout(400)  # a person's press outlasts what is told of the job meanwhile
     page.mouse.up()
-    page.get_by_text("Cancelled", exact=True).wait_for(timeout=30_000)
+    page.get_by_text("Cancelled", exact=True).wait_for()
     assert page.locator(".iw-lens").first.locator(".iw-progress button").count() == 0

@@ -1,12 +1,13 @@
 """Offline pages in Chromium: they need no network, and work by mouse and keys."""
 
 import interp_magics as im
+from tests.browser.conftest import patient
 from tests.unit.test_comparison import LINE, PROMPT, comparison
 from tests.unit.test_feature_browser import browsed
 
 
 def test_a_comparison_is_read_offline(browser, tmp_path):
-    page = browser.new_page(viewport={"width": 700, "height": 900}, color_scheme="dark")
+    page = patient(browser.new_page(viewport={"width": 700, "height": 900}, color_scheme="dark"))
     said, asked = [], []
     page.on("console", lambda message: said.append(message.text))
     page.on("request", lambda request: asked.append(request.url))
@@ -28,7 +29,7 @@ def test_a_comparison_is_read_offline(browser, tmp_path):
 
 
 def test_features_are_looked_through_offline(browser, tmp_path):
-    page = browser.new_page(viewport={"width": 900, "height": 1000}, color_scheme="dark")
+    page = patient(browser.new_page(viewport={"width": 900, "height": 1000}, color_scheme="dark"))
     said, asked = [], []
     page.on("console", lambda message: said.append(message.text))
     page.on("request", lambda request: asked.append(request.url))

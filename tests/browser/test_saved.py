@@ -9,7 +9,7 @@ import pytest
 from nbclient import NotebookClient
 
 from tests import checkpoints
-from tests.browser.conftest import IDLE, TOKEN, drawn, served, write
+from tests.browser.conftest import IDLE, TOKEN, drawn, patient, served, write
 
 TEXT = "The capital </script><b>of</b> France"
 
@@ -34,7 +34,7 @@ def test_a_page_of_nbconvert_has_the_run_as_a_table(executed, browser, tmp_path)
 
     body, _ = HTMLExporter().from_notebook_node(executed)
     (tmp_path / "page.html").write_text(body, encoding="utf-8")
-    context = browser.new_context(offline=True)
+    context = patient(browser.new_context(offline=True))
     page = context.new_page()
     page.goto((tmp_path / "page.html").as_uri())
     table = page.locator(".jp-RenderedHTMLCommon table").last
@@ -57,9 +57,9 @@ def reopened(address: str, root: Path, browser, model) -> object:
     """The notebook run and saved in one session, and opened in a page after its kernel is gone."""
     cells = [f"%load_ext interp_magics\n%config InterpMagics.model = {str(model)!r}", f"%lens {TEXT}"]
     write(root / "saved.ipynb", cells)
-    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page = patient(browser.new_page(viewport={"width": 1200, "height": 900}))
     page.goto(f"{address}/lab/workspaces/saved-first/tree/saved.ipynb?token={TOKEN}")
-    page.wait_for_function(IDLE, timeout=60_000)
+    page.wait_for_function(IDLE)
     page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
     drawn(page)
     page.wait_for_timeout(500)
@@ -67,15 +67,15 @@ def reopened(address: str, root: Path, browser, model) -> object:
     page.wait_for_function("!window.jupyterapp.shell.currentWidget.context.model.dirty")
     page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     page.close()
-    again = browser.new_page(viewport={"width": 1200, "height": 900})
+    again = patient(browser.new_page(viewport={"width": 1200, "height": 900}))
     again.goto(f"{address}/lab/workspaces/saved-again/tree/saved.ipynb?token={TOKEN}")
-    again.wait_for_function(IDLE, timeout=60_000)
+    again.wait_for_function(IDLE)
     return again
 
 
 def test_lab_with_a_fresh_kernel_says_that_it_has_no_widget(lab, browser, model):
     page = reopened(*lab, browser, model)
-    page.get_by_text(re.compile("Error displaying widget|Loading widget")).first.wait_for(timeout=60_000)
+    page.get_by_text(re.compile("Error displaying widget|Loading widget")).first.wait_for()
     assert page.locator(".iw-lens").count() == 0
     page.close()
 

@@ -102,14 +102,14 @@ class Hub:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "jupyterhub", "-f", str(file)], stdout=log, stderr=log, env=environment
             )
-        wait_for(lambda: self._up("/hub/api/"), 60)
-        wait_for(lambda: self._up("/services/interp-pool/healthz"), 60)
+        wait_for(lambda: self._up("/hub/api/"))
+        wait_for(lambda: self._up("/services/interp-pool/healthz"))
 
     def stop(self) -> None:
         below = descendants(psutil.Process(self.process.pid))
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(20)
+            self.process.wait(120)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -130,7 +130,7 @@ class Hub:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{self.ports}{path}", data, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=120) as answer:
                 text = answer.read()
                 return answer.status, json.loads(text) if text[:1] in (b"{", b"[") else text
         except urllib.error.HTTPError as error:
@@ -143,7 +143,7 @@ class Hub:
         """Start a user's server, and wait for it."""
         self.ask("POST", f"/hub/api/users/{user}", {})
         self.ask("POST", f"/hub/api/users/{user}/server", {})
-        wait_for(lambda: self.ask("GET", f"/user/{user}/api/status")[0] == 200, 60)
+        wait_for(lambda: self.ask("GET", f"/user/{user}/api/status")[0] == 200)
 
     def run(self, user: str, code: str, seconds: float = 90) -> str:
         """What a kernel of a user prints."""

@@ -16,7 +16,7 @@ import interp_magics as im
 pool = im.connect()
 print("user", pool.user, "weight", pool.status().state.quota.weight)
 job = pool.lens([0, 17, 44, 9], wait=False)
-print("tokens", len(job.result(60).token_ids), "job", job.id)
+print("tokens", len(job.result(120).token_ids), "job", job.id)
 """
 
 
@@ -55,7 +55,7 @@ def test_kernels_are_let_in_as_their_users_and_see_their_own_jobs_only(hub):
 def test_a_job_that_is_shared_is_fetched_by_another_kernel_of_another_user(hub):
     ada = hub.run("ada", f"{WHO}\njob.share('grace')")
     job = ada.split("job ")[1].split()[0]
-    grace = hub.run("grace", f"{WHO}\nprint('theirs', len(pool.job({job!r}).result(30).token_ids))")
+    grace = hub.run("grace", f"{WHO}\nprint('theirs', len(pool.job({job!r}).result(120).token_ids))")
     assert "theirs 4" in grace
 
 

@@ -57,10 +57,10 @@ def test_a_file_stands_for_its_texts_and_a_job_for_what_is_to_come(cell, sae, na
         (tmp_path / f"{name}.txt").write_text("\n".join(cell(name)))
     one, other = cell(f"%sae eval sae {tmp_path / 'texts.txt'}"), cell("%sae eval -a -o later sae texts")
     assert isinstance(other, im.Job) and cell("later") is other
-    assert other.result(60).fidelity.tokens == one.fidelity.tokens > 1000
+    assert other.result(120).fidelity.tokens == one.fidelity.tokens > 1000
     rows = cell(f"%features search -o found sae {tmp_path / 'goods.txt'} {tmp_path / 'bads.txt'}")
     job = cell("%features search -a sae goods bads")
-    assert np.array_equal(job.result(60).columns["area"], cell("found").columns["area"]) and len(rows) == 10
+    assert np.array_equal(job.result(120).columns["area"], cell("found").columns["area"]) and len(rows) == 10
 
 
 def test_features_are_read_shown_searched_and_tested(cell, sae):

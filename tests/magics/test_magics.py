@@ -62,7 +62,7 @@ def test_quiet_shows_nothing_and_binds(cell):
 
 def test_a_job_comes_at_once_and_ends(cell):
     job = cell("%lens -a -n 3 The quick")
-    assert isinstance(job, im.Job) and len(job.result(30).completion_ids) == 3
+    assert isinstance(job, im.Job) and len(job.result(120).completion_ids) == 3
 
 
 def test_a_capture_is_bound_to_the_name_at_the_end(cell):
@@ -184,7 +184,7 @@ def test_jobs_are_listed_and_found_again_by_the_beginning_of_their_id(cell):
     table = cell("%jobs")
     assert table.index[0] == job and table.loc[job, "method"] == "lens"
     assert cell(f"%jobs {job[:8]}").id == job
-    assert len(cell(f"%jobs {job}").result(60).token_ids) >= 2
+    assert len(cell(f"%jobs {job}").result(120).token_ids) >= 2
     assert "there is no job 'zzz'" in str(cell("%jobs zzz"))
     assert "one job at most" in str(cell("%jobs a b"))
 

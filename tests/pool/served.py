@@ -55,7 +55,7 @@ class Served:
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         self.process.send_signal(number)
-        self.process.wait(30)
+        self.process.wait(120)
         self.process.stdout.close()
 
     def worker(
@@ -93,7 +93,7 @@ class Served:
             process.kill()
         for process in (self.process, *self.workers):
             if process is not None:
-                process.wait(30)
+                process.wait(120)
         if self.process is not None and self.process.stdout:
             self.process.stdout.close()
         wait_for(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in below))

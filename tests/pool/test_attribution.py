@@ -133,7 +133,7 @@ def test_a_head_that_is_chosen_gets_its_pattern_and_one_without_a_pool_nothing(p
     widget = found.widget()
     assert widget.live
     widget.chosen = {"layer": 1, "head": 2}
-    wait_for(lambda: widget.pattern.get("layer") == 1, 20)
+    wait_for(lambda: widget.pattern.get("layer") == 1)
     size = len(found.token_ids)
     weights = np.frombuffer(zlib.decompress(widget.weights), np.uint8)[: size * size].reshape(size, size) / 255
     assert np.abs(weights.sum(1) - 1).max() < 0.02 and not np.triu(weights, 1).any()
@@ -145,11 +145,11 @@ def test_a_head_that_is_chosen_gets_its_pattern_and_one_without_a_pool_nothing(p
     widget.chosen = {"layer": 1, "head": 1}
     slow.set()
     wait_for(
-        lambda: widget.pattern["head"] == 1 and not [t for t in threading.enumerate() if t.name == "interp-pattern"], 20
+        lambda: widget.pattern["head"] == 1 and not [t for t in threading.enumerate() if t.name == "interp-pattern"]
     )
     assert widget.pattern["layer"] == 1, "an answer that came late for another head is dropped"
     widget.chosen = {"layer": 99, "head": 0}
-    wait_for(lambda: widget.trouble, 20)
+    wait_for(lambda: widget.trouble)
     assert "layer 99" in widget.trouble
     page = found.to_html(tmp_path / "page.html").read_text()
     assert "attribution" in page and '"live": false' in page

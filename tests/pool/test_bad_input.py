@@ -102,7 +102,7 @@ def test_an_address_or_file_that_is_none_is_explained(tmp_path):
 def test_a_model_that_cannot_be_served_fails_its_jobs_with_the_reason(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "t5"}')
     with im.connect(model=str(tmp_path)) as pool, pytest.raises(im.RemoteError, match="could not be loaded"):
-        pool.lens("x", timeout=60)
+        pool.lens("x", timeout=120)
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_a_large_result_comes_whole_while_others_are_answered(pool):
         [list(range(100))] * 40, sites="resid_post,mlp_act,attn_pattern,resid_mid,mlp_out,attn_out", wait=False
     )
     assert pool.tokenize("still here").tokens
-    acts = job.result(60)
+    acts = job.result(120)
     assert acts.nbytes > 12 << 20
     assert np.array_equal(acts.array("resid_post", 1, row=0), acts.array("resid_post", 1, row=39))
 
@@ -147,21 +147,21 @@ def test_jobs_can_be_awaited_iterated_and_found_again(pool):
         job, parts, made = elsewhere.submit(lambda: asyncio.run(use())).result()
     assert any(part.part == "started" for part in parts)
     assert [p.seq for p in parts if p.part == "generated"] == sorted(p.seq for p in parts if p.part == "generated")
-    again = pool.job(job.id).result(10)
+    again = pool.job(job.id).result(120)
     assert np.array_equal(again.completion_ids, made.completion_ids)
     assert job.id in [info.job for info in pool.jobs()]
 
 
 def test_a_cancelled_job_is_acknowledged_and_frees_the_worker(pool):
     job = pool.generate([IDS] * 4, 110, temperature=1.0, wait=False)
-    assert job.cancel(5)
+    assert job.cancel(120)
     with pytest.raises(im.Cancelled):
         job.result()
 
 
 def test_rows_of_many_jobs_share_a_batch_and_each_gets_its_own(pool):
     jobs = [pool.lens(IDS[: 2 + i % 4], generate=1 + i % 3, wait=False) for i in range(24)]
-    made = [job.result(60) for job in jobs]
+    made = [job.result(120) for job in jobs]
     assert [len(m.completion_ids) for m in made] == [1 + i % 3 for i in range(24)]
     alone = pool.lens(IDS[:5], generate=1)
     assert np.abs(made[3].top_logprobs[:, :, :5] - alone.top_logprobs).max() < 1e-4
@@ -206,8 +206,8 @@ def test_what_an_edit_made_infinite_is_told_and_harms_no_neighbour(pool):
     ]
     for job in jobs[:2]:
         with pytest.raises(im.RequestError, match="too large"):
-            job.result(30)
-    assert jobs[2].result(30).top_ids.shape[1] == 3
+            job.result(120)
+    assert jobs[2].result(120).top_ids.shape[1] == 3
 
 
 def test_a_gradient_through_the_pool_is_the_engines(pool, engine):
@@ -232,7 +232,7 @@ def test_a_short_job_does_not_wait_for_a_long_batch(pool):
     short = pool.lens(IDS)
     assert not long.done
     assert np.array_equal(short.top_ids, pool.lens(IDS).top_ids)
-    made = long.result(60)
+    made = long.result(120)
     again = pool.generate([[0, i] for i in range(60)], 120, temperature=1.0, seed=1)
     assert all(np.array_equal(a.completion_ids, b.completion_ids) for a, b in zip(made, again, strict=True))
 
@@ -245,6 +245,6 @@ def test_a_long_job_joins_a_longer_one_that_runs_already(pool):
     assert not first.done
     alone = pool.lens(IDS, generate=70, temperature=1.0, seed=2)
     assert np.array_equal(second.top_ids[:, :, 0], alone.top_ids[:, :, 0])
-    made = first.result(60)
+    made = first.result(120)
     again = pool.generate([[0, i] for i in range(20)], 120, temperature=1.0, seed=1)
     assert all(np.array_equal(a.completion_ids, b.completion_ids) for a, b in zip(made, again, strict=True))

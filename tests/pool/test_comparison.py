@@ -168,7 +168,7 @@ def test_a_way_that_leaves_neutral_texts_alone_does_not_set_the_budget(demo, vec
 
 def test_it_is_saved_and_estimated_and_shown(demo, vector, tmp_path):
     arguments = {"vector": vector, "prompt": CHEERFUL}, ITEMS, NEUTRAL
-    found = demo.compare_steering(*arguments, scales=[1.0], wait=False).result(60)
+    found = demo.compare_steering(*arguments, scales=[1.0], wait=False).result(120)
     again = im.load(found.save(tmp_path / "comparison.safetensors"))
     assert again.table().equals(found.table()) and "prompt" in str(found)
     estimate = demo.estimate(demo.request("compare_steering", *arguments, scales=[1.0]))

@@ -117,7 +117,7 @@ def test_a_scrubber_that_is_not_there_keeps_the_model_from_being_served(tmp_path
         served.start()
         with im.connect(str(served.connection)) as pool:
             said = "the scrubber 'contact' that the pool asks for is not installed here; did you mean 'contacts'"
-            wait_for(lambda: said in str(pool.status()), 60)
+            wait_for(lambda: said in str(pool.status()))
     finally:
         served.stop()
 
@@ -138,7 +138,7 @@ def test_a_worker_that_was_started_when_the_pool_asked_for_less_is_given_nothing
         served.start()
         with im.connect(str(served.connection)) as pool:
             said = "it does not clean texts with contacts, as this pool asks: start it anew"
-            wait_for(lambda: said in str(pool.status()), 30)
+            wait_for(lambda: said in str(pool.status()))
             with pytest.raises(im.RemoteError, match="does not clean texts"):
                 pool.capture("hello", layers=[1])
     finally:

@@ -1,7 +1,5 @@
 """Who is who in a shared pool: tokens, groups, what is shared, what only an administrator may."""
 
-import time
-
 import numpy as np
 import pytest
 
@@ -52,7 +50,7 @@ def test_a_token_names_its_user_and_groups_change_what_they_may(people):
 
 def test_a_job_is_its_owners_until_it_is_shared(people):
     job = people["ada"].lens(IDS, wait=False)
-    run = job.result(60)
+    run = job.result(120)
     with pytest.raises(im.RequestError, match="you have no job"):
         people["bob"].job(job.id)
     with pytest.raises(im.RequestError, match="you have no job"):
@@ -61,7 +59,7 @@ def test_a_job_is_its_owners_until_it_is_shared(people):
     (seen,) = people["bob"].jobs()
     assert seen.user == "ada" and seen.shared == ()
     assert [info.shared for info in people["ada"].jobs() if info.job == job.id] == [("bob",)]
-    assert np.array_equal(people["bob"].job(job.id).result(20).top_ids, run.top_ids)
+    assert np.array_equal(people["bob"].job(job.id).result(120).top_ids, run.top_ids)
 
 
 def test_a_job_that_is_shared_is_not_anothers_to_end_or_give_away(people):
@@ -71,21 +69,21 @@ def test_a_job_that_is_shared_is_not_anothers_to_end_or_give_away(people):
         job.share("bob")
         theirs = people["bob"].job(job.id)
         with pytest.raises(im.RequestError, match="you have no job"):
-            theirs.cancel(5)
-            theirs.result(5)
+            theirs.cancel(120)
+            theirs.result(120)
         with pytest.raises(im.RequestError, match="you have no job"):
             people["bob"]._connection.share(job.id, ("eve",), ())
         assert [info.state for info in people["ada"].jobs() if info.job == job.id] == ["queued"]
     finally:
         people["root"].manage("resume")
-    job.result(60)
+    job.result(120)
 
 
 def test_a_job_is_shared_with_all_of_a_group(people):
     job = people["bob"].lens(IDS, wait=False)
     job.share(group="safety")
     assert job.id in [info.job for info in people["ada"].jobs()]
-    assert people["ada"].job(job.id).result(30).meta.row == 0
+    assert people["ada"].job(job.id).result(120).meta.row == 0
 
 
 def test_only_an_administrator_manages(people):
@@ -102,12 +100,12 @@ def test_a_model_is_paused_with_all_its_groups_and_resuming_all_means_all(people
     job = people["bob"].lens(IDS, wait=False)
     wait_for(lambda: [info.state for info in people["bob"].jobs() if info.job == job.id] == ["queued"])
     people["root"].manage("resume")
-    assert len(job.result(30).token_ids) == 4
+    assert len(job.result(120).token_ids) == 4
 
 
 def test_a_job_that_is_done_is_not_shown_as_waiting(people):
     job = people["bob"].lens(IDS, wait=False)
-    job.result(30)
+    job.result(120)
     with im.connect(people["bob"]._connection._address.__str__()) as again:
         assert again.job(job.id).progress.state == "done"
 
@@ -120,7 +118,7 @@ def test_a_pool_that_drains_takes_nothing_new_and_says_so(people):
         assert people["bob"].status().state.draining
     finally:
         people["root"].manage("resume")
-    people["bob"].lens(IDS, timeout=30)
+    people["bob"].lens(IDS, timeout=120)
 
 
 def test_a_user_is_expelled_and_may_come_back(people):
@@ -132,10 +130,10 @@ def test_a_user_is_expelled_and_may_come_back(people):
         people["root"].manage("expel", "bob")
         for job in jobs:
             with pytest.raises(im.Cancelled):
-                job.result(10)
+                job.result(120)
     finally:
         people["root"].manage("resume")
-    kept.result(30)
+    kept.result(120)
 
 
 def test_an_administrator_ends_anybodys_job(people):
@@ -145,30 +143,36 @@ def test_an_administrator_ends_anybodys_job(people):
         wait_for(lambda: job.id in [info.job for info in people["bob"].jobs() if info.state == "queued"])
         people["root"]._connection.cancel(job.id)
         with pytest.raises(im.Cancelled):
-            job.result(10)
+            job.result(120)
     finally:
         people["root"].manage("resume")
+
+
+def refused(pool):
+    """What was admitted once is admitted no more."""
+    try:
+        pool.lens(IDS)
+    except im.PoolUnavailable as gone:
+        assert "admission to this pool is over" in str(gone)
+        return True
+    return False
 
 
 def test_a_revoked_token_ends_an_open_connection(served):
     address = served.token("eve")
     with im.connect(address) as pool:
-        pool.lens(IDS, timeout=30)
+        pool.lens(IDS, timeout=120)
         assert "eve: user eve, for good" in served.interp("token", "--directory", str(served.directory), "list").stdout
         assert served.interp("token", "--directory", str(served.directory), "revoke", "eve").returncode == 0
-        time.sleep(0.5)
-        with pytest.raises(im.PoolUnavailable, match="admission to this pool is over"):
-            pool.lens(IDS, timeout=10)
+        wait_for(lambda: refused(pool))
     with pytest.raises(im.PoolUnavailable, match="no pool answers"):
         im.connect(address)
 
 
 def test_a_token_ends_when_its_time_is_over(served):
-    with im.connect(served.token("brief", "--days", str(2.5 / 86400))) as pool:
-        pool.status()
-        time.sleep(3)
-        with pytest.raises(im.PoolUnavailable, match="admission to this pool is over"):
-            pool.lens(IDS, timeout=10)
+    with im.connect(served.token("brief", "--days", str(5 / 86400))) as pool:
+        assert not refused(pool)
+        wait_for(lambda: refused(pool))
 
 
 @pytest.mark.parametrize(
@@ -186,7 +190,7 @@ def test_a_fault_with_tokens_is_one_line(served, people, arguments, says):
 
 def test_the_audit_record_says_who_did_what_and_not_what_was_asked(served, people):
     job = people["bob"].lens("a secret prompt", wait=False)
-    job.result(30)
+    job.result(120)
     wait_for(lambda: f'"done","user":"bob","job":"{job.id}"' in (served.directory / "audit.jsonl").read_text())
     record = (served.directory / "audit.jsonl").read_text()
     assert f'"submitted","user":"bob","job":"{job.id}","model":"tiny","method":"lens","texts":1' in record

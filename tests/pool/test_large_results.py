@@ -81,7 +81,7 @@ def test_a_file_that_cannot_be_mapped_is_sent_instead(pool, monkeypatch):
         raise OSError(12, "Cannot allocate memory")
 
     monkeypatch.setattr(mmap, "mmap", refuse)
-    assert _large(pool).result(60).nbytes > 4 << 20
+    assert _large(pool).result(120).nbytes > 4 << 20
 
 
 def test_a_fault_in_the_clients_thread_ends_its_jobs_and_not_the_thread(pool, monkeypatch):
@@ -91,7 +91,7 @@ def test_a_fault_in_the_clients_thread_ends_its_jobs_and_not_the_thread(pool, mo
     with monkeypatch.context() as patched:
         patched.setattr(pool._connection, "_take_done", broken)
         with pytest.raises(PoolUnavailable, match="broken"):
-            pool.lens([0, 1], wait=False).result(20)
+            pool.lens([0, 1], wait=False).result(120)
 
 
 SITES = "resid_post,mlp_act,attn_pattern,resid_mid,mlp_out,attn_out"
@@ -102,11 +102,11 @@ def _large(pool):
 
 
 def test_a_large_result_on_this_host_is_mapped_and_elsewhere_sent(pool, monkeypatch):
-    mapped_result = _large(pool).result(60)
+    mapped_result = _large(pool).result(120)
     assert mapped_result.nbytes > 4 << 20 and _is_mapped(mapped_result)
     away = msgspec.structs.replace(pool._connection.welcome, door="/nowhere")
     monkeypatch.setattr(pool._connection, "welcome", away)
-    sent = _large(pool).result(60)
+    sent = _large(pool).result(120)
     assert not _is_mapped(sent)
     for site in SITES.split(","):
         assert np.array_equal(sent.array(site, row=5), mapped_result.array(site, row=5))
@@ -115,7 +115,7 @@ def test_a_large_result_on_this_host_is_mapped_and_elsewhere_sent(pool, monkeypa
 def test_a_bulk_endpoint_out_of_reach_does_not_lose_the_result(own_pool, monkeypatch):
     welcome = own_pool._connection.welcome
     monkeypatch.setattr(own_pool._connection, "welcome", msgspec.structs.replace(welcome, door="", bulk=9))
-    assert _large(own_pool).result(60).nbytes > 4 << 20
+    assert _large(own_pool).result(120).nbytes > 4 << 20
 
 
 def _is_mapped(acts):

@@ -34,7 +34,7 @@ def test_the_connection_file_is_its_owners_and_lets_in(served, monkeypatch):
     monkeypatch.setenv("INTERP_POOL_URL", str(connection))
     with im.connect() as pool:
         assert pool.models() == ["tiny"]
-        assert len(pool.lens([0, 1, 2], timeout=60).token_ids) == 3
+        assert len(pool.lens([0, 1, 2], timeout=120).token_ids) == 3
     with im.connect(connection.read_text().strip(), model="tiny") as again:
         assert [job.method for job in again.jobs()][:1] == ["lens"]
         with pytest.raises(im.RequestError, match="does not serve 'big'"):
@@ -62,7 +62,7 @@ def test_the_status_command_and_an_end_that_leaves_nothing(served):
     assert "tiny: serving" in said.stdout
     below = descendants(psutil.Process(process.pid))
     process.send_signal(signal.SIGTERM)
-    assert process.wait(15) == 0
+    assert process.wait(120) == 0
     wait_for(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in below))
     assert not connection.exists()
 

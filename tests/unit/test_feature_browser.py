@@ -117,7 +117,7 @@ def test_what_another_row_tells_too_late_is_not_shown():
     view = browsed(strengths=strengths_of).widget()
     view.opened = 0
     view.opened = 2
-    wait_for(lambda: view.detail.get("note") == "" and view.detail["latent"] == 2, 10)
+    wait_for(lambda: view.detail.get("note") == "" and view.detail["latent"] == 2)
     slow.set()
     time.sleep(0.1)
     assert view.detail["latent"] == 2 and "error" not in view.detail
@@ -137,7 +137,7 @@ def test_what_goes_wrong_while_a_row_is_read_is_told_in_it():
 
     view = browsed(strengths=broken).widget()
     view.opened = 2
-    wait_for(lambda: "error" in view.detail, 10)
+    wait_for(lambda: "error" in view.detail)
     assert view.detail == {"latent": 2, "page": 0, "error": "ValueError: the pool is gone"}
 
 

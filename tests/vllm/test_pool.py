@@ -58,12 +58,12 @@ def test_a_cancelled_job_leaves_and_a_killed_worker_comes_back(path, own, unshar
     with im.connect(model=str(path), engine="vllm", threads=1) as pool:
         before = pool.generate([PROMPT], max_new_tokens=12)
         job = pool.generate(["Paris is"] * 4, max_new_tokens=400, seed=1, temperature=1.0, wait=False)
-        wait_for(lambda: job.progress.done > 3, 30)
+        wait_for(lambda: job.progress.done > 3)
         job.cancel()
         with pytest.raises(im.Cancelled):
             job.result()
         job = pool.generate(["Paris is"] * 4, max_new_tokens=200, seed=1, wait=False)
-        wait_for(lambda: job.progress.done > 3, 30)
+        wait_for(lambda: job.progress.done > 3)
         (worker,) = [process for process in own() if named(process, "worker", "--process")]
         worker.kill()
         assert len(job.result()) == 4 and next(j for j in pool.jobs() if j.job == job.id).attempt == 2
@@ -78,7 +78,7 @@ def test_a_job_goes_to_the_engine_that_can_run_it(path, tmp_path):
         with im.connect(served.connection) as pool:
             alone = pool.lens(PROMPT)
             served.worker(path, "--engine", "vllm", "--context", "256")
-            wait_for(lambda: {g.engine for g in pool.status().state.groups} == {"transformers", "vllm"}, 90)
+            wait_for(lambda: {g.engine for g in pool.status().state.groups} == {"transformers", "vllm"})
             assert pool.card().engine == "transformers" and pool.card().gradients
             found = [pool.lens(PROMPT, wait=False) for _ in range(20)]
             for job in found:
