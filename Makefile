@@ -26,7 +26,7 @@ test: .venv/test js/node_modules/.made  ## everything
 	$(BIN)/python -m pytest
 
 test-vllm: .venv-vllm/installed  ## programs on vLLM, beside the reference engine; an environment of its own
-	$(VLLM)/python -m pytest tests/vllm
+	$(VLLM)/python -m pytest -n 2 tests/vllm
 
 chaos: .venv/test  ## a few thousand jobs while everything that can end is ended; see RELIABILITY.md
 	$(BIN)/python -m tests.chaos.chaos --jobs 3000 --seed 1
