@@ -4,9 +4,15 @@ from collections.abc import Callable
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 from interp_magics.client import embedded
 from tests.pool.conftest import descendants, named
+
+# What passes here passes on a machine that is slower; `--hypothesis-profile=explore` looks further.
+settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("explore", settings.get_profile("same"), derandomize=False, max_examples=2000)
+settings.load_profile("same")
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """One large request in slices, and the book of their job."""
 
+from itertools import pairwise
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -27,9 +29,13 @@ def test_slices_are_the_request_in_order_and_none_is_longer_than_it_must_be(leng
     made = slices.split(request, CARD, most, RESULT)
     assert tuple(text for one in made for text in one.texts) == request.texts
     assert [one.first for one in made] == [sum(len(m.texts) for m in made[:i]) for i in range(len(made))]
-    for one in made:
-        seconds = plans.cost(one, CARD, [len(text.ids) for text in one.texts]).seconds(CARD)
-        assert seconds <= most or len(one.texts) == 1 or len(made) == 1
+    bound = max(most, 2 * _seconds(request) / slices.MOST)
+    assert all(_seconds(one) <= bound * (1 + 1e-9) or len(one.texts) == 1 for one in made)
+    assert all(_seconds(one) + _seconds(other) > bound * (1 - 1e-9) for one, other in pairwise(made))
+
+
+def _seconds(request):
+    return plans.cost(request, CARD, [len(text.ids) for text in request.texts]).seconds(CARD)
 
 
 def test_rows_of_a_slice_keep_their_numbers():

@@ -1,13 +1,12 @@
 """The blocked top-k equals a full stable sort, ties included."""
 
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from interp_magics.engine.topk import tile_top
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 8),
     st.sampled_from([64, 2048, 1000, 4096]),

@@ -86,7 +86,7 @@ def test_a_greeting_may_carry_fields_of_a_later_minor_version():
     assert Reader(FromClient).read([MAGIC, header])[0] == Hello(major=1, minor=9)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.binary(max_size=40), max_size=5))
 def test_random_frames_are_a_wire_error(frames):
     with pytest.raises(WireError):
