@@ -52,8 +52,8 @@ log = logging.getLogger(__name__)
 
 _TICK = 0.25
 _PING_SECONDS = 3.0
-#: How often a piece of a corpus is asked for, and how long is waited for it.
-_READS, _READ_SECONDS = 4, 15.0
+#: How long is waited for a piece of a corpus, and after how long it is asked for again.
+_READ_SECONDS, _READ_AGAIN = 60.0, 15.0
 _SILENCE_SECONDS = 20.0
 
 
@@ -163,7 +163,12 @@ class Connection:
         return job
 
     def cancel(self, job_id: str) -> None:
-        self._send(CancelJob(job=job_id))
+        """Ask for the end of a job; asked again as long as the pool may not have heard it."""
+        with self._lock:
+            tracked = self._tracked.get(job_id)
+            if tracked:
+                tracked.cancelling = True
+            self._send(CancelJob(job=job_id))
 
     def release(self, job_id: str) -> None:
         """Let the pool forget a job that has ended, and its result."""
@@ -176,28 +181,22 @@ class Connection:
 
     def state(self, timeout: float = 10.0) -> PoolState:
         """The pool's state. Raises PoolUnavailable when it does not answer."""
-        state = self._ask(lambda number: Stat(number=number), timeout)
+        state = self._ask(lambda number: Stat(number=number), timeout, _PING_SECONDS)
         assert isinstance(state, PoolState)
         return state
 
     def read(self, corpus: str, file: int, offset: int) -> tuple[Extract, bytes]:
         """A piece of a corpus of the pool, asked for again while it does not come. Raises RequestError where there is none."""
         self._need("read")
-        for left in reversed(range(_READS)):
-            try:
-                piece: tuple[Extract, bytes] = self._ask(
-                    lambda number: Read(number=number, corpus=corpus, file=file, offset=offset), _READ_SECONDS
-                )
-                return piece
-            except PoolUnavailable:
-                if self.closed or not left:
-                    raise
-        raise AssertionError("a piece comes, or does not")
+        piece: tuple[Extract, bytes] = self._ask(
+            lambda number: Read(number=number, corpus=corpus, file=file, offset=offset), _READ_SECONDS, _READ_AGAIN
+        )
+        return piece
 
     def share(self, job_id: str, users: tuple[str, ...], groups: tuple[str, ...]) -> None:
         """Let others see a job. Raises RequestError when it is not this user's."""
         self._need("share")
-        self._ask(lambda number: Share(number=number, job=job_id, users=users, groups=groups))
+        self._ask(lambda number: Share(number=number, job=job_id, users=users, groups=groups), again=_PING_SECONDS)
 
     def manage(self, action: Action, target: str = "") -> None:
         """Do what an administrator may. Raises RequestError when this user may not, or there is no such target."""
@@ -208,11 +207,10 @@ class Connection:
         if self.welcome and capability not in self.welcome.capabilities:
             raise RequestError(f"the pool is of an older version that cannot {capability!r}: upgrade the pool")
 
-    def _ask(self, message: Callable[[int], Any], timeout: float = 10.0) -> Any:
+    def _ask(self, message: Callable[[int], Any], timeout: float = 10.0, again: float = math.inf) -> Any:
         """The answer to a question. Raises what the pool says is wrong with it."""
-        answer = self._questions.ask(
-            lambda number: self._send(message(number)), timeout, f"the pool at {self._address.endpoint} does not answer"
-        )
+        unanswered = f"the pool at {self._address.endpoint} does not answer"
+        answer = self._questions.ask(lambda number: self._send(message(number)), timeout, unanswered, again)
         if isinstance(answer, Failure):
             raise to_error(answer)
         return answer
@@ -256,8 +254,13 @@ class Connection:
     def _greet(self) -> None:
         """Say again what the pool may not know: that this connection is here, and what it follows."""
         self._send(Hello(major=MAJOR, minor=MINOR))
-        for job_id, tracked in list(self._tracked.items()):
-            self._send(tracked.submit or Follow(job=job_id))
+        for tracked in list(self._tracked.values()):
+            self._wish(tracked)
+
+    def _wish(self, tracked: Tracked) -> None:
+        """Say again what is wanted of a job; never its submission behind its cancellation."""
+        with self._lock:
+            self._send(tracked.wish)
 
     def _send(self, message: Any, bulk: int = 0) -> None:
         self._channel.send(write(message), bulk)
@@ -293,6 +296,8 @@ class Connection:
             self._receiving.take_ticket(tracked, message)
         elif isinstance(message, Failure) and message.code == "missing" and tracked.submit and message.missing:
             self._put(tracked, message)
+        elif isinstance(message, Failure) and message.code == "unknown_job" and tracked.cancelling and tracked.submit:
+            self._end(tracked, error=_cancelled(message.job))
         elif isinstance(message, Failure):
             self._end(tracked, error=to_error(message))
 
@@ -316,8 +321,8 @@ class Connection:
                 self._receiving.again(tracked)
             elif job_id in ended:
                 self._send(Follow(job=job_id))
-            elif job_id not in listed and tracked.submit is not None:
-                self._send(tracked.submit)
+            elif tracked.cancelling or (job_id not in listed and tracked.submit is not None):
+                self._wish(tracked)
 
     def _take_failure(self, failure: Failure) -> None:
         if failure.code == "version":
@@ -348,9 +353,10 @@ class Connection:
                 tracked, error=RequestError(f"the pool has no object {unknown[0]}, and this request does not bring it")
             )
             return
-        for digest in failure.missing:
-            self._channel.send(write_bytes(Put(digest=digest), tracked.objects[digest]))
-        self._send(tracked.submit)
+        if not tracked.cancelling:
+            for digest in failure.missing:
+                self._channel.send(write_bytes(Put(digest=digest), tracked.objects[digest]))
+        self._wish(tracked)
 
     def _end(self, tracked: Tracked, data: list[Any] | None = None, error: BaseException | None = None) -> None:
         with self._lock:
@@ -387,5 +393,9 @@ def to_error(failure: Failure) -> InterpError:
     if failure.code in ("bad_request", "unknown_job", "quota"):
         return RequestError(failure.message)
     if failure.code == "cancelled":
-        return Cancelled(f"job {failure.job} was cancelled")
+        return _cancelled(failure.job)
     return RemoteError(failure.message, failure.code, failure.job, failure.worker)
+
+
+def _cancelled(job_id: str) -> Cancelled:
+    return Cancelled(f"job {job_id} was cancelled")

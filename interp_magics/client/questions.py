@@ -1,5 +1,6 @@
 """Questions to a pool that are answered once, each under a number."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -24,19 +25,24 @@ class Questions:
         self._lock = threading.Lock()
         self._numbers = 0
 
-    def ask(self, send: Callable[[int], None], timeout: float, unanswered: str) -> Any:
-        """The answer to what `send` sends under a number. Raises PoolUnavailable when none comes in time."""
+    def ask(self, send: Callable[[int], None], timeout: float, unanswered: str, again: float = math.inf) -> Any:
+        """The answer to what `send` sends under a number; a question that may be asked twice is sent `again` so many seconds
+        later, as it may have been lost. Raises PoolUnavailable when no answer comes in time."""
         asked = _Asked()
         with self._lock:
             self._numbers += 1
             number = self._numbers
             self._asked[number] = asked
         send(number)
-        deadline = time.monotonic() + timeout
+        began = sent = time.monotonic()
         while not asked.event.wait(0.1):
-            if self._gone() or time.monotonic() > deadline:
+            now = time.monotonic()
+            if self._gone() or now - began > timeout:
                 self._asked.pop(number, None)
                 raise PoolUnavailable(self._gone() or unanswered)
+            if now - sent > again:
+                sent = now
+                send(number)
         return asked.answer
 
     def answer(self, number: int, answer: Any) -> bool:

@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..wire.messages import Chunk, Credit, Done, Fetch, Submit, Ticket, Welcome
+from ..wire.messages import CancelJob, Chunk, Credit, Done, Fetch, Follow, Submit, Ticket, Welcome
 from .door import mapped
 from .job import Job
 
 
 @dataclass
 class Tracked:
-    """A job of this connection: how to submit it again, what has come of its result (whole `parts`, and `data` of the next),
-    and the port where more is asked for."""
+    """A job of this connection: how to submit it again, whether it is to end, what has come of its result (whole `parts`, and
+    `data` of the next), and the port where more is asked for."""
 
     job: Job[Any]
     submit: Submit | None
@@ -26,6 +26,14 @@ class Tracked:
     bulk: int = 0
     count: int = 1
     parts: list[Any] = field(default_factory=list)
+    cancelling: bool = False
+
+    @property
+    def wish(self) -> Submit | Follow | CancelJob:
+        """What its user wants of it, to be said again where the pool may not have heard it."""
+        if self.cancelling:
+            return CancelJob(job=self.job.id)
+        return self.submit or Follow(job=self.job.id)
 
 
 class Receiving:
