@@ -1,8 +1,10 @@
 """The clients' side of the broker. The user is what ZAP says of the connection, never what a message says."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
+
+from msgspec import structs
 
 from ..errors import RequestError
 from ..wire.frames import Buffer
@@ -23,6 +25,7 @@ from ..wire.messages import (
     FromClient,
     Hello,
     Manage,
+    PoolState,
     Put,
     Read,
     Release,
@@ -131,7 +134,8 @@ class Clients:
                 self._out.clients(job.followers, Failure(code="storage", message=text, job=job.key[1]))
                 self._forget(job)
         lost = Failure(code="storage", message=f"the pool cannot write this down ({why}); try again later")
-        self._out.replace(lambda said: isinstance(said, Accepted) and bool(said.digest), lost)
+        gone = {job.key[1] for job in jobs}
+        self._out.rewrite(lambda said: _without(said, gone, lost))
 
     def expire(self, now: float) -> None:
         """Forget results whose time is over."""
@@ -317,3 +321,10 @@ def _no_job(job: str, number: int = 0) -> Failure:
 
 def _cancelled(job: Job) -> Failure:
     return Failure(code="cancelled", message="the job was cancelled", job=job.key[1])
+
+
+def _without(said: Any, gone: Collection[str], lost: Failure) -> Any:
+    """What is said once it is known that some jobs, and the objects of this turn, could not be written down."""
+    if isinstance(said, PoolState):
+        return structs.replace(said, jobs=tuple(info for info in said.jobs if info.job not in gone))
+    return lost if isinstance(said, Accepted) and said.digest else said

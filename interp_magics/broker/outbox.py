@@ -62,9 +62,9 @@ class Outbox:
             letter for letter in self._held if letter.peer not in peers or getattr(letter.message, "job", "") != job
         ]
 
-    def replace(self, said: Callable[[Any], bool], instead: Any) -> None:
-        """Say something else where a message is not true after all."""
-        self._held = [letter._replace(message=instead) if said(letter.message) else letter for letter in self._held]
+    def rewrite(self, change: Callable[[Any], Any]) -> None:
+        """Say what `change` makes of each message, where some are not true after all."""
+        self._held = [letter._replace(message=change(letter.message)) for letter in self._held]
 
     def flush(self) -> list[bytes]:
         """Send what is held; the routes of workers that could not be reached."""

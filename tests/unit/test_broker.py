@@ -27,9 +27,11 @@ from interp_magics.wire.messages import (
     Failed,
     Failure,
     Follow,
+    PoolState,
     Ready,
     Restart,
     Share,
+    Stat,
     Stop,
     Submit,
 )
@@ -160,6 +162,22 @@ def test_nothing_is_accepted_that_could_not_be_written_down(serving, monkeypatch
     serving.turn()
     later = serving.again()
     assert [key[1] for key in later.book.jobs] == [_id(1)]
+
+
+def test_a_job_that_could_not_be_written_down_is_not_listed(serving, monkeypatch):
+    """Neither in a state that was asked for while it was thought to be accepted."""
+    serving.submit(1)
+    serving.turn()
+    serving.said.clear()
+    with monkeypatch.context() as patched:
+        fail(serving, patched)
+        serving.submit(2)
+        serving.client(Stat(number=1), key="another connection")
+        serving.turn()
+        assert [info.job for info in serving.heard(PoolState)[0].jobs] == [_id(1)]
+    serving.client(Stat(number=2))
+    serving.turn()
+    assert [info.job for info in serving.heard(PoolState)[0].jobs] == [_id(1)]
 
 
 def test_parts_that_could_not_be_written_down_leave_room_for_others(serving, monkeypatch):
