@@ -27,7 +27,6 @@ import numpy as np
 import psutil
 
 import interp_magics as im
-from interp_magics.attached import unpack
 from tests import checkpoints
 from tests.chaos.proxy import Proxy
 from tests.pool.conftest import descendants, wait_for
@@ -189,13 +188,20 @@ class Chaos:
                     self._end(user, asked, job, job.id in cancelled)
 
     def _connected(self, address: str) -> im.Pool:
+        def connect() -> im.Pool:
+            pool = im.connect(address)
+            pool.use("tiny")
+            pool.card()
+            return pool
+
+        return self._answered(connect)
+
+    def _answered(self, ask: Callable[[], Any]) -> Any:
+        """What comes of asking a pool that may be away for a while."""
         until = time.monotonic() + _PATIENCE
         while True:
             try:
-                pool = im.connect(address)
-                pool.use("tiny")
-                pool.card()
-                return pool
+                return ask()
             except im.PoolUnavailable:
                 assert time.monotonic() < until
 
@@ -203,12 +209,10 @@ class Chaos:
         pool, found = self._connected(address), []
         for asked, job in jobs:
             try:
-                found.append((asked, pool.job(job.id)))
+                found.append((asked, self._answered(lambda job=job: pool.job(job.id))))
             except im.RequestError:
                 # It was lost with the connection before the pool had it.
                 self._count("never arrived")
-            except im.PoolUnavailable:
-                found.append((asked, pool._connection.follow(job.id, asked.kind, lambda parts: unpack(parts, False))))
         return found
 
     def _end(self, user: str, asked: Asked, job: Any, cancelled: bool) -> None:
@@ -337,24 +341,27 @@ class Chaos:
         for address in addresses.values():
             with self._connected(address) as pool:
                 try:
-                    wait_for(lambda pool=pool: not any(job.state in ("queued", "running") for job in pool.jobs()), 120)
+                    wait_for(lambda pool=pool: not self._going(pool), 120)
                 except AssertionError:
-                    self.report.left += [str(job) for job in pool.jobs() if job.state in ("queued", "running")]
-                for job in pool.jobs():
+                    self.report.left += [str(job) for job in self._going(pool)]
+                for job in self._answered(pool.jobs):
                     self.report.attempts[job.attempt] += 1
                 for _ in range(50):
-                    jobs = pool.jobs()
+                    jobs = self._answered(pool.jobs)
                     for job in jobs:
                         pool._connection.release(job.job)
                     if not jobs:
                         break
                     time.sleep(0.1)
-                quota = pool.status().state.quota
+                quota = self._answered(pool.status).state.quota
                 if quota.results[0]:
                     self.report.left.append(f"{quota.results[0]} bytes of results")
         time.sleep(2)
         spool = self._served.directory / "spool"
         self.report.left += [str(path) for name in ("results", "incoming") for path in (spool / name).iterdir()]
+
+    def _going(self, pool: im.Pool) -> list[Any]:
+        return [job for job in self._answered(pool.jobs) if job.state in ("queued", "running")]
 
     def _look_for_orphans(self) -> None:
         here = str(self._directory)
