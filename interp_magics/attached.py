@@ -112,16 +112,18 @@ class Attached:
         self._connection.manage(one_of("action", action, get_args(Action)), target)
 
     def jobs(self) -> tuple[JobInfo, ...]:
-        """My jobs that the pool still knows, and those that others have shared with me."""
+        """The newest 200 of my jobs that the pool still knows, and 50 of those that others have shared with me."""
         return self._connection.state().jobs
 
     def job(self, job_id: str) -> Job[Any]:
-        """A job submitted before, also by another kernel of mine or by somebody who shares it. A list of one result comes as
-        that result."""
-        info = next((j for j in self.jobs() if j.job == job_id), None)
-        if info is None:
-            raise RequestError(f"you have no job {job_id!r}{nearest(job_id, [j.job for j in self.jobs()])}")
-        return self._connection.follow(job_id, info.method, lambda parts: unpack(parts, False), info.state)
+        """A job submitted before, however old, also by another kernel of mine or by somebody who shares it. A list of one result
+        comes as that result."""
+        jobs = {info.job: info for info in self._connection.state(job_id=job_id).jobs}
+        if job_id not in jobs:
+            raise RequestError(f"you have no job {job_id!r}{nearest(job_id, jobs)}")
+        return self._connection.follow(
+            job_id, jobs[job_id].method, lambda parts: unpack(parts, False), jobs[job_id].state
+        )
 
     def close(self) -> None:
         """End the connection; an embedded pool ends with it."""

@@ -51,14 +51,18 @@ class Access:
             return own if own and not own.parent else None
         return next((job for job in self._book.jobs.values() if job.key[1] == job_id and not job.parent), None)
 
-    def all(self, who: Key) -> list[Job]:
-        """The newest jobs that one may see, in the order of submission: one's own, and some that others have shared."""
+    def all(self, who: Key, named: str = "") -> list[Job]:
+        """The newest jobs that one may see, in the order of submission: one's own, and some that others have shared; and the
+        one of that name."""
         names = _names(who)
         shared = [
             job for jobs in self._shared.values() for job in jobs if job.key[0] != who.user and names & job.shared
         ]
         newest = sorted(shared, key=lambda job: job.number)[-LISTED_SHARED:]
-        return sorted((*islice(self._book.of_user(who.user), LISTED), *newest), key=lambda job: job.number)
+        found = {job.number: job for job in (*islice(self._book.of_user(who.user), LISTED), *newest)}
+        if older := self.seen(who, named):
+            found[older.number] = older
+        return [found[number] for number in sorted(found)]
 
 
 def _names(who: Key) -> set[str]:

@@ -181,7 +181,7 @@ class Clients:
             self._store.drop(who.user, drop.digest)
 
     def _stat(self, route: Route, who: Key, stat: Stat, buffers: Sequence[Buffer]) -> None:
-        self._out.client(route, self._standing.state(who, stat.number))
+        self._out.client(route, self._standing.state(who, stat.number, stat.job))
 
     def _read(self, route: Route, who: Key, read: Read, buffers: Sequence[Buffer]) -> None:
         try:

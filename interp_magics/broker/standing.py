@@ -47,13 +47,14 @@ class Standing:
         """Names of what the pool may serve."""
         return self._models
 
-    def state(self, who: Key, number: int) -> PoolState:
+    def state(self, who: Key, number: int, named: str = "") -> PoolState:
+        """The newest jobs are listed, and the `named` one."""
         now = time.monotonic()
         return PoolState(
             number=number,
             epoch=self._epoch,
             models=tuple(self.model(name) for name in self._models),
-            jobs=tuple(self._info(who, job, now) for job in self._access.all(who)),
+            jobs=tuple(self._info(who, job, now) for job in self._access.all(who, named)),
             running=self._book.running,
             queued=self._book.queued,
             uptime=now - self._started,

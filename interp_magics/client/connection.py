@@ -55,6 +55,7 @@ _PING_SECONDS = 3.0
 #: How long is waited for a piece of a corpus, and after how long it is asked for again.
 _READ_SECONDS, _READ_AGAIN = 60.0, 15.0
 _SILENCE_SECONDS = 20.0
+_LONGEST_ID = 40
 
 
 class Connection:
@@ -179,9 +180,10 @@ class Connection:
         if self.welcome and "drop" in self.welcome.capabilities:
             self._send(Drop(digest=digest))
 
-    def state(self, timeout: float = 10.0) -> PoolState:
-        """The pool's state. Raises PoolUnavailable when it does not answer."""
-        state = self._ask(lambda number: Stat(number=number), timeout, _PING_SECONDS)
+    def state(self, timeout: float = 10.0, job_id: str = "") -> PoolState:
+        """The pool's state, with the newest jobs and the one of that id. Raises PoolUnavailable when it does not answer."""
+        older = job_id if self.welcome and "older" in self.welcome.capabilities and len(job_id) <= _LONGEST_ID else ""
+        state = self._ask(lambda number: Stat(number=number, job=older), timeout, _PING_SECONDS)
         assert isinstance(state, PoolState)
         return state
 

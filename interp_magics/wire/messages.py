@@ -15,7 +15,7 @@ from .standing import CorpusInfo, Device, GroupInfo, JobInfo, Limits, ModelInfo,
 
 MAJOR, MINOR = 1, 0
 #: What this version can do beyond the first; told in the handshake, so that what a side lacks can be named.
-CAPABILITIES = ("share", "manage", "drop", "read")
+CAPABILITIES = ("share", "manage", "drop", "read", "older")
 
 # Client to broker
 
@@ -43,9 +43,10 @@ class Drop(Sent, frozen=True, tag="drop"):
 
 
 class Stat(Sent, frozen=True, tag="stat"):
-    """Ask for the state of the pool: models and cards, queue, my jobs."""
+    """Ask for the state of the pool: models and cards, queue, my newest jobs, and `job` however old it is ("older")."""
 
     number: Count = 0
+    job: Annotated[str, Meta(max_length=40)] = ""
 
 
 class Read(Sent, frozen=True, tag="read"):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from interp_magics.broker.access import LISTED
 from interp_magics.broker.admission import CLIENT, Key
 from interp_magics.broker.journal import JournalError
 from interp_magics.broker.outbox import Route
@@ -178,6 +179,24 @@ def test_a_job_that_could_not_be_written_down_is_not_listed(serving, monkeypatch
     serving.client(Stat(number=2))
     serving.turn()
     assert [info.job for info in serving.heard(PoolState)[0].jobs] == [_id(1)]
+
+
+def test_an_old_job_is_listed_for_those_who_name_it_and_may_see_it(desk):
+    for number in range(LISTED + 5):
+        desk.submit(number)
+
+    def listed(who=ADA, **named):
+        desk.said.clear()
+        desk.client(Stat(number=1, **named), who)
+        desk.turn()
+        return [info.job for info in desk.heard(PoolState)[0].jobs]
+
+    newest = [_id(number) for number in range(5, LISTED + 5)]
+    assert listed() == listed(job="nothing") == listed(job=_id(9)) == newest
+    assert listed(job=_id(2)) == [_id(2), *newest]
+    assert listed(BOB, job=_id(2)) == []
+    desk.client(Share(number=1, job=_id(2), users=("bob",)))
+    assert listed(BOB, job=_id(3)) == listed(BOB, job=_id(2)) == [_id(2)]
 
 
 def test_parts_that_could_not_be_written_down_leave_room_for_others(serving, monkeypatch):
