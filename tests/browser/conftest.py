@@ -6,9 +6,8 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.request import urlopen
@@ -18,6 +17,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 import interp_magics.jupyter
+from tests.pool.conftest import wait_for
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
@@ -86,19 +86,19 @@ def served(module: str, application: str, root: Path, **more: str) -> Iterator[t
     _wait_for_server(address, process, root / "lab.log")
     yield address, root
     process.terminate()
-    process.wait(20)
+    process.wait(120)
     log.close()
 
 
 def _wait_for_server(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    for _ in range(300):
-        try:
-            urlopen(f"{address}/api?token={TOKEN}", timeout=1).close()
-            return
-        except OSError:
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.1)
-    raise AssertionError(log.read_text())
+    def up() -> bool:
+        assert process.poll() is None, log.read_text()
+        with suppress(OSError):
+            urlopen(f"{address}/api?token={TOKEN}", timeout=60).close()
+            return True
+        return False
+
+    wait_for(up)
 
 
 @pytest.fixture

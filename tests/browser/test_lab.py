@@ -116,8 +116,7 @@ def test_the_theme_is_followed_when_it_changes(notebook, cells, tmp_path):
     light = _mean(lens, tmp_path / "light.png")
     page.evaluate("window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
     page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
-    page.wait_for_timeout(500)
-    assert _mean(lens, tmp_path / "dark.png") < light - 60
+    wait_for(lambda: _mean(lens, tmp_path / "dark.png") < light - 60)
 
 
 def _mean(lens, path):

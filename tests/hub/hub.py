@@ -6,7 +6,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
@@ -145,7 +144,7 @@ class Hub:
         self.ask("POST", f"/hub/api/users/{user}/server", {})
         wait_for(lambda: self.ask("GET", f"/user/{user}/api/status")[0] == 200)
 
-    def run(self, user: str, code: str, seconds: float = 90) -> str:
+    def run(self, user: str, code: str, seconds: float = 180) -> str:
         """What a kernel of a user prints."""
         status, kernel = self.ask("POST", f"/user/{user}/api/kernels", {"name": "python3"})
         assert status == 201, kernel
@@ -170,8 +169,9 @@ def _execute(url: str, token: str, code: str, seconds: float) -> str:
         content = {"code": code, "silent": False, "store_history": False, "allow_stdin": False}
         message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
         await socket.write_message(json.dumps(message))
-        printed, until = "", time.monotonic() + seconds
-        while time.monotonic() < until:
+        # Replies and what is printed come by different ways: the kernel is idle behind the last of the latter.
+        printed, awaited = "", {"execute_reply", "idle"}
+        while awaited:
             said = json.loads(await asyncio.wait_for(socket.read_message(), seconds))
             if said["parent_header"].get("msg_id") != name:
                 continue
@@ -179,15 +179,7 @@ def _execute(url: str, token: str, code: str, seconds: float) -> str:
                 printed += said["content"]["text"]
             elif said["msg_type"] == "error":
                 printed += "\n".join(said["content"]["traceback"])
-            elif said["msg_type"] == "execute_reply":
-                break
-        # What was printed may come after the reply.
-        while True:
-            try:
-                said = json.loads(await asyncio.wait_for(socket.read_message(), 0.5))
-            except TimeoutError:
-                break
-            printed += said["content"].get("text", "") if said["msg_type"] == "stream" else ""
+            awaited -= {said["msg_type"], said["content"].get("execution_state")}
         socket.close()
         while await socket.read_message() is not None:
             pass

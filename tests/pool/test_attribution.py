@@ -139,7 +139,7 @@ def test_a_head_that_is_chosen_gets_its_pattern_and_one_without_a_pool_nothing(p
     assert np.abs(weights.sum(1) - 1).max() < 0.02 and not np.triu(weights, 1).any()
     pool_run, slow = type(pool).run, threading.Event()
     monkeypatch.setattr(
-        type(pool), "run", lambda own, program, **call: (slow.wait(20), pool_run(own, program, **call))[1]
+        type(pool), "run", lambda own, program, **call: (slow.wait(120), pool_run(own, program, **call))[1]
     )
     widget.chosen = {"layer": 0, "head": 0}
     widget.chosen = {"layer": 1, "head": 1}

@@ -72,13 +72,13 @@ def test_health_and_metrics_are_told_over_http(config):
         pool.lens("a prompt that is nobody's business", timeout=120)
 
         def told() -> str:
-            with urlopen(f"http://127.0.0.1:{http}/metrics", timeout=5) as answer:
+            with urlopen(f"http://127.0.0.1:{http}/metrics", timeout=60) as answer:
                 return answer.read().decode()
 
         wait_for(lambda: 'interp_jobs_total{method="lens",model="tiny",outcome="done"} 1.0' in told())
         wait_for(lambda: 'interp_worker_groups{model="tiny",state="up"} 1.0' in told())
         assert "business" not in told()
-        with urlopen(f"http://127.0.0.1:{http}/healthz", timeout=5) as answer:
+        with urlopen(f"http://127.0.0.1:{http}/healthz", timeout=60) as answer:
             assert answer.status == 200
 
 

@@ -52,5 +52,5 @@ def test_a_job_that_streams_is_read_part_by_part(pool):
 
 def test_what_does_not_stream_sends_no_parts(pool):
     job = pool.lens(IDS, generate=60, wait=False)
-    job.wait(30)
+    job.result(120)
     assert job.progress.partial is None
