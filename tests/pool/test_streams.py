@@ -1,7 +1,6 @@
 """A lens that streams: its parts come while the row goes on, and together they are the result."""
 
 import asyncio
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -18,12 +17,14 @@ ARRAYS = ("top_ids", "top_logprobs", "entropy", "kl_final", "tracked_logprobs", 
 def test_the_parts_are_the_result(pool, options):
     job = pool.lens(IDS, generate=60, track=[5], stream=True, wait=False, **options)
     grown: list[LensRun] = []
-    while not job.done:
+
+    def look() -> None:
         partial = job.progress.partial
         if partial is not None and (not grown or partial is not grown[-1]):
             grown.append(partial)
-        time.sleep(0.001)
-    whole = job.result()
+
+    job._listen(look)
+    whole = job.result(120)
     assert len(grown) >= 2
     counts = [len(run.positions) for run in grown]
     assert counts == sorted(set(counts))
