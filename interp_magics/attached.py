@@ -112,7 +112,7 @@ class Attached:
         self._connection.manage(one_of("action", action, get_args(Action)), target)
 
     def jobs(self) -> tuple[JobInfo, ...]:
-        """The newest 200 of my jobs that the pool still knows, and 50 of those that others have shared with me."""
+        """The newest of my jobs that the pool still knows, and of those that others share with me; `job` finds older ones."""
         return self._connection.state().jobs
 
     def job(self, job_id: str) -> Job[Any]:

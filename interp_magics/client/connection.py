@@ -13,6 +13,7 @@ from msgspec import structs
 
 from ..errors import Cancelled, InterpError, PoolUnavailable, RemoteError, RequestError
 from ..methods.requests import Request
+from ..wire.fields import LONGEST_ID
 from ..wire.frames import MAX_CLIENT_HEADER, Reader, WireError, write, write_bytes
 from ..wire.keys import Address
 from ..wire.messages import (
@@ -50,12 +51,10 @@ from .receiving import Receiving, Tracked
 
 log = logging.getLogger(__name__)
 
-_TICK = 0.25
 _PING_SECONDS = 3.0
 #: How long is waited for a piece of a corpus, and after how long it is asked for again.
 _READ_SECONDS, _READ_AGAIN = 60.0, 15.0
 _SILENCE_SECONDS = 20.0
-_LONGEST_ID = 40
 
 
 class Connection:
@@ -182,7 +181,7 @@ class Connection:
 
     def state(self, timeout: float = 10.0, job_id: str = "") -> PoolState:
         """The pool's state, with the newest jobs and the one of that id. Raises PoolUnavailable when it does not answer."""
-        older = job_id if self.welcome and "older" in self.welcome.capabilities and len(job_id) <= _LONGEST_ID else ""
+        older = job_id if self.welcome and "older" in self.welcome.capabilities and len(job_id) <= LONGEST_ID else ""
         state = self._ask(lambda number: Stat(number=number, job=older), timeout, _PING_SECONDS)
         assert isinstance(state, PoolState)
         return state
@@ -299,7 +298,7 @@ class Connection:
         elif isinstance(message, Failure) and message.code == "missing" and tracked.submit and message.missing:
             self._put(tracked, message)
         elif isinstance(message, Failure) and message.code == "unknown_job" and tracked.cancelling and tracked.submit:
-            self._end(tracked, error=_cancelled(message.job))
+            self._end(tracked, error=to_error(structs.replace(message, code="cancelled")))
         elif isinstance(message, Failure):
             self._end(tracked, error=to_error(message))
 
@@ -395,9 +394,5 @@ def to_error(failure: Failure) -> InterpError:
     if failure.code in ("bad_request", "unknown_job", "quota"):
         return RequestError(failure.message)
     if failure.code == "cancelled":
-        return _cancelled(failure.job)
+        return Cancelled(f"job {failure.job} was cancelled")
     return RemoteError(failure.message, failure.code, failure.job, failure.worker)
-
-
-def _cancelled(job_id: str) -> Cancelled:
-    return Cancelled(f"job {job_id} was cancelled")

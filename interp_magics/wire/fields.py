@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-JobId = Annotated[str, Meta(pattern=r"^[0-9a-z]{8,40}$")]
+LONGEST_ID = 40
+JobId = Annotated[str, Meta(pattern=rf"^[0-9a-z]{{8,{LONGEST_ID}}}$")]
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct, field
 
 from ..methods.requests import Request
 from ..program.cards import ModelCard
-from .fields import BufferSpec, Count, Digest, JobId, Name, Sent
+from .fields import LONGEST_ID, BufferSpec, Count, Digest, JobId, Name, Sent
 from .standing import CorpusInfo, Device, GroupInfo, JobInfo, Limits, ModelInfo, Priority, Quota
 
 MAJOR, MINOR = 1, 0
@@ -46,7 +46,7 @@ class Stat(Sent, frozen=True, tag="stat"):
     """Ask for the state of the pool: models and cards, queue, my newest jobs, and `job` however old it is ("older")."""
 
     number: Count = 0
-    job: Annotated[str, Meta(max_length=40)] = ""
+    job: Annotated[str, Meta(max_length=LONGEST_ID)] = ""
 
 
 class Read(Sent, frozen=True, tag="read"):

@@ -213,6 +213,8 @@ class Chaos:
             except im.RequestError:
                 # It was lost with the connection before the pool had it.
                 self._count("never arrived")
+                if job.progress.attempt:
+                    self._wrong(f"{asked} was accepted, and then forgotten")
         return found
 
     def _end(self, user: str, asked: Asked, job: Any, cancelled: bool) -> None:
